@@ -1,0 +1,75 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+// libxsmm is a static library that Debian has on amd64 only; without it OpenBLAS multiplies.
+let hasLibxsmm = ["/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib"].contains {
+  access($0 + "/libxsmm.a", R_OK) == 0
+}
+
+// -O3 also in debug builds: an unoptimised kernel is of no use to anybody.
+func kernelBodies(_ isa: String, _ flags: [String]) -> Target {
+  .target(
+    name: "Kernels\(isa)", path: "Sources/Runtime/Kernels\(isa)",
+    cSettings: [.unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=fast"] + flags)])
+}
+
+// One target per instruction set: SwiftPM has no flags per file, and a target attribute does not
+// reach the functions that OpenMP outlines.
+#if arch(x86_64)
+  let kernelTargets = [
+    kernelBodies("Portable", []),
+    kernelBodies("AVX2", ["-march=x86-64-v3"]),
+    kernelBodies("AVX512", ["-march=x86-64-v4", "-mprefer-vector-width=512"]),
+  ]
+#else
+  let kernelTargets = [kernelBodies("Portable", [])]
+#endif
+
+let package = Package(
+  name: "graphc",
+  products: [.executable(name: "graphc", targets: ["graphc"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", exact: "3.12.3"),
+  ],
+  targets: [
+    // The compiler: data, then rewrites of it.
+    .target(name: "IR"),
+    .target(name: "Passes", dependencies: ["IR"]),
+    // Everything that reads bytes from outside.
+    .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CLzma", providers: [.apt(["liblzma-dev"])]),
+    .target(
+      name: "CSentencePiece",
+      linkerSettings: [.linkedLibrary("sentencepiece"), .linkedLibrary("sentencepiece_train")]),
+    .target(
+      name: "Formats",
+      dependencies: [
+        "CSentencePiece", "CZstd", "CLzma", .product(name: "Crypto", package: "swift-crypto"),
+      ]),
+  ] + kernelTargets + [
+    .target(
+      name: "CKernels", dependencies: kernelTargets.map { .target(name: $0.name) },
+      path: "Sources/Runtime/Kernels", exclude: ["bodies"],
+      cSettings: [.unsafeFlags(["-O3", "-fopenmp"])]
+        + (hasLibxsmm ? [] : [.define("GRAPHC_NO_LIBXSMM")]),
+      linkerSettings: [.linkedLibrary("omp5"), .linkedLibrary("openblas"), .linkedLibrary("m")]
+        + (hasLibxsmm ? [.linkedLibrary("xsmm"), .linkedLibrary("dl")] : [])),
+    .target(
+      name: "Runtime", dependencies: ["IR", "Formats", "CKernels"], path: "Sources/Runtime/Executor"),
+    .executableTarget(
+      name: "graphc",
+      dependencies: [
+        "IR", "Passes", "Formats", "Runtime",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .testTarget(name: "FormatsTests", dependencies: ["Formats"]),
+    .testTarget(name: "KernelTests", dependencies: ["CKernels"]),
+    .testTarget(name: "OpTests", dependencies: ["IR", "Runtime"]),
+  ],
+  cxxLanguageStandard: .cxx17
+)

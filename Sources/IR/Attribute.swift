@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attributes of nodes: compile-time values, in a closed set of names with fixed kinds.
+
+/// Names of attributes, as spelt in text.
+public enum AttributeName: String, Hashable, Sendable, CaseIterable, Comparable {
+  case axis, base, beta1, beta2, bits, by, cap, clip, count, decay, dims, epsilon
+  case asymmetric, floor, form, half_floor, heads, iteration, limit, momentum, parameter
+  case ramp_factor, ramp_from, row_normalise, shape, slope, squeeze, start, steps, train, vocab
+
+  public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// A compile-time value.
+public enum AttributeValue: Hashable, Sendable, CustomStringConvertible {
+  case int(Int)
+  case double(Double)
+  case bool(Bool)
+  case word(String)
+  /// A shape, for ops whose result shape is not implied by the operands.
+  case dims([Dim])
+
+  public var description: String {
+    switch self {
+    case .int(let value): return "\(value)"
+    case .double(let value): return shortest(value)
+    case .bool(let value): return value ? "true" : "false"
+    case .word(let value): return value
+    case .dims(let value): return "[" + value.map(\.description).joined(separator: ", ") + "]"
+    }
+  }
+}
+
+/// The kind of an attribute in an op's definition, with its default where one exists.
+public enum AttributeKind: Hashable, Sendable {
+  case int(default: Int? = nil)
+  case double(default: Double? = nil)
+  case bool(default: Bool? = nil)
+  case word([String], default: String? = nil)
+  case dims
+
+  public var defaultValue: AttributeValue? {
+    switch self {
+    case .int(let value): return value.map(AttributeValue.int)
+    case .double(let value): return value.map(AttributeValue.double)
+    case .bool(let value): return value.map(AttributeValue.bool)
+    case .word(_, let value): return value.map(AttributeValue.word)
+    case .dims: return nil
+    }
+  }
+
+  /// True if `value` is of this kind.
+  public func admits(_ value: AttributeValue) -> Bool {
+    switch (self, value) {
+    case (.int, .int), (.double, .double), (.bool, .bool), (.dims, .dims): return true
+    case (.word(let words, _), .word(let word)): return words.contains(word)
+    default: return false
+    }
+  }
+}
+
+/// The shortest text that reads back to the same bits; whole numbers without a fraction.
+public func shortest(_ value: Double) -> String {
+  if value == value.rounded(), abs(value) < 1e15 {
+    return value == 0 && value.sign == .minus ? "-0" : "\(Int(value))"
+  }
+  return "\(value)"
+}

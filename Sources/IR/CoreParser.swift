@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads the core form: functions as CorePrinter writes them. Checks every op through the builder.
+
+/// Reads functions in core form from lines of text.
+public struct CoreParser {
+  private let path: String
+  private let lines: [Substring]
+  private var lineIndex: Int
+  private var rest: Substring = ""
+  private var builder = Builder(name: "")
+  private var named: [String: Value] = [:]
+
+  /// Reads from `text` starting at line `firstLine` (from 0).
+  public init(path: String, text: String, firstLine: Int = 0) {
+    self.path = path
+    lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    lineIndex = firstLine
+  }
+
+  /// The first line, from 0, that was not read.
+  public var nextLine: Int { lineIndex }
+
+  /// Reads one function and stops at the first line that cannot belong to it.
+  public mutating func function() throws(Diagnostics) -> Graph {
+    do {
+      return try readFunction()
+    } catch let error as OpError {
+      let column = (lineIndex < lines.count ? lines[lineIndex].count - rest.count : 0) + 1
+      let place = SourceLocation(path: path, line: lineIndex + 1, column: column)
+      throw Diagnostics([Diagnostic(.badCore, error.message, at: place)])
+    } catch {
+      throw Diagnostics([Diagnostic(.badCore, "\(error)", at: nil)])
+    }
+  }
+
+  private mutating func readFunction() throws -> Graph {
+    skipBlank()
+    guard take("function ") else { throw OpError("expected 'function NAME'") }
+    builder = Builder(name: try word("a function name"))
+    named = [:]
+    try endLine()
+    while skipBlank() {
+      if take("param ") {
+        try declaration(.param)
+      } else if take("state ") {
+        try declaration(.state)
+      } else if take("input ") {
+        try expect("%")
+        let name = try valueName()
+        try expect(":")
+        if named["%" + name] != nil { throw OpError("%\(name) is declared twice") }
+        named["%" + name] = builder.input(name, try type())
+        try endLine()
+      } else if take("write ") {
+        let target = try value()
+        try expect("=")
+        builder.write(target, try value())
+        try endLine()
+      } else if take("return ") {
+        let name = try word("an output name")
+        try expect("=")
+        builder.output(name, try value())
+        try endLine()
+      } else if rest.hasPrefix("%") || rest.hasPrefix("fused ") {
+        try node()
+      } else {
+        break
+      }
+    }
+    return builder.graph
+  }
+
+  // MARK: Lines
+
+  @discardableResult
+  private mutating func skipBlank() -> Bool {
+    while lineIndex < lines.count {
+      rest = lines[lineIndex].drop { $0 == " " }
+      if !rest.isEmpty, !rest.hasPrefix("#") { return true }
+      lineIndex += 1
+    }
+    rest = ""
+    return false
+  }
+
+  private mutating func endLine() throws {
+    skipSpace()
+    if !rest.isEmpty { throw OpError("unexpected '\(rest.prefix(20))' at the end of the line") }
+    lineIndex += 1
+  }
+
+  private mutating func location() -> String {
+    skipSpace()
+    guard rest.hasPrefix("at ") else { return "" }
+    let text = String(rest.dropFirst(3))
+    rest = ""
+    return text
+  }
+
+  // MARK: Statements
+
+  private mutating func declaration(_ role: Parameter.Role) throws {
+    try expect("@")
+    let path = try valueName()
+    if named["@" + path] != nil { throw OpError("@\(path) is declared twice") }
+    try expect(":")
+    let type = try self.type()
+    var group = ""
+    var initial = Initializer.zeros
+    var precision: Precision?
+    try expect("{")
+    repeat {
+      let name = try word("group or init")
+      try expect("=")
+      switch name {
+      case "group": group = try word("a group")
+      case "init": initial = try initializer()
+      case "precision": precision = try self.precision()
+      default: throw OpError("unknown attribute \(name); group, init and precision are known")
+      }
+    } while take(",")
+    try expect("}")
+    let parameter = Parameter(
+      role: role, path: path, type: type, group: group, initial: initial, precision: precision,
+      location: location())
+    named["@" + path] = builder.declare(parameter)
+    try endLine()
+  }
+
+  private mutating func initializer() throws -> Initializer {
+    let name = try word("an init")
+    var numbers: [Double] = []
+    if take("(") {
+      repeat { numbers.append(try number()) } while take(",")
+      try expect(")")
+    }
+    switch (name, numbers.count) {
+    case ("zeros", 0): return .zeros
+    case ("ones", 0): return .ones
+    case ("uniform", 0): return .uniform
+    case ("orthogonal", 0): return .orthogonal(1)
+    case ("orthogonal", 1): return .orthogonal(numbers[0])
+    case ("constant", 1): return .constant(numbers[0])
+    case ("normal", 1): return .normal(numbers[0])
+    case ("rows", 1...): return .rows(numbers)
+    default: throw OpError("unknown init \(name) with \(numbers.count) numbers")
+    }
+  }
+
+  private mutating func precision() throws -> Precision {
+    let name = try word("a precision")
+    if name == "f32" { return .f32 }
+    if name == "f16" { return .f16 }
+    guard name.hasPrefix("int"), let bits = Int(name.dropFirst(3)), (2...8).contains(bits) else {
+      throw OpError("unknown precision \(name); f32, f16 and int2 to int8 are known")
+    }
+    try expect("per_row")
+    var quantizer = Quantizer(bits: bits, clip: .max)
+    while true {
+      skipSpace()
+      guard let first = rest.first, first.isLetter else { return .int(quantizer) }
+      let word = try self.word("a word of the quantiser")
+      switch word {
+      case "max": quantizer.clip = .max
+      case "quantile": quantizer.clip = .quantile(try argument())
+      case "sdclip": quantizer.clip = .sdclip(try argument())
+      case "floor": quantizer.floor = try argument()
+      case "half_floor": quantizer.halfFloor = try argument()
+      case "asymmetric": quantizer.isAsymmetric = true
+      case "unrounded": quantizer.codesFromUnrounded = true
+      default: throw OpError("unknown word \(word) in a precision")
+      }
+    }
+  }
+
+  private mutating func argument() throws -> Double {
+    try expect("(")
+    let value = try number()
+    try expect(")")
+    return value
+  }
+
+  private mutating func node() throws {
+    if take("fused ") {
+      try expect("{")
+      try endLine()
+      let start = builder.graph.nodes.count
+      while skipBlank(), !rest.hasPrefix("}") {
+        if rest.hasPrefix("fused") || !rest.hasPrefix("%") { throw OpError("expected a node or '}'") }
+        try node()
+      }
+      try expect("}")
+      guard take("yields ") else { throw OpError("expected 'yields'") }
+      var results: [Value] = []
+      repeat { results.append(try value()) } while take(",")
+      builder.regroup(from: start, results: results, location: location())
+      return try endLine()
+    }
+    var names: [String] = []
+    repeat {
+      try expect("%")
+      names.append(try valueName())
+    } while take(",")
+    try expect("=")
+    let spelling = try word("an op")
+    guard let op = Op(rawValue: spelling), op != .fused else {
+      let hint = suggestion(for: spelling, among: Op.allCases.map(\.rawValue)).map { "; " + $0 }
+      throw OpError("unknown op '\(spelling)'\(hint ?? "")")
+    }
+    try expect("(")
+    var operands: [Value] = []
+    if !take(")") {
+      repeat { operands.append(try value()) } while take(",")
+      try expect(")")
+    }
+    let attributes = try self.attributes(op)
+    try expect(":")
+    var types: [TensorType] = []
+    repeat { types.append(try type()) } while take(",")
+    builder.location = location()
+    for name in names where named["%" + name] != nil { throw OpError("%\(name) is made twice") }
+    let results = try builder.apply(op, operands, attributes, names: names)
+    guard results.count == names.count else {
+      throw OpError("\(op.rawValue) has \(results.count) results, found \(names.count)")
+    }
+    for (index, result) in results.enumerated() {
+      if builder.type(result) != types[index] {
+        throw OpError(
+          "\(op.rawValue) makes \(builder.type(result)), the text says \(types[index])")
+      }
+      named["%" + names[index]] = result
+    }
+    try endLine()
+  }
+
+  private mutating func attributes(_ op: Op) throws -> [AttributeName: AttributeValue] {
+    var attributes: [AttributeName: AttributeValue] = [:]
+    guard take("{") else { return attributes }
+    repeat {
+      let spelling = try word("an attribute")
+      guard let name = AttributeName(rawValue: spelling), let kind = op.definition.attributes[name]
+      else { throw OpError("\(op.rawValue) has no attribute \(spelling)") }
+      try expect("=")
+      switch kind {
+      case .int:
+        let value = try number()
+        guard let whole = Int(exactly: value) else { throw OpError("\(spelling) must be whole") }
+        attributes[name] = .int(whole)
+      case .double: attributes[name] = .double(try number())
+      case .bool: attributes[name] = .bool(try word("true or false") == "true")
+      case .word: attributes[name] = .word(try word("a word"))
+      case .dims: attributes[name] = .dims(try dims())
+      }
+    } while take(",")
+    try expect("}")
+    return attributes
+  }
+
+  // MARK: Tokens
+
+  private mutating func skipSpace() { rest = rest.drop { $0 == " " } }
+
+  private mutating func take(_ text: String) -> Bool {
+    skipSpace()
+    guard rest.hasPrefix(text) else { return false }
+    rest = rest.dropFirst(text.count)
+    return true
+  }
+
+  private mutating func expect(_ text: String) throws {
+    if !take(text) {
+      let found = rest.isEmpty ? "the end of the line" : "'\(rest.prefix(12))'"
+      throw OpError("expected '\(text)', found \(found)")
+    }
+  }
+
+  private mutating func word(_ what: String) throws -> String {
+    skipSpace()
+    let word = rest.prefix { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "." || $0 == "-" }
+    if word.isEmpty { throw OpError("expected \(what)") }
+    rest = rest.dropFirst(word.count)
+    return String(word)
+  }
+
+  private mutating func valueName() throws -> String {
+    let name = rest.prefix { $0.isLetter || $0.isNumber || "_.'~".contains($0) }
+    if name.isEmpty { throw OpError("expected a value name") }
+    rest = rest.dropFirst(name.count)
+    return String(name)
+  }
+
+  private mutating func value() throws -> Value {
+    skipSpace()
+    let sigil = rest.first.map(String.init) ?? ""
+    guard sigil == "@" || sigil == "%" else { throw OpError("expected a value, @NAME or %NAME") }
+    rest = rest.dropFirst()
+    let name = try valueName()
+    guard let value = named[sigil + name] else {
+      throw OpError("\(sigil)\(name) is not made before this line")
+    }
+    return value
+  }
+
+  private mutating func number() throws -> Double {
+    skipSpace()
+    let text = rest.prefix { $0.isNumber || "+-.eE".contains($0) || $0 == "i" || $0 == "n" || $0 == "f" }
+    guard let value = Double(String(text)), !text.isEmpty else { throw OpError("expected a number") }
+    rest = rest.dropFirst(text.count)
+    return value
+  }
+
+  private mutating func dims() throws -> [Dim] {
+    try expect("[")
+    var dims: [Dim] = []
+    if take("]") { return dims }
+    repeat {
+      let text = try word("a size")
+      if let number = Int(text) {
+        guard number >= 0, number < 1 << 40 else { throw OpError("size \(text) is out of range") }
+        dims.append(.number(number))
+      } else {
+        dims.append(.open(text))
+      }
+    } while take(",")
+    try expect("]")
+    return dims
+  }
+
+  private mutating func type() throws -> TensorType {
+    let spelling = try word("a type")
+    switch spelling {
+    case "f32": return TensorType(.tensor, try dims())
+    case "tokens": return TensorType(.tokens, try dims())
+    case "dist": return TensorType(.dist, try dims())
+    case "index":
+      try expect("<")
+      let bound = try number()
+      try expect(">")
+      return TensorType(.index(bound: Int(exactly: bound) ?? 0), try dims())
+    default: throw OpError("unknown type \(spelling); f32, tokens, index and dist are known")
+    }
+  }
+}
+
+extension DiagnosticCode {
+  public static let badCore = DiagnosticCode(
+    "E0601", "Core text has one op per line, as --dump-ir prints it.")
+  public static let invalidGraph = DiagnosticCode(
+    "E0602", "A graph that a pass made breaks a rule of the core form: a bug in graphc.")
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// The consts of a file: evaluation in file order, overrides, and where each value came from.
+
+/// A replacement for the right-hand side of a const: `--set dim=256`, or one of a variant.
+public struct ConstantOverride: Sendable {
+  public let name: String
+  public let expression: SyntaxExpression
+  public let origin: ConstantOrigin
+  /// The path under which positions of the expression are shown.
+  public let path: String
+
+  /// An override from the command line; throws if `text` is no expression.
+  public init(flag name: String, text: String) throws(Diagnostics) {
+    self.name = name
+    path = "--set \(name)"
+    expression = try parseExpression(SourceFile(path: path, text: text))
+    origin = .flag
+  }
+
+  public init(variant: String, name: String, expression: SyntaxExpression, path: String) {
+    self.name = name
+    self.expression = expression
+    self.path = path
+    origin = .variant(variant)
+  }
+}
+
+/// Where the value of a const comes from.
+public enum ConstantOrigin: Hashable, Sendable {
+  /// Its declaration.
+  case file(path: String, line: Int)
+  case flag
+  case variant(String)
+
+  /// `m.graph:3`, `--set` or `variant looped`.
+  public var text: String {
+    switch self {
+    case .file(let path, let line): "\(path):\(line)"
+    case .flag: "--set"
+    case .variant(let name): "variant \(name)"
+    }
+  }
+}
+
+/// One const with its value.
+public struct Constant: Hashable, Sendable {
+  public let name: String
+  public let value: ConstantValue
+  public let origin: ConstantOrigin
+  /// Its declaration.
+  public let location: SourceLocation
+
+  public init(
+    name: String, value: ConstantValue, origin: ConstantOrigin, location: SourceLocation
+  ) {
+    self.name = name
+    self.value = value
+    self.origin = origin
+    self.location = location
+  }
+}
+
+/// Evaluates expressions in which every name is a constant.
+public struct ConstantEvaluator {
+  /// The path for positions in messages.
+  public var path: String
+  /// Consts by name.
+  public var lookup: (String) -> ConstantValue?
+  /// Names for suggestions.
+  public var names: () -> [String]
+
+  public init(
+    path: String, names: @escaping () -> [String], lookup: @escaping (String) -> ConstantValue?
+  ) {
+    self.path = path
+    self.names = names
+    self.lookup = lookup
+  }
+
+  private func location(_ place: SyntaxPosition) -> SourceLocation {
+    SourceLocation(path: path, line: place.line, column: place.column)
+  }
+
+  /// Runs an operation on constants, giving its error the place of `expression`.
+  private func at<Result>(
+    _ expression: SyntaxExpression, _ operation: () throws(ConstantError) -> Result
+  ) throws(Diagnostic) -> Result {
+    do throws(ConstantError) {
+      return try operation()
+    } catch {
+      throw Diagnostic(
+        error.code, error.message, at: location(expression.position), suggestion: error.suggestion)
+    }
+  }
+
+  /// The value of an expression.
+  public func value(_ expression: SyntaxExpression) throws(Diagnostic) -> ConstantValue {
+    switch expression.kind {
+    case .number(let number, _): return .number(number)
+    case .bool(let bool): return .bool(bool)
+    case .parentheses(let inner): return try value(inner)
+    case .name(let name):
+      if let constant = lookup(name) { return constant }
+      throw Diagnostic(
+        .unknownName, "there is no const '\(name)' above",
+        at: location(expression.position), suggestion: suggestion(for: name, among: names()))
+    case .list(let elements): return .list(try values(elements))
+    case .unary(let symbol, let operand):
+      let operand = try value(operand)
+      return try at(expression) { () throws(ConstantError) in
+        try ConstantValue.unary(symbol, operand)
+      }
+    case .binary(let symbol, let left, let right) where symbol == "and" || symbol == "or":
+      let first = try bool(left)
+      if first == (symbol == "or") { return .bool(first) }
+      return .bool(try bool(right))
+    case .binary(let symbol, let left, let right):
+      let (left, right) = (try value(left), try value(right))
+      return try at(expression) { () throws(ConstantError) in
+        try ConstantValue.binary(symbol, left, right)
+      }
+    case .call(let callee, let arguments):
+      guard case .name(let name) = callee.kind, arguments.allSatisfy({ $0.label == nil }) else {
+        throw notConstant(expression)
+      }
+      return try call(name, try values(arguments.map(\.value)), expression)
+    case .pipe(let first, let callee, let arguments):
+      guard case .name(let name) = callee.kind,
+        arguments?.allSatisfy({ $0.label == nil }) ?? true
+      else { throw notConstant(expression) }
+      return try call(
+        name, try values([first] + (arguments ?? []).map(\.value)), expression)
+    case .index(let base, let subscripts):
+      let base = try value(base)
+      guard subscripts.count == 1 else {
+        throw Diagnostic(
+          .wrongKind, "a list has one index, found \(subscripts.count)",
+          at: location(expression.position))
+      }
+      return try element(of: base, subscripts[0], expression)
+    case .string, .member: throw notConstant(expression)
+    }
+  }
+
+  private func values(_ elements: [SyntaxExpression]) throws(Diagnostic) -> [ConstantValue] {
+    var values: [ConstantValue] = []
+    for element in elements { values.append(try value(element)) }
+    return values
+  }
+
+  private func call(
+    _ name: String, _ arguments: [ConstantValue], _ expression: SyntaxExpression
+  ) throws(Diagnostic) -> ConstantValue {
+    try at(expression) { () throws(ConstantError) in try ConstantValue.call(name, arguments) }
+  }
+
+  private func element(
+    of base: ConstantValue, _ subscriptElement: SyntaxSubscript, _ expression: SyntaxExpression
+  ) throws(Diagnostic) -> ConstantValue {
+    switch subscriptElement {
+    case .at(let index):
+      let index = try value(index)
+      return try at(expression) { () throws(ConstantError) in try base.entry(index) }
+    case .slice(let lower, let upper, _):
+      var bounds: [ConstantValue?] = []
+      for bound in [lower, upper] {
+        if let bound { bounds.append(try value(bound)) } else { bounds.append(nil) }
+      }
+      return try at(expression) { () throws(ConstantError) in
+        try base.slice(bounds[0], bounds[1])
+      }
+    case .ellipsis: throw notConstant(expression)
+    }
+  }
+
+  /// The value of a condition.
+  public func bool(_ expression: SyntaxExpression) throws(Diagnostic) -> Bool {
+    let value = try value(expression)
+    guard case .bool(let bool) = value else {
+      throw Diagnostic(
+        .wrongKind, "a condition is true or false, '\(expression.text)' is \(value.kind)",
+        at: location(expression.position))
+    }
+    return bool
+  }
+
+  private func notConstant(_ expression: SyntaxExpression) -> Diagnostic {
+    Diagnostic(
+      .notConstant, "'\(expression.text)' is not a constant expression",
+      at: location(expression.position))
+  }
+}

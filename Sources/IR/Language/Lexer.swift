@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text to tokens: numbers, strings, names, symbols, and the rule for line ends. Comments are kept aside.
+
+/// Splits a source text into tokens and comments. All line-end rules are decided here.
+struct Lexer {
+  private let path: String
+  private let scalars: [Unicode.Scalar]
+  private var index = 0
+  private var line = 1
+  private var column = 1
+  private var open: [Token] = []
+  private(set) var tokens: [Token] = []
+  private(set) var comments: [SyntaxComment] = []
+  private(set) var diagnostics: [Diagnostic] = []
+
+  init(_ source: SourceFile) {
+    path = source.path
+    scalars = Array(source.text.unicodeScalars)
+    run()
+  }
+
+  private var position: SyntaxPosition {
+    SyntaxPosition(line: line, column: column, offset: index)
+  }
+
+  private func peek(_ ahead: Int = 0) -> Unicode.Scalar? {
+    index + ahead < scalars.count ? scalars[index + ahead] : nil
+  }
+
+  private mutating func advance() {
+    if scalars[index] == "\n" {
+      line += 1
+      column = 1
+    } else {
+      column += 1
+    }
+    index += 1
+  }
+
+  private mutating func run() {
+    while let scalar = peek() {
+      let start = position
+      switch scalar {
+      case " ", "\t", "\r": advance()
+      case "\n":
+        advance()
+        add(.newline, from: start)
+      case ";":
+        advance()
+        add(.newline, from: start)
+      case "#": comment()
+      case "\"": string()
+      case "0"..."9": number()
+      case _ where Lexer.beginsName(scalar): name()
+      default: symbol()
+      }
+    }
+    while let opener = open.popLast() { unclosed(opener, at: position, what: "the end of the file") }
+    add(.newline, from: position)
+    tokens.append(Token(kind: .end, position: position, end: position))
+    removeIgnoredLineEnds()
+  }
+
+  private static func beginsName(_ scalar: Unicode.Scalar) -> Bool {
+    ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) || scalar == "_"
+  }
+
+  private static func isDigit(_ scalar: Unicode.Scalar?) -> Bool {
+    scalar.map { ("0"..."9").contains($0) } ?? false
+  }
+
+  private static func continuesName(_ scalar: Unicode.Scalar?) -> Bool {
+    scalar.map { beginsName($0) || isDigit($0) } ?? false
+  }
+
+  private func text(_ range: Range<Int>) -> String {
+    String(String.UnicodeScalarView(scalars[range]))
+  }
+
+  private mutating func add(_ kind: Token.Kind, from start: SyntaxPosition) {
+    let token = Token(kind: kind, position: start, end: position)
+    match(token)
+    tokens.append(token)
+  }
+
+  private mutating func report(
+    _ code: DiagnosticCode, _ message: String, at place: SyntaxPosition, suggestion: String? = nil,
+    notes: [Diagnostic.Note] = []
+  ) {
+    diagnostics.append(
+      Diagnostic(code, message, at: location(place), notes: notes, suggestion: suggestion))
+  }
+
+  private func location(_ place: SyntaxPosition) -> SourceLocation {
+    SourceLocation(path: path, line: place.line, column: place.column)
+  }
+
+  private mutating func comment() {
+    let start = position
+    while let scalar = peek(), scalar != "\n" { advance() }
+    var end = index
+    while end > start.offset, [" ", "\t", "\r"].contains(scalars[end - 1]) { end -= 1 }
+    comments.append(SyntaxComment(text: text(start.offset..<end), position: start))
+  }
+
+  private mutating func string() {
+    let start = position
+    advance()
+    while let scalar = peek(), scalar != "\"", scalar != "\n" { advance() }
+    let content = text((start.offset + 1)..<index)
+    if peek() == "\"" {
+      advance()
+    } else {
+      report(.unterminatedString, "the string has no closing '\"' on its line", at: start)
+    }
+    add(.string(content), from: start)
+  }
+
+  private mutating func number() {
+    let start = position
+    func digits(_ lexer: inout Lexer) {
+      while Lexer.isDigit(lexer.peek()) || lexer.peek() == "_" { lexer.advance() }
+    }
+    digits(&self)
+    if peek() == ".", Lexer.isDigit(peek(1)) {
+      advance()
+      digits(&self)
+    } else if peek() == ".", peek(1) != "." {
+      let dot = position
+      advance()
+      report(
+        .malformedNumber, "a number needs a digit on both sides of its point", at: dot,
+        suggestion: "write \(text(start.offset..<(index - 1))).0")
+    }
+    if peek() == "e" || peek() == "E" {
+      let signed = peek(1) == "-" || peek(1) == "+"
+      if Lexer.isDigit(peek(signed ? 2 : 1)) {
+        advance()
+        if signed { advance() }
+        digits(&self)
+      }
+    }
+    if Lexer.continuesName(peek()) {
+      while Lexer.continuesName(peek()) { advance() }
+      report(
+        .malformedNumber, "'\(text(start.offset..<index))' is neither a number nor a name",
+        at: start)
+      add(.number(0, spelling: "0"), from: start)
+      return
+    }
+    let spelling = text(start.offset..<index)
+    var cleaned = spelling.filter { $0 != "_" }
+    if cleaned.last == "." { cleaned.append("0") }
+    let value = Double(cleaned) ?? .infinity
+    if spelling.last == "_" || spelling.contains("__") || !value.isFinite {
+      report(.malformedNumber, "'\(spelling)' is not a number", at: start)
+    }
+    add(.number(value.isFinite ? value : 0, spelling: spelling), from: start)
+  }
+
+  private mutating func name() {
+    let start = position
+    while Lexer.continuesName(peek()) { advance() }
+    let word = text(start.offset..<index)
+    add(Token.reservedWords.contains(word) ? .keyword(word) : .name(word), from: start)
+  }
+
+  private mutating func symbol() {
+    let start = position
+    for symbol in Token.symbols {
+      let length = symbol.unicodeScalars.count
+      guard index + length <= scalars.count, text(index..<(index + length)) == symbol else {
+        continue
+      }
+      for _ in 0..<length { advance() }
+      add(.symbol(symbol), from: start)
+      return
+    }
+    let scalar = scalars[index]
+    advance()
+    let suggestion =
+      switch scalar {
+      case "'": "strings stand in double quotes"
+      case "!": "write 'not'"
+      case "&": "write 'and'"
+      case "|": "write 'or', or |> for a pipe"
+      case "%": "there is no remainder; a - a // b * b gives it"
+      default: nil as String?
+      }
+    report(
+      .unexpectedCharacter, "unexpected character '\(scalar)'", at: start, suggestion: suggestion)
+  }
+
+  // MARK: Delimiters and line ends
+
+  private static let partner = ["(": ")", "[": "]", "{": "}"]
+
+  /// Keeps the stack of open delimiters; closes those that the token shows to be forgotten.
+  private mutating func match(_ token: Token) {
+    switch token.kind {
+    case .symbol("("), .symbol("["), .symbol("{"): open.append(token)
+    case .symbol(let closer) where [")", "]", "}"].contains(closer):
+      while let opener = open.last {
+        guard case .symbol(let symbol) = opener.kind else { break }
+        if Lexer.partner[symbol] == closer {
+          open.removeLast()
+          return
+        }
+        // A `}` closes a body even if a ( or [ in it was forgotten; other mismatches are the parser's.
+        guard closer == "}", symbol != "{" else { return }
+        open.removeLast()
+        unclosed(opener, at: token.position, what: "'}'")
+      }
+    case .keyword(let word) where Token.statementWords.contains(word):
+      while let opener = open.last, opener.kind != .symbol("{"), beginsLine(token) {
+        open.removeLast()
+        unclosed(opener, at: token.position, what: "'\(word)'")
+      }
+    default: break
+    }
+  }
+
+  private func beginsLine(_ token: Token) -> Bool {
+    tokens.last.map { $0.kind == .newline } ?? true
+  }
+
+  /// Reports the opener and puts its partner at the end of the last line that had tokens.
+  private mutating func unclosed(_ opener: Token, at place: SyntaxPosition, what: String) {
+    guard case .symbol(let symbol) = opener.kind, let closer = Lexer.partner[symbol] else { return }
+    report(
+      .unclosedDelimiter, "'\(symbol)' is never closed", at: opener.position,
+      suggestion: "'\(closer)' is missing before \(what) in line \(place.line)")
+    var insertion = tokens.count
+    if symbol != "{" {
+      while insertion > 0, tokens[insertion - 1].kind == .newline { insertion -= 1 }
+    }
+    let at = insertion > 0 ? tokens[insertion - 1].end : place
+    tokens.insert(Token(kind: .symbol(closer), position: at, end: at), at: insertion)
+  }
+
+  /// Drops the line ends inside ( ) and [ ], after a token that continues, and before `|>` and `else`.
+  private mutating func removeIgnoredLineEnds() {
+    var kept: [Token] = []
+    var nesting: [Bool] = []  // whether line ends count
+    for (index, token) in tokens.enumerated() {
+      switch token.kind {
+      case .symbol("("), .symbol("["): nesting.append(false)
+      case .symbol("{"): nesting.append(true)
+      case .symbol(")"), .symbol("]"), .symbol("}"): _ = nesting.popLast()
+      case .newline:
+        guard nesting.last ?? true, kept.last.map({ !$0.continuesLine }) ?? true else { continue }
+        if let next = tokens[index...].first(where: { $0.kind != .newline })?.kind,
+          next == .symbol("|>") || next == .keyword("else")
+        {
+          continue
+        }
+      default: break
+      }
+      kept.append(token)
+    }
+    tokens = kept
+  }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// A compiled source file: its forward graphs and the settings of its sections, with their core text.
+
+/// The model with the consts of one variant.
+public struct Variant: Hashable, Sendable {
+  /// Empty for the file as it stands.
+  public var name: String
+  /// When the variant replaces the one before it; nil for the base.
+  public var start: ScheduleStart?
+  public var graph: Graph
+
+  public init(name: String, start: ScheduleStart?, graph: Graph) {
+    self.name = name
+    self.start = start
+    self.graph = graph
+  }
+}
+
+/// What a source file declares.
+public struct Model: Sendable {
+  public var name: String
+  /// The base first, then in the order of the file. All have the same params.
+  public var variants: [Variant]
+  public var settings: Settings
+  /// In file order; empty if the model was read from core text.
+  public var constants: [Constant]
+  public var warnings: [Diagnostic]
+  /// The texts the model was read from.
+  public var sources: [SourceFile]
+
+  public init(
+    name: String, variants: [Variant], settings: Settings, constants: [Constant] = [],
+    warnings: [Diagnostic] = [], sources: [SourceFile] = []
+  ) {
+    self.name = name
+    self.variants = variants
+    self.settings = settings
+    self.constants = constants
+    self.warnings = warnings
+    self.sources = sources
+  }
+
+  /// The forward graph that is exported and scored: the last one live in training.
+  public var exported: Graph { variants[variants.count - 1].graph }
+
+  /// The core text: one function a variant, then the settings. Reads back byte for byte.
+  public func printed() -> String {
+    var text = "core 1 \"\(name)\"\n"
+    for variant in variants {
+      if let start = variant.start { text += "\nvariant \(variant.name) from \(start.text)" }
+      text += "\n" + variant.graph.printed()
+    }
+    return text + "\n" + settings.text
+  }
+
+  /// Whether a text is core text and not a surface file.
+  public static func isCore(_ text: String) -> Bool { text.hasPrefix("core ") }
+
+  /// Reads what `printed` writes.
+  public static func parse(path: String, text: String) throws(Diagnostics) -> Model {
+    let source = SourceFile(path: path, text: text)
+    func fail(_ line: Int, _ message: String) -> Diagnostics {
+      let place = SourceLocation(path: path, line: line, column: 1)
+      return Diagnostics([Diagnostic(.badCore, message, at: place)], sources: [source])
+    }
+    let header = source.lines[0].split(separator: "\"", omittingEmptySubsequences: false)
+    guard header.count == 3, header[0] == "core 1 ", header[2].isEmpty, !header[1].isEmpty else {
+      throw fail(1, "expected 'core 1 \"NAME\"'")
+    }
+    var variants: [Variant] = []
+    var line = 1
+    while true {
+      while line < source.lines.count, source.lines[line].isEmpty { line += 1 }
+      guard line < source.lines.count else { break }
+      let isVariant = source.lines[line].hasPrefix("variant ")
+      guard isVariant || variants.isEmpty else { break }
+      var variant = Variant(name: "", start: nil, graph: Graph(name: ""))
+      if isVariant {
+        if variants.isEmpty { throw fail(line + 1, "the first function has no variant") }
+        (variant.name, variant.start) = try variantHeader(source, line: line)
+        line += 1
+      }
+      var parser = CoreParser(path: path, text: text, firstLine: line)
+      variant.graph = try parser.function()
+      line = parser.nextLine
+      variants.append(variant)
+    }
+    if variants.isEmpty { throw fail(2, "expected a function") }
+    let settings = try self.settings(source, from: line)
+    let model = Model(
+      name: String(header[1]), variants: variants, settings: settings, sources: [source])
+    for variant in variants {
+      if let problem = variant.graph.forwardProblem { throw fail(1, problem) }
+    }
+    return model
+  }
+
+  private static func variantHeader(
+    _ source: SourceFile, line: Int
+  ) throws(Diagnostics) -> (String, ScheduleStart?) {
+    let padded = String(repeating: "\n", count: line) + source.lines[line] + " {}\n"
+    let file = try parseGraph(SourceFile(path: source.path, text: padded))
+    guard case .variant(let name, let atoms, _, let open, _)? = file.items.first?.kind else {
+      return ("", nil)
+    }
+    do throws(Diagnostic) {
+      let start = try SectionReader.start(atoms, end: open, evaluator: .empty(path: source.path))
+      return (name.text, start)
+    } catch {
+      throw Diagnostics([error], sources: [source])
+    }
+  }
+
+  private static func settings(
+    _ source: SourceFile, from line: Int
+  ) throws(Diagnostics) -> Settings {
+    let text = String(repeating: "\n", count: line)
+      + source.lines.dropFirst(line).joined(separator: "\n")
+    let file = try parseGraph(SourceFile(path: source.path, text: text))
+    var reader = SectionReader(evaluator: .empty(path: source.path))
+    var diagnostics: [Diagnostic] = []
+    for item in file.items {
+      if case .section(let name, let kind, let entries) = item.kind, name.text != "init" {
+        reader.read(name, kind: kind, entries)
+      } else {
+        let place = SourceLocation(
+          path: source.path, line: item.position.line, column: item.position.column)
+        diagnostics.append(Diagnostic(.badCore, "expected a section of settings", at: place))
+      }
+    }
+    diagnostics += reader.diagnostics
+    if !diagnostics.isEmpty { throw Diagnostics(diagnostics, sources: [source]) }
+    return reader.settings
+  }
+}
+
+extension ConstantEvaluator {
+  /// Knows no const: for texts in which every number is written out.
+  public static func empty(path: String) -> ConstantEvaluator {
+    ConstantEvaluator(path: path, names: { [] }, lookup: { _ in nil })
+  }
+}
+
+extension Graph {
+  /// Why the graph is no forward function, or nil: one tokens input, one output `dist` from a softmax.
+  public var forwardProblem: String? {
+    guard inputs.count == 1, type(inputs[0]).kind == .tokens else {
+      return "forward takes one input, of tokens"
+    }
+    guard outputs.count == 1, outputs[0].name == "dist", writes.isEmpty else {
+      return "forward returns one value, named dist"
+    }
+    guard nodes.contains(where: { $0.op == .softmax && $0.results == [outputs[0].value] }) else {
+      return "what forward returns is not made by softmax"
+    }
+    return nil
+  }
+}

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the sections of a file say, with every number resolved. SettingsText.swift prints it.
+
+/// The settings of all sections but `init`, which the params themselves hold.
+public struct Settings: Equatable, Sendable {
+  public var train: TrainSettings?
+  public var qat: QATSettings
+  public var quantize: QuantizeSettings?
+  public var evaluate: [Evaluation]
+  public var ttt: TTTSettings?
+  public var expect: ExpectSettings
+
+  public init(
+    train: TrainSettings? = nil, qat: QATSettings = .off, quantize: QuantizeSettings? = nil,
+    evaluate: [Evaluation] = [], ttt: TTTSettings? = nil, expect: ExpectSettings = .init()
+  ) {
+    self.train = train
+    self.qat = qat
+    self.quantize = quantize
+    self.evaluate = evaluate
+    self.ttt = ttt
+    self.expect = expect
+  }
+}
+
+/// When a variant or QAT begins.
+public enum ScheduleStart: Hashable, Sendable {
+  case start
+  /// This fraction of training is over.
+  case training(Double)
+  /// This fraction of the warmdown is over.
+  case warmdown(Double)
+  /// The learning rate's multiplier has fallen below this.
+  case rateBelow(Double)
+
+  /// The spelling after `from`.
+  public var text: String {
+    switch self {
+    case .start: "start"
+    case .training(let fraction): "\(shortest(fraction)) of training"
+    case .warmdown(let fraction): "\(shortest(fraction)) of warmdown"
+    case .rateBelow(let multiplier): "lr_below(\(shortest(multiplier)))"
+    }
+  }
+}
+
+/// Adam with decoupled weight decay; decay 0 is Adam.
+public struct AdamWRule: Hashable, Sendable {
+  public var lr: Double
+  public var beta1: Double
+  public var beta2: Double
+  public var epsilon: Double
+  public var decay: Double
+
+  public init(lr: Double, beta1: Double, beta2: Double, epsilon: Double, decay: Double = 0) {
+    self.lr = lr
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.epsilon = epsilon
+    self.decay = decay
+  }
+}
+
+/// Momentum and orthogonalisation of matrices.
+public struct MuonRule: Hashable, Sendable {
+  /// Coefficients of the Newton–Schulz iteration.
+  public enum Iteration: String, Hashable, Sendable, CaseIterable {
+    case standard
+    case polarExpress = "polar_express"
+  }
+
+  public var lr: Double
+  /// Momentum once the ramp is over.
+  public var momentum: Double
+  /// Momentum in the first step; equal to `momentum` without a ramp.
+  public var rampFrom: Double
+  /// Steps from `rampFrom` to `momentum`, 0 without a ramp.
+  public var rampSteps: Int
+  /// Newton–Schulz iterations.
+  public var steps: Int
+  public var iteration: Iteration
+  public var normalisesRows: Bool
+  public var decay: Double
+
+  public init(
+    lr: Double, momentum: Double, rampFrom: Double? = nil, rampSteps: Int = 0, steps: Int = 5,
+    iteration: Iteration = .standard, normalisesRows: Bool = false, decay: Double = 0
+  ) {
+    self.lr = lr
+    self.momentum = momentum
+    self.rampFrom = rampFrom ?? momentum
+    self.rampSteps = rampSteps
+    self.steps = steps
+    self.iteration = iteration
+    self.normalisesRows = normalisesRows
+    self.decay = decay
+  }
+}
+
+/// Gradient descent with momentum.
+public struct SGDRule: Hashable, Sendable {
+  public var lr: Double
+  public var momentum: Double
+  public var decay: Double
+
+  public init(lr: Double, momentum: Double = 0, decay: Double = 0) {
+    self.lr = lr
+    self.momentum = momentum
+    self.decay = decay
+  }
+}
+
+/// How a group of params is updated.
+public enum OptimizerRule: Hashable, Sendable {
+  case adamw(AdamWRule)
+  case muon(MuonRule)
+  case sgd(SGDRule)
+
+  public var lr: Double {
+    switch self {
+    case .adamw(let rule): rule.lr
+    case .muon(let rule): rule.lr
+    case .sgd(let rule): rule.lr
+    }
+  }
+}
+
+/// An `optimizer` entry. Its place takes no part in comparing.
+public struct OptimizerEntry: Equatable, Sendable {
+  public var target: Target
+  public var rule: OptimizerRule
+  public var location: SourceLocation?
+
+  public init(target: Target, rule: OptimizerRule, location: SourceLocation? = nil) {
+    self.target = target
+    self.rule = rule
+    self.location = location
+  }
+
+  public static func == (a: Self, b: Self) -> Bool { a.target == b.target && a.rule == b.rule }
+}
+
+/// The `train` section.
+public struct TrainSettings: Equatable, Sendable {
+  public enum Warmdown: Hashable, Sendable {
+    case steps(Int)
+    /// This fraction of training, at its end.
+    case fraction(Double)
+  }
+  public enum Average: Hashable, Sendable {
+    case none
+    case ema(Double)
+  }
+
+  /// Sequences of one forward pass.
+  public var rows: Int
+  /// Tokens of one sequence.
+  public var seq: Int
+  /// Forward passes of one step.
+  public var accumulate = 1
+  public var stopSteps: Int?
+  public var stopSeconds: Double?
+  public var optimizers: [OptimizerEntry] = []
+  /// Largest global norm of the gradients.
+  public var clip: Double?
+  public var warmup = 0
+  public var warmdown: Warmdown?
+  /// Smallest multiplier of the learning rate.
+  public var floor = 0.0
+  public var average = Average.none
+  public var zLoss: Double?
+  public var validateEvery = 100
+  /// Validation tokens that are scored on the way; nil is all.
+  public var validateTokens: Int?
+  public var checkpointEvery = 200
+
+  public init(rows: Int, seq: Int) {
+    self.rows = rows
+    self.seq = seq
+  }
+}
+
+/// The `qat` section.
+public enum QATSettings: Equatable, Sendable {
+  public enum Mode: Hashable, Sendable {
+    case straightThrough
+    /// The tanh form (a) or the sigmoid form (b), with the steepness at the start and end of the window.
+    case softRound(form: Form, from: Double, to: Double)
+  }
+  public enum Form: String, Hashable, Sendable, CaseIterable { case a, b }
+
+  case off
+  case on(Mode, from: ScheduleStart)
+}
+
+/// A rule of `quantize`. Its place takes no part in comparing.
+public struct PrecisionRule: Equatable, Sendable {
+  public var target: Target
+  public var precision: Precision
+  public var location: SourceLocation?
+
+  public init(target: Target, precision: Precision, location: SourceLocation? = nil) {
+    self.target = target
+    self.precision = precision
+    self.location = location
+  }
+
+  public static func == (a: Self, b: Self) -> Bool {
+    a.target == b.target && a.precision == b.precision
+  }
+}
+
+/// The `quantize` section.
+public struct QuantizeSettings: Equatable, Sendable {
+  public var rules: [PrecisionRule] = []
+  /// Largest size of artifact and code.
+  public var budget: Int?
+  /// Bytes of code that count against the budget.
+  public var codeBytes = 0
+
+  public init() {}
+
+  /// The stored form of a param; f32 if no rule matches.
+  public func precision(path: String, group: String, elements: Int) -> Precision {
+    rules.lastMatch(path: path, group: group, elements: elements) { $0.target }?.precision ?? .f32
+  }
+}
+
+/// One evaluation of the `evaluate` section.
+public struct Evaluation: Equatable, Sendable {
+  public var name: String
+  /// Tokens a window sees.
+  public var window: Int
+  /// Tokens from one window to the next, of which that many are scored; nil: windows do not overlap.
+  public var stride: Int?
+  /// Windows of one forward pass; nil: the compiler chooses.
+  public var batch: Int?
+  /// Whether the weights before quantisation are evaluated.
+  public var onFloat = false
+
+  public init(name: String, window: Int) {
+    self.name = name
+    self.window = window
+  }
+}
+
+/// The `ttt` section, when it is not off.
+public struct TTTSettings: Equatable, Sendable {
+  public enum Mode: String, Hashable, Sendable, CaseIterable {
+    /// Score a chunk, then train on it.
+    case scoreFirst = "score_first"
+    /// Train on all, then score: not a legal score.
+    case adaptFirst = "adapt_first"
+  }
+
+  public enum Schedule: Hashable, Sendable {
+    case constant
+    /// The rate falls as half a cosine over the chunks.
+    case cosineOverChunks
+  }
+
+  /// A factor on the learning rate of the params that a glob matches.
+  public struct RateScale: Hashable, Sendable {
+    public var glob: Glob
+    public var factor: Double
+
+    public init(glob: Glob, factor: Double) {
+      self.glob = glob
+      self.factor = factor
+    }
+  }
+
+  public var mode: Mode
+  /// Tokens of a chunk.
+  public var chunk: Int
+  public var window: Int
+  /// Equal to the window when windows do not overlap.
+  public var stride: Int
+  public var epochs = 1
+  /// Sequences of one update.
+  public var batch = 1
+  public var clip: Double?
+  public var optimizers: [OptimizerEntry] = []
+  public var schedule = Schedule.constant
+  public var scales: [RateScale] = []
+  public var frozen: [Glob] = []
+
+  public init(mode: Mode, chunk: Int, window: Int, stride: Int) {
+    self.mode = mode
+    self.chunk = chunk
+    self.window = window
+    self.stride = stride
+  }
+}
+
+/// The `expect` section.
+public struct ExpectSettings: Equatable, Sendable {
+  public var parameters: Int?
+  /// Largest artifact in bytes.
+  public var artifactAtMost: Int?
+
+  public init(parameters: Int? = nil, artifactAtMost: Int? = nil) {
+    self.parameters = parameters
+    self.artifactAtMost = artifactAtMost
+  }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rotary positions, per-head gains and causal attention with grouped kv heads.
+
+private let ropeAttributes: [AttributeName: AttributeKind] = [
+  .dims: .int(), .base: .double(default: 10000), .train: .int(default: 0),
+  .ramp_from: .double(default: 1), .ramp_factor: .double(default: 1),
+]
+
+@Sendable private func ropeShape(_ operands: OpDefinition.Operands) throws -> [TensorType] {
+  try operands.needReal(0, rank: 4)
+  let dims = operands.int(.dims)
+  guard let width = operands[0].shape[3].number, dims > 0, dims % 2 == 0, dims <= width else {
+    throw operands.fail("dims must be even and at most the head width, found \(dims) for \(operands[0])")
+  }
+  return [operands[0]]
+}
+
+private func attentionTypes(_ operands: OpDefinition.Operands) throws {
+  for index in 0..<3 { try operands.needReal(index, rank: 4) }
+  let (q, k, v) = (operands[0].shape, operands[1].shape, operands[2].shape)
+  if k != v { throw operands.fail("k and v differ: \(operands[1]) and \(operands[2])") }
+  try operands.needEqual(q[0], k[0], "the batches")
+  try operands.needEqual(q[1], k[1], "the positions")
+  try operands.needEqual(q[3], k[3], "the head widths")
+  guard let heads = q[2].number, let groups = k[2].number, heads % groups == 0 else {
+    throw operands.fail("query heads must be a multiple of kv heads: \(operands[0]), \(operands[1])")
+  }
+}
+
+extension OpDefinition {
+  static let rope = OpDefinition(
+    summary: "Turns halves (u, w) of the first dims by pos * base^(-2i/dims): "
+      + "(u cos + w sin, w cos - u sin); beyond train positions the base grows (NTK).",
+    operands: ["x"], attributes: ropeAttributes,
+    positional: [.dims, .base, .train, .ramp_from, .ramp_factor], shape: ropeShape,
+    gradient: .rule { b, node, dy in [b.one(.rope_backward, [dy[0]!], node.attributes)] },
+    position: .pointwise)
+
+  static let ropeBackward = OpDefinition(
+    summary: "The inverse turn of rope: dx from dy.",
+    operands: ["dy"], attributes: ropeAttributes, shape: ropeShape,
+    gradient: .none(because: "second derivatives are not needed"),
+    position: .pointwise, isSurface: false)
+
+  static let scaleHeads = OpDefinition(
+    summary: "y[b, t, h, :] = gain[h] * x[b, t, h, :].",
+    operands: ["x", "gain"],
+    shape: { operands in
+      try operands.needReal(0, rank: 4)
+      try operands.needReal(1, rank: 1)
+      try operands.needEqual(operands[0].shape[2], operands[1].shape[0], "the heads")
+      return [operands[0]]
+    },
+    gradient: .rule { b, node, dy in
+      [
+        b.one(.scale_heads, [dy[0]!, node.operands[1]]),
+        b.one(.scale_heads_backward_gain, [dy[0]!, node.operands[0]]),
+      ]
+    },
+    position: .pointwise)
+
+  static let scaleHeadsBackwardGain = OpDefinition(
+    summary: "dgain[h] = Σ over b, t, d of dy x.",
+    operands: ["dy", "x"],
+    shape: { operands in
+      _ = try sameAsFirst(operands)
+      return [TensorType(.tensor, [operands[0].shape[2]])]
+    },
+    gradient: .none(because: "second derivatives are not needed"),
+    position: .none, isSurface: false)
+
+  static let attention = OpDefinition(
+    summary: "y = softmax(scale q kᵀ + causal mask) v per head, scale 1/sqrt(width); "
+      + "query head h reads kv head h // (heads / kv_heads). lse is the log of the sum of exp.",
+    operands: ["q", "k", "v"], results: ["y", "lse"],
+    shape: { operands in
+      try attentionTypes(operands)
+      let q = operands[0].shape
+      return [operands[0], TensorType(.tensor, [q[0], q[2], q[1]])]
+    },
+    gradient: .rule { b, node, dy in
+      guard let dy = dy[0] else { return [nil, nil, nil] }
+      let operands = node.operands + [node.results[0], node.results[1], dy]
+      let results = (try? b.apply(.attention_backward, operands)) ?? []
+      return results.map { $0 }
+    },
+    position: .causal)
+
+  static let attentionBackward = OpDefinition(
+    summary: "Gradients of attention: with p = exp(scale q kᵀ - lse), dv = pᵀ dy, "
+      + "ds = p (dy vᵀ - dy·y), dq = scale ds k, dk = scale dsᵀ q.",
+    operands: ["q", "k", "v", "y", "lse", "dy"], results: ["dq", "dk", "dv"],
+    shape: { operands in
+      try attentionTypes(operands)
+      return [operands[0], operands[1], operands[2]]
+    },
+    gradient: .none(because: "second derivatives are not needed"),
+    position: .whole, isSurface: false)
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ops that move or sum elements without computing new ones: slices, heads, reductions of broadcasts.
+
+extension OpDefinition {
+  static let slice = OpDefinition(
+    summary: "y = x[start ..< start + count] along an axis; squeeze drops the axis (count 1).",
+    operands: ["x"],
+    attributes: [.axis: .int(), .start: .int(), .count: .int(), .squeeze: .bool(default: false)],
+    shape: { operands in
+      let type = operands[0]
+      let (axis, start, count) = (operands.int(.axis), operands.int(.start), operands.int(.count))
+      guard axis >= 0, axis < type.rank else {
+        throw operands.fail("axis \(axis) is not one of the \(type.rank) of \(type)")
+      }
+      if let extent = type.shape[axis].number, start < 0 || count < 1 || start + count > extent {
+        throw operands.fail("[\(start) : \(start + count)] leaves axis \(axis) of \(type)")
+      }
+      var shape = type.shape
+      if operands.bool(.squeeze) {
+        if count != 1 { throw operands.fail("squeeze needs one element, found \(count)") }
+        shape.remove(at: axis)
+      } else {
+        shape[axis] = .number(count)
+      }
+      return [TensorType(type.kind, shape)]
+    },
+    gradient: .rule { b, node, dy in
+      [
+        b.one(
+          .unslice, [dy[0]!],
+          [
+            .axis: .int(node.int(.axis)), .start: .int(node.int(.start)),
+            .shape: .dims(b.type(node.operands[0]).shape),
+          ])
+      ]
+    },
+    position: .whole)
+
+  static let unslice = OpDefinition(
+    summary: "y of the shape given, x at start along the axis and zero elsewhere.",
+    operands: ["x"], attributes: [.axis: .int(), .start: .int(), .shape: .dims],
+    shape: { operands in [TensorType(.tensor, operands.dims(.shape))] },
+    gradient: .none(because: "only made by gradients"),
+    position: .whole, isSurface: false)
+
+  static let splitHeads = OpDefinition(
+    summary: "y[b, t, h, d] = x[b, t, h * width + d].",
+    operands: ["x"], attributes: [.heads: .int()], positional: [.heads],
+    shape: { operands in
+      try operands.needReal(0, rank: 3)
+      let heads = operands.int(.heads)
+      guard let width = operands[0].shape[2].number, heads > 0, width % heads == 0 else {
+        throw operands.fail("\(operands[0]) does not split into \(heads) heads of equal width")
+      }
+      return [
+        TensorType(
+          .tensor,
+          [operands[0].shape[0], operands[0].shape[1], .number(heads), .number(width / heads)])
+      ]
+    },
+    gradient: .rule { b, _, dy in [b.one(.merge_heads, [dy[0]!])] },
+    position: .pointwise)
+
+  static let mergeHeads = OpDefinition(
+    summary: "y[b, t, h * width + d] = x[b, t, h, d].",
+    operands: ["x"],
+    shape: { operands in
+      try operands.needReal(0, rank: 4)
+      let shape = operands[0].shape
+      guard let heads = shape[2].number, let width = shape[3].number else {
+        throw operands.fail("heads of unknown size in \(operands[0])")
+      }
+      return [TensorType(.tensor, [shape[0], shape[1], .number(heads * width)])]
+    },
+    gradient: .rule { b, node, dy in
+      let heads = b.type(node.operands[0]).shape[2].number!
+      return [b.one(.split_heads, [dy[0]!], [.heads: .int(heads)])]
+    },
+    position: .pointwise)
+
+  static let sumTo = OpDefinition(
+    summary: "Sums x over the axes along which the shape given was stretched to it.",
+    operands: ["x"], attributes: [.shape: .dims],
+    shape: { operands in [TensorType(.tensor, operands.dims(.shape))] },
+    gradient: .none(because: "only made by gradients"),
+    position: .none, isSurface: false)
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// From logits to distributions, losses and weighted sums.
+
+private func logitShapes(_ operands: OpDefinition.Operands) throws {
+  try operands.needReal(0)
+  guard operands[1].kind == .tokens else {
+    throw operands.fail("targets must be tokens, found \(operands[1])")
+  }
+  if Array(operands[0].shape.dropLast()) != operands[1].shape {
+    throw operands.fail("positions differ: \(operands[0]) and \(operands[1])")
+  }
+}
+
+extension OpDefinition {
+  static let softmax = OpDefinition(
+    summary: "y = exp(z) / Σ exp(z) over the last axis: the one way to make a dist.",
+    operands: ["z"],
+    shape: { operands in
+      try operands.needReal(0)
+      if operands[0].rank == 0 { throw operands.fail("z must have an axis") }
+      return [TensorType(.dist, operands[0].shape)]
+    },
+    gradient: .none(because: "losses are derived from the logits of a dist"),
+    position: .pointwise)
+
+  static let crossEntropy = OpDefinition(
+    summary: "nll = lse - l[target] with logits l = cap tanh(z/cap) (cap 0: l = z), "
+      + "lse = log Σ exp(l). In nats.",
+    operands: ["z", "targets"], results: ["nll", "lse"],
+    attributes: [.cap: .double(default: 0)],
+    shape: { operands in
+      try logitShapes(operands)
+      let type = TensorType(.tensor, operands[1].shape)
+      return [type, type]
+    },
+    gradient: .rule { b, node, dy in
+      guard let dnll = dy[0] else { return [nil, nil] }
+      let operands = node.operands + [node.results[1], dnll]
+      return [
+        b.one(.cross_entropy_backward, operands, [.cap: .double(node.double(.cap))]), nil,
+      ]
+    },
+    position: .pointwise, isSurface: false)
+
+  static let crossEntropyBackward = OpDefinition(
+    summary: "dz = (exp(l - lse) - onehot(target)) dnll (1 - (l/cap)²).",
+    operands: ["z", "targets", "lse", "dnll"], attributes: [.cap: .double(default: 0)],
+    shape: { operands in
+      try logitShapes(operands)
+      return [operands[0]]
+    },
+    gradient: .none(because: "second derivatives are not needed"),
+    position: .pointwise, isSurface: false)
+
+  static let dot = OpDefinition(
+    summary: "y = Σ a b, a scalar.",
+    operands: ["a", "b"],
+    shape: { operands in
+      _ = try sameAsFirst(operands)
+      return [.scalar]
+    },
+    gradient: .rule { b, node, dy in
+      [
+        b.one(.mul, [node.operands[1], dy[0]!]), b.one(.mul, [node.operands[0], dy[0]!]),
+      ]
+    },
+    position: .none, isSurface: false)
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix products and table look-ups. Weights are [out, in], as in PyTorch.
+
+extension OpDefinition {
+  static let linear = OpDefinition(
+    summary: "y[…, o] = Σ_i x[…, i] w[o, i]: x wᵀ, no bias.",
+    operands: ["x", "w"],
+    shape: { operands in
+      try operands.needReal(0)
+      try operands.needReal(1, rank: 2)
+      guard let inner = operands[0].shape.last else {
+        throw operands.fail("x must have at least one axis, found \(operands[0])")
+      }
+      try operands.needEqual(inner, operands[1].shape[1], "the inner sizes")
+      return [TensorType(.tensor, operands[0].shape.dropLast() + [operands[1].shape[0]])]
+    },
+    gradient: .rule { b, node, dy in
+      let (x, w) = (node.operands[0], node.operands[1])
+      return [
+        b.one(.linear_backward_input, [dy[0]!, w]), b.one(.linear_backward_weight, [dy[0]!, x]),
+      ]
+    },
+    position: .pointwise)
+
+  static let linearBackwardInput = OpDefinition(
+    summary: "dx[…, i] = Σ_o dy[…, o] w[o, i].",
+    operands: ["dy", "w"],
+    shape: { operands in
+      try operands.needReal(1, rank: 2)
+      try operands.needEqual(operands[0].shape.last ?? .number(1), operands[1].shape[0], "the sizes")
+      return [TensorType(.tensor, operands[0].shape.dropLast() + [operands[1].shape[1]])]
+    },
+    gradient: .none(because: "second derivatives are not needed"),
+    position: .pointwise, isSurface: false)
+
+  static let linearBackwardWeight = OpDefinition(
+    summary: "dw[o, i] = Σ over all leading axes of dy[…, o] x[…, i].",
+    operands: ["dy", "x"],
+    shape: { operands in
+      try operands.needReal(0)
+      try operands.needReal(1)
+      if operands[0].shape.dropLast() != operands[1].shape.dropLast() {
+        throw operands.fail("rows differ: \(operands[0]) and \(operands[1])")
+      }
+      return [TensorType(.tensor, [operands[0].shape.last!, operands[1].shape.last!])]
+    },
+    gradient: .none(because: "second derivatives are not needed"),
+    position: .none, isSurface: false)
+
+  static let embed = OpDefinition(
+    summary: "y[…, :] = table[ids[…], :].",
+    operands: ["table", "ids"],
+    shape: { operands in
+      try operands.needReal(0, rank: 2)
+      switch operands[1].kind {
+      case .tokens: break
+      case .index(let bound):
+        if let rows = operands[0].shape[0].number, rows < bound {
+          throw operands.fail("ids reach \(bound), the table has \(rows) rows")
+        }
+      default: throw operands.fail("ids must be tokens or an index, found \(operands[1])")
+      }
+      return [TensorType(.tensor, operands[1].shape + [operands[0].shape[1]])]
+    },
+    gradient: .rule { b, node, dy in
+      let rows = b.type(node.operands[0]).shape[0].number!
+      return [b.one(.embed_backward, [dy[0]!, node.operands[1]], [.vocab: .int(rows)]), nil]
+    },
+    position: .pointwise)
+
+  static let embedBackward = OpDefinition(
+    summary: "dtable[v, :] = Σ of dy[…, :] where ids = v.",
+    operands: ["dy", "ids"], attributes: [.vocab: .int()],
+    shape: { operands in
+      [TensorType(.tensor, [.number(operands.int(.vocab)), operands[0].shape.last!])]
+    },
+    gradient: .none(because: "second derivatives are not needed"),
+    position: .none, isSurface: false)
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Updates of weights. `factor` scales the gradient (global clipping), `lr` already holds the schedule.
+
+private func updateShape(_ states: Int) -> @Sendable (OpDefinition.Operands) throws -> [TensorType] {
+  { operands in
+    for index in 1..<(2 + states) where operands[index] != operands[0] {
+      throw operands.fail("shapes differ: \(operands[0]) and \(operands[index])")
+    }
+    for index in (2 + states)..<operands.types.count { try operands.needReal(index, rank: 0) }
+    return [TensorType](repeating: operands[0], count: 1 + states)
+  }
+}
+
+private let updates = OpDefinition.Gradient.none(because: "an update is not differentiated")
+
+extension OpDefinition {
+  static let clipFactor = OpDefinition(
+    summary: "norm = sqrt(Σ g²) over all gradients, factor = min(1, limit / (norm + 1e-6)); "
+      + "limit 0: factor 1.",
+    operands: ["g…"], results: ["factor", "norm"], attributes: [.limit: .double(default: 0)],
+    shape: { _ in [.scalar, .scalar] },
+    gradient: updates, position: .none, isSurface: false)
+
+  static let adamwUpdate = OpDefinition(
+    summary: "m, v: moments with bias correction (step from 1); "
+      + "w = (1 - lr decay) w - lr mhat / (sqrt(vhat) + epsilon).",
+    operands: ["w", "g", "m", "v", "lr", "factor", "step"], results: ["w", "m", "v"],
+    attributes: [
+      .beta1: .double(), .beta2: .double(), .epsilon: .double(), .decay: .double(default: 0),
+    ],
+    shape: updateShape(2), gradient: updates, position: .none, isSurface: false)
+
+  static let sgdUpdate = OpDefinition(
+    summary: "m = momentum m + g; w = (1 - lr decay) w - lr m.",
+    operands: ["w", "g", "m", "lr", "factor"], results: ["w", "m"],
+    attributes: [.momentum: .double(default: 0), .decay: .double(default: 0)],
+    shape: updateShape(1), gradient: updates, position: .none, isSurface: false)
+
+  static let muonUpdate = OpDefinition(
+    summary: "m = μ m + g; u = g + μ m, its rows normalised if asked; X = u / (|u| + 1e-7), "
+      + "orthogonalised by Newton-Schulz steps X = aX + (bA + cA²)X, A = X Xᵀ; "
+      + "w = (1 - lr decay) w - lr sqrt(max(1, rows/cols)) X.",
+    operands: ["w", "g", "m", "lr", "factor", "momentum"], results: ["w", "m"],
+    attributes: [
+      .steps: .int(default: 5), .iteration: .word(["standard", "polar_express"], default: "standard"),
+      .row_normalise: .bool(default: false), .decay: .double(default: 0),
+    ],
+    shape: updateShape(1), gradient: updates, position: .none, isSurface: false)
+
+  static let fused = OpDefinition(
+    summary: "Row-local nodes computed together, a block of rows at a time.",
+    operands: ["x…"], results: ["y"],
+    shape: { operands in throw operands.fail("takes its types from its body") },
+    gradient: .none(because: "fusion follows differentiation"),
+    position: .pointwise, isSurface: false)
+}
+
+/// Coefficients (a, b, c) of the Newton-Schulz iterations.
+///
+/// `standard` repeats the quintic of Keller Jordan's Muon; `polarExpress` is the schedule of
+/// Amsel et al., "The Polar Express" (2025), for five steps.
+public enum NewtonSchulz {
+  public static let standard: [Double] = [3.4445, -4.7750, 2.0315]
+  public static let polarExpress: [[Double]] = [
+    [8.156554524902461, -22.48329292557795, 15.878769915207462],
+    [4.042929935166739, -2.808917465908714, 0.5000178451051316],
+    [3.8916678022926607, -2.772484153217685, 0.5060648178503393],
+    [3.285753657755655, -2.3681294933425376, 0.46449024233003106],
+    [2.3465413258596377, -1.7097828382687081, 0.42323551169305323],
+  ]
+
+  /// Three coefficients a step. Polar Express repeats its last step beyond five.
+  public static func coefficients(_ iteration: String, steps: Int) -> [[Double]] {
+    (0..<steps).map { step in
+      iteration == "polar_express" ? polarExpress[min(step, polarExpress.count - 1)] : standard
+    }
+  }
+}

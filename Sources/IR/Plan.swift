@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lowered form: kernel calls in order, with offsets into one arena. Printed by PlanPrinter.
+
+/// The kernels of the runtime. Names are those of the C functions without their prefix.
+public enum Kernel: String, Hashable, Sendable, CaseIterable {
+  case embed, embed_backward, pack, matmul, matmul_weight, rows, sum_partials
+  case rope_table, rope, attention, attention_backward
+  case cross_entropy, cross_entropy_backward, dot, clip_factor, adamw, sgd, muon
+  case quant_scale, fake_quant, fake_quant_backward, slice, unslice
+}
+
+/// Where a buffer lies.
+public struct BufferReference: Hashable, Sendable {
+  public enum Space: String, Hashable, Sendable {
+    /// Parameters of the model, shared by all functions of a plan.
+    case parameter = "p"
+    /// Persistent states of one function.
+    case state = "s"
+    /// Memory of one run of one function.
+    case arena = "a"
+    /// Constants of one function, written once.
+    case constant = "c"
+  }
+  public var space: Space
+  /// In bytes.
+  public var offset: Int
+
+  public init(_ space: Space, _ offset: Int) {
+    self.space = space
+    self.offset = offset
+  }
+}
+
+/// A row program: the fused form of elementwise chains and norms. Mirrors the kernels' row machine.
+public struct RowProgram: Hashable, Sendable {
+  public enum Shape: String, Hashable, Sendable {
+    case full, vector, scalar, periodic, constant
+  }
+  public struct Register: Hashable, Sendable {
+    public var shape: Shape
+    /// Index into the call's buffers, nil for a temporary.
+    public var buffer: Int?
+    /// Of a periodic register.
+    public var period: Int
+    public init(shape: Shape, buffer: Int?, period: Int = 0) {
+      self.shape = shape
+      self.buffer = buffer
+      self.period = period
+    }
+  }
+  public enum Operation: String, Hashable, Sendable, CaseIterable {
+    case copy, add, sub, mul, scale, offset, square, sigmoid, tanh, leaky_relu, leaky_relu_backward
+    case softcap, softcap_backward, inverse_rms, dot, sum_columns, sum_periodic, sum_all
+  }
+  public struct Instruction: Hashable, Sendable {
+    public var operation: Operation
+    public var destination: Int
+    public var a: Int
+    public var b: Int
+    public var immediate: Double
+    public init(_ operation: Operation, _ destination: Int, _ a: Int, _ b: Int = 0, _ immediate: Double = 0) {
+      self.operation = operation
+      self.destination = destination
+      self.a = a
+      self.b = b
+      self.immediate = immediate
+    }
+  }
+  public var registers: [Register] = []
+  public var instructions: [Instruction] = []
+  public init() {}
+}
+
+/// One call of a kernel. Buffers, sizes and scalars stand in the order of the kernel's contract.
+public struct KernelCall: Hashable, Sendable {
+  public var kernel: Kernel
+  /// Whether everything before must be finished first.
+  public var barrier: Bool
+  public var buffers: [BufferReference]
+  public var sizes: [Int]
+  public var scalars: [Double]
+  public var program: RowProgram?
+  /// The value it makes, for dumps and profiles.
+  public var source: String
+
+  public init(
+    _ kernel: Kernel, buffers: [BufferReference], sizes: [Int] = [], scalars: [Double] = [],
+    program: RowProgram? = nil, source: String = "", barrier: Bool = false
+  ) {
+    self.kernel = kernel
+    self.barrier = barrier
+    self.buffers = buffers
+    self.sizes = sizes
+    self.scalars = scalars
+    self.program = program
+    self.source = source
+  }
+}
+
+/// A named value that the driver writes before, or reads after, a run of a function.
+public struct PlanValue: Hashable, Sendable {
+  public var name: String
+  public var type: TensorType
+  public var buffer: BufferReference
+  public init(name: String, type: TensorType, buffer: BufferReference) {
+    self.name = name
+    self.type = type
+    self.buffer = buffer
+  }
+}
+
+/// One function of a plan: a train step, a scorer, an adaptation step.
+public struct PlanFunction: Hashable, Sendable {
+  public var name: String
+  public var arenaBytes: Int
+  public var stateBytes: Int
+  public var constants: [Double]
+  public var inputs: [PlanValue]
+  public var outputs: [PlanValue]
+  /// Persistent states with how they start.
+  public var states: [State]
+  /// Calls that run once: constant tables.
+  public var setup: [KernelCall]
+  /// Calls whose results depend on parameters alone: run when parameters changed.
+  public var prepare: [KernelCall]
+  /// Calls of every run.
+  public var body: [KernelCall]
+
+  public struct State: Hashable, Sendable {
+    public var path: String
+    public var type: TensorType
+    public var offset: Int
+    public var initial: Initializer
+    public init(path: String, type: TensorType, offset: Int, initial: Initializer) {
+      self.path = path
+      self.type = type
+      self.offset = offset
+      self.initial = initial
+    }
+  }
+
+  public init(name: String) {
+    self.name = name
+    arenaBytes = 0
+    stateBytes = 0
+    constants = []
+    inputs = []
+    outputs = []
+    states = []
+    setup = []
+    prepare = []
+    body = []
+  }
+}
+
+/// The offsets of a model's parameters in their block.
+public struct ParameterLayout: Hashable, Sendable {
+  public struct Entry: Hashable, Sendable {
+    public var parameter: Parameter
+    /// In bytes.
+    public var offset: Int
+  }
+  public private(set) var entries: [Entry] = []
+  public private(set) var bytes = 0
+  private var indices: [String: Int] = [:]
+
+  /// Parameters in order, each at a multiple of 64 bytes.
+  public init(_ parameters: [Parameter]) {
+    for parameter in parameters where parameter.role == .param {
+      indices[parameter.path] = entries.count
+      entries.append(Entry(parameter: parameter, offset: bytes))
+      bytes += (parameter.type.count * 4 + 63) / 64 * 64
+    }
+  }
+
+  public subscript(_ path: String) -> Entry? { indices[path].map { entries[$0] } }
+}
+
+/// The machine a plan is made for. Passes never ask the host.
+public struct TargetMachine: Hashable, Sendable {
+  /// `x86_64` or `aarch64`.
+  public var machine: String
+  /// `portable`, `avx2`, `avx512`, `avx512bf16`, `neon`.
+  public var isa: String
+  public init(machine: String, isa: String) {
+    self.machine = machine
+    self.isa = isa
+  }
+}
+
+/// A compiled model: the declaration, and every function that its life needs.
+public struct Plan: Sendable {
+  public var target: TargetMachine
+  public var model: Model
+  public var functions: [PlanFunction]
+
+  public init(target: TargetMachine, model: Model, functions: [PlanFunction]) {
+    self.target = target
+    self.model = model
+    self.functions = functions
+  }
+
+  public var layout: ParameterLayout { ParameterLayout(model.graph.parameters) }
+
+  public subscript(_ name: String) -> PlanFunction? { functions.first { $0.name == name } }
+}
+
+/// Names of functions by what they compute and at which sizes, so that equal ones are made once.
+public enum FunctionName {
+  public static func train(_ variant: String) -> String { variant.isEmpty ? "train" : "train." + variant }
+  public static func gradient(_ variant: String) -> String {
+    variant.isEmpty ? "gradient" : "gradient." + variant
+  }
+  public static let update = "update"
+  public static let adapt = "adapt"
+
+  /// Scores the last `last` targets (nil: all) of `rows` windows.
+  public static func score(window: Int, rows: Int, last: Int?) -> String {
+    "score.w\(window).b\(rows)" + (last.map { ".s\($0)" } ?? "")
+  }
+}
+
+/// Windows of one forward pass when the file does not say: about 4,096 tokens.
+public func scoringRows(window: Int) -> Int { max(1, 4096 / window) }
+
+extension Model {
+  /// The variant that is exported and scored: the last one live in training.
+  public var scored: Variant { variants[variants.count - 1] }
+  /// The graph whose parameters are the model's.
+  public var graph: Graph { variants[0].graph }
+
+  /// The stored form of every parameter.
+  public var precisionTable: [String: Precision] {
+    var table: [String: Precision] = [:]
+    for parameter in graph.parameters {
+      table[parameter.path] =
+        settings.quantize?.precision(
+          path: parameter.path, group: parameter.group, elements: parameter.type.count) ?? .f32
+    }
+    return table
+  }
+}
+
+extension Evaluation {
+  /// Targets scored in each window but the first; nil: all, windows do not overlap.
+  public var scoredPerWindow: Int? { stride == window ? nil : stride }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks what every pass may assume. Runs after each pass; a failure is a bug of that pass.
+
+extension Graph {
+  /// What is wrong with the graph, empty if nothing is.
+  public func violations() -> [String] {
+    var found: [String] = []
+    var made = Set(parameterValues + inputs)
+    var names = Set<String>()
+    for value in parameterValues + inputs {
+      if !names.insert(spelled(value)).inserted { found.append("\(spelled(value)) is declared twice") }
+    }
+    func check(_ node: Node) {
+      for operand in node.operands where !made.contains(operand) {
+        found.append("\(node.op.rawValue) reads %\(name(operand)) before it is made")
+      }
+      if node.op == .fused {
+        for inner in node.body {
+          check(inner)
+          if !inner.op.isRowLocal { found.append("\(inner.op.rawValue) inside a fused node") }
+        }
+        for result in node.results where !made.contains(result) {
+          found.append("fused yields %\(name(result)), which its body does not make")
+        }
+        return
+      }
+      do {
+        let types = try node.definition.check(
+          node.op, node.operands.map { type($0) }, node.attributes)
+        if types != node.results.map({ type($0) }) {
+          found.append("\(node.op.rawValue) %\(name(node.result)): result types are not \(types)")
+        }
+      } catch {
+        found.append("%\(name(node.results[0])): \(error)")
+      }
+      for result in node.results {
+        if !made.insert(result).inserted { found.append("%\(name(result)) is made twice") }
+        if !names.insert(spelled(result)).inserted { found.append("two values named %\(name(result))") }
+      }
+    }
+    for node in nodes { check(node) }
+    var written = Set<Value>()
+    for write in writes {
+      if parameter(write.target) == nil { found.append("write to %\(name(write.target))") }
+      if !written.insert(write.target).inserted {
+        found.append("@\(name(write.target)) is written twice")
+      }
+      if !made.contains(write.value) { found.append("write of %\(name(write.value)), never made") }
+      if made.contains(write.value), type(write.target) != type(write.value) {
+        found.append("@\(name(write.target)) is \(type(write.target)), written \(type(write.value))")
+      }
+    }
+    for output in outputs where !made.contains(output.value) {
+      found.append("return of %\(name(output.value)), never made")
+    }
+    return found
+  }
+
+  private func spelled(_ value: Value) -> String {
+    if case .parameter = values[value.index].origin { return "@" + name(value) }
+    return "%" + name(value)
+  }
+}
+
+extension Op {
+  /// True for ops that a row program can compute: element by element, or by sums over one row.
+  public var isRowLocal: Bool {
+    switch self {
+    case .add, .sub, .mul, .scale, .offset, .square, .sigmoid, .tanh, .softcap, .softcap_backward,
+      .leaky_relu, .leaky_relu_backward, .rms_norm, .rms_norm_backward, .scale_heads,
+      .scale_heads_backward_gain, .sum_to:
+      return true
+    default:
+      return false
+    }
+  }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which names occur in expressions, whether or not their branch is taken. Declaring is not reading.
+
+import IR
+
+struct NameUsage {
+  private(set) var names: Set<String> = []
+
+  mutating func add(_ file: SyntaxFile) {
+    for item in file.items {
+      switch item.kind {
+      case .include, .needs: break
+      case .const(let bindings), .variant(_, from: _, let bindings, open: _, close: _):
+        for binding in bindings { if let value = binding.value { add(value) } }
+      case .block(_, let inputs, let body):
+        add(inputs)
+        add(body)
+      case .forward(let inputs, let type, let body):
+        add(inputs)
+        type.shape.forEach { add($0) }
+        add(body)
+      case .section(_, kind: _, let entries): add(entries, everything: false)
+      case .statement(let statement): add(statement)
+      }
+    }
+  }
+
+  private mutating func add(_ inputs: [SyntaxInput]) {
+    for input in inputs {
+      input.type?.shape.forEach { add($0) }
+      if let value = input.value { add(value) }
+    }
+  }
+
+  mutating func add(_ body: SyntaxBody) { body.statements.forEach { add($0) } }
+
+  mutating func add(_ statement: SyntaxStatement) {
+    switch statement.kind {
+    case .option(let options):
+      for option in options { if let value = option.value { add(value) } }
+    case .param(let params, let initial, group: _):
+      for param in params {
+        if let family = param.family { add(family.list) }
+        param.shape.forEach { add($0) }
+      }
+      initial?.arguments?.forEach { add($0.value) }
+    case .part(let parts):
+      for part in parts {
+        if let family = part.family { add(family.list) }
+        part.arguments.forEach { add($0.value) }
+      }
+    case .conditional(let condition, let then, let otherwise):
+      add(condition)
+      add(then)
+      if let otherwise { add(otherwise) }
+    case .otherwise(let body): add(body)
+    case .loop(_, let list, let body):
+      add(list)
+      add(body)
+    case .let_(let targets, let value):
+      targets.forEach { if let index = $0.index { add(index) } }
+      add(value)
+    case .return_(let values): values.forEach { add($0) }
+    }
+  }
+
+  /// Entries behind an `if` may not be live, so their bare names count too.
+  private mutating func add(_ entries: SyntaxEntries, everything: Bool) {
+    entries.entries.forEach { add($0, everything: everything) }
+  }
+
+  private mutating func add(_ entry: SyntaxEntry, everything: Bool) {
+    switch entry.kind {
+    case .plain(let atoms, let nested):
+      for atom in atoms {
+        switch atom.kind {
+        case .call(_, let arguments): arguments.forEach { add($0.value) }
+        case .list(let elements): elements.forEach { add($0) }
+        case .name(let name) where everything: names.insert(name)
+        default: break
+        }
+      }
+      if let nested { add(nested, everything: everything) }
+    case .conditional(let condition, let then, let otherwise):
+      add(condition)
+      add(then, everything: true)
+      if let otherwise { add(otherwise, everything: true) }
+    case .otherwise(let entries): add(entries, everything: everything)
+    }
+  }
+
+  private mutating func add(_ expression: SyntaxExpression) {
+    switch expression.kind {
+    case .number, .string, .bool: break
+    case .name(let name): names.insert(name)
+    case .parentheses(let inner), .unary(_, let inner), .member(let inner, _): add(inner)
+    case .binary(_, let left, let right):
+      add(left)
+      add(right)
+    case .list(let elements): elements.forEach { add($0) }
+    case .call(let callee, let arguments): add(callee: callee, arguments)
+    case .pipe(let value, let callee, let arguments):
+      add(value)
+      add(callee: callee, arguments ?? [])
+    case .index(let base, let subscripts):
+      add(base)
+      for element in subscripts {
+        switch element {
+        case .ellipsis: break
+        case .at(let index): add(index)
+        case .slice(let lower, let upper, _):
+          if let lower { add(lower) }
+          if let upper { add(upper) }
+        }
+      }
+    }
+  }
+
+  /// The name of an op or part before ( reads no const of that name.
+  private mutating func add(callee: SyntaxExpression, _ arguments: [SyntaxArgument]) {
+    if case .name = callee.kind {} else { add(callee) }
+    arguments.forEach { add($0.value) }
+  }
+}

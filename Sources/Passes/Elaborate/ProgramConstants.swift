@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The consts of a program in file order, with overrides, and the log of which names were read.
+
+import IR
+
+/// Which consts were read while sections and graphs were made. Shared by closures, hence a class.
+final class ReadLog {
+  var names: Set<String> = []
+}
+
+extension Program {
+  /// Evaluates all consts; errors are appended to `diagnostics`.
+  func constants(
+    overrides: [ConstantOverride], into diagnostics: inout [Diagnostic]
+  ) -> [Constant] {
+    var table: [String: Constant] = [:]
+    var order: [Constant] = []
+    for loaded in items {
+      guard case .const(let bindings) = loaded.item.kind else { continue }
+      for binding in bindings where table[binding.name.text] == nil {
+        let name = binding.name.text
+        // Variants come last and replace what a flag said.
+        let override = overrides.last { $0.name == name }
+        let path = override?.path ?? loaded.path
+        let known = table
+        let evaluator = ConstantEvaluator(
+          path: path, names: { known.keys.sorted() },
+          lookup: { wanted in
+            guard override != nil || self.sees(wanted, in: loaded.path) else { return nil }
+            return known[wanted]?.value
+          })
+        let place = location(binding.name.position, in: loaded.path)
+        let origin =
+          override?.origin ?? .file(path: loaded.path, line: binding.name.position.line)
+        do throws(Diagnostic) {
+          guard let expression = override?.expression ?? binding.value else { continue }
+          let value = try evaluator.value(expression)
+          let constant = Constant(name: name, value: value, origin: origin, location: place)
+          table[name] = constant
+          order.append(constant)
+        } catch {
+          diagnostics.append(error)
+          // Everything that follows could only repeat the error.
+          return order
+        }
+      }
+    }
+    reportUnknown(overrides, table, &diagnostics)
+    return order
+  }
+
+  private func reportUnknown(
+    _ overrides: [ConstantOverride], _ table: [String: Constant],
+    _ diagnostics: inout [Diagnostic]
+  ) {
+    for override in overrides where table[override.name] == nil {
+      let place =
+        override.origin == .flag
+        ? nil : location(override.expression.position, in: override.path)
+      let what = override.origin == .flag ? "--set: " : "\(override.origin.text): "
+      diagnostics.append(
+        Diagnostic(
+          .badOverride, "\(what)there is no const '\(override.name)'", at: place,
+          suggestion: suggestion(for: override.name, among: table.keys.sorted())))
+    }
+  }
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Groups elementwise chains, norms and the sums of their gradients into row programs.
+
+import IR
+
+extension Pass {
+  /// Schedules row-local nodes of one row space next to each other and fuses each run of them.
+  ///
+  ///     %a = mul(%x, @gain)
+  ///     %b = add(%a, %r)            fused {
+  ///     %n = rms_norm(%b)     ->      %a = mul(%x, @gain) …
+  ///                                   %n = rms_norm(%b) …
+  ///                                 } yields %b, %n
+  ///
+  /// A row space is [rows, width]: all leading axes and the last one. A node joins the open group if
+  /// it shares a value with it, so the order stays near the original one. Runs after differentiate.
+  public static let fuseRows = Pass("fuse-rows", "Fuse elementwise chains and norms.") { graph in
+    var scheduler = RowScheduler(graph)
+    return scheduler.run()
+  }
+}
+
+/// The rows and width over which a row-local node runs.
+struct RowSpace: Hashable {
+  let rows: Int
+  let width: Int
+
+  init(_ type: TensorType) {
+    let sizes = type.sizes
+    width = sizes.last ?? 1
+    rows = sizes.dropLast().reduce(1, *)
+  }
+}
+
+extension Graph {
+  /// The row space of a row-local node: that of its widest value.
+  func rowSpace(_ node: Node) -> RowSpace {
+    switch node.op {
+    case .sum_to, .scale_heads_backward_gain: return RowSpace(type(node.operands[0]))
+    default: return RowSpace(type(node.result))
+    }
+  }
+
+  /// Whether a row program can compute the node: every operand is a full space, a vector along the
+  /// width, one number a row or head, or a single number.
+  func fitsRowProgram(_ node: Node) -> Bool {
+    guard node.op.isRowLocal else { return false }
+    let space = rowSpace(node)
+    switch node.op {
+    case .sum_to:
+      let shape = type(node.result).sizes
+      let count = shape.reduce(1, *)
+      return count == 1 || (shape.last == space.width && count == space.width)
+    case .scale_heads, .scale_heads_backward_gain: return true
+    default:
+      return node.operands.allSatisfy { operand in
+        let type = self.type(operand)
+        return type.count == 1 || RowSpace(type) == space
+          || (type.count == space.width && type.sizes.last == space.width)
+      }
+    }
+  }
+}
+
+/// A list scheduler that keeps taking nodes of the open group while there are any.
+private struct RowScheduler {
+  /// Bounds of one row program; see the row machine's limits.
+  static let maximumNodes = 20
+  static let maximumValues = 18
+
+  let graph: Graph
+  private var waiting: [Int]
+  private var readers: [[Int]]
+  private var copy: Rebuilder
+  private var ready: [Int] = []  // sorted
+
+  init(_ graph: Graph) {
+    self.graph = graph
+    copy = Rebuilder(graph)
+    waiting = [Int](repeating: 0, count: graph.nodes.count)
+    readers = [[Int]](repeating: [], count: graph.nodes.count)
+    let producers = graph.producers()
+    for (index, node) in graph.nodes.enumerated() {
+      for producer in Set(node.operands.compactMap { producers[$0] }) {
+        waiting[index] += 1
+        readers[producer].append(index)
+      }
+    }
+    ready = graph.nodes.indices.filter { waiting[$0] == 0 }
+  }
+
+  mutating func run() -> Graph {
+    while let first = ready.first {
+      if graph.fitsRowProgram(graph.nodes[first]) {
+        emitGroup(from: first)
+      } else {
+        copy.copy(graph.nodes[first])
+        finish(first)
+      }
+    }
+    return copy.finish()
+  }
+
+  private mutating func emitGroup(from first: Int) {
+    let space = graph.rowSpace(graph.nodes[first])
+    var members: [Int] = []
+    var touched = Set<Value>()
+    func joins(_ index: Int) -> Bool {
+      let node = graph.nodes[index]
+      guard graph.fitsRowProgram(node), graph.rowSpace(node) == space else { return false }
+      if members.isEmpty { return true }
+      let values = Set(node.operands + node.results)
+      return members.count < Self.maximumNodes && !values.isDisjoint(with: touched)
+        && touched.union(values).count <= Self.maximumValues + members.count
+    }
+    while let next = ready.first(where: { members.isEmpty ? $0 == first : joins($0) }) {
+      members.append(next)
+      touched.formUnion(graph.nodes[next].operands + graph.nodes[next].results)
+      finish(next)
+    }
+    let inside = Set(members)
+    let start = copy.builder.graph.nodes.count
+    for member in members { copy.copy(graph.nodes[member]) }
+    let escaping = members.flatMap { graph.nodes[$0].results }.filter { isRead($0, outside: inside) }
+    if members.count > 1 {
+      let location = graph.nodes[members[0]].location
+      copy.builder.regroup(from: start, results: escaping.map { copy[$0] }, location: location)
+    }
+  }
+
+  private lazy var outside: Set<Value> = Set(
+    graph.writes.map(\.value) + graph.outputs.map(\.value))
+  private lazy var producers: [Value: Int] = graph.producers()
+
+  private mutating func isRead(_ value: Value, outside members: Set<Int>) -> Bool {
+    if outside.contains(value) { return true }
+    guard let producer = producers[value] else { return false }
+    return readers[producer].contains {
+      !members.contains($0) && graph.nodes[$0].operands.contains(value)
+    }
+  }
+
+  private mutating func finish(_ index: Int) {
+    if let position = ready.firstIndex(of: index) { ready.remove(at: position) }
+    for reader in readers[index] {
+      waiting[reader] -= 1
+      if waiting[reader] == 0 {
+        let position = ready.firstIndex { $0 > reader } ?? ready.count
+        ready.insert(reader, at: position)
+      }
+    }
+  }
+}

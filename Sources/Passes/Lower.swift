@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+// Turns a graph into kernel calls over virtual buffers. Offsets and barriers follow in PlanMemory.swift.
+
+import IR
+
+/// A buffer before it has an offset in the arena.
+struct Slot: Hashable {
+  enum Home: Hashable {
+    case fixed(BufferReference.Space)
+    case virtual(Int)
+  }
+  var home: Home
+  /// In bytes, from the start of the home.
+  var offset: Int
+}
+
+/// A kernel call over slots.
+struct LoweredCall {
+  var kernel: Kernel
+  /// In the order of the kernel's contract.
+  var slots: [Slot]
+  /// Bytes of each slot that the call touches.
+  var extents: [Int]
+  /// Positions in `slots` that the call writes.
+  var written: Set<Int>
+  var sizes: [Int]
+  var scalars: [Double]
+  var program: RowProgram?
+  var source: String
+}
+
+/// The three lists of a function: once ever, once per change of the parameters, every run.
+enum Stage: Int { case setup, prepare, body }
+
+/// Lowers one function. Requires bound sizes and a forward without its `dist`.
+struct Lowering {
+  let graph: Graph
+  let layout: ParameterLayout
+  var calls: [Stage: [LoweredCall]] = [.setup: [], .prepare: [], .body: []]
+  var virtualBytes: [Int] = []
+  var slots: [Value: Slot] = [:]
+  var function: PlanFunction
+  private let parameterOnly: Set<Value>
+  private var packed: [PackKey: Slot] = [:]
+  private var ropeTables: [[AttributeName: AttributeValue]: [Int: Slot]] = [:]
+  private var quantScales: [Value: Slot] = [:]
+  private var aliases: [Value: Slot] = [:]
+
+  private struct PackKey: Hashable {
+    let weight: Value
+    let isTransposed: Bool
+  }
+
+  init(_ graph: Graph, layout: ParameterLayout) {
+    self.graph = graph
+    self.layout = layout
+    function = PlanFunction(name: graph.name)
+    parameterOnly = graph.parameterOnlyValues()
+  }
+
+  mutating func run() throws {
+    var stateBytes = 0
+    for (index, parameter) in graph.parameters.enumerated() {
+      let value = graph.parameterValues[index]
+      switch parameter.role {
+      case .param:
+        guard let entry = layout[parameter.path] else {
+          throw OpError("parameter \(parameter.path) is not in the model's layout")
+        }
+        slots[value] = Slot(home: .fixed(.parameter), offset: entry.offset)
+      case .state:
+        slots[value] = Slot(home: .fixed(.state), offset: stateBytes)
+        function.states.append(
+          .init(
+            path: parameter.path, type: parameter.type, offset: stateBytes,
+            initial: parameter.initial))
+        stateBytes += (parameter.type.count * 4 + 63) / 64 * 64
+      }
+    }
+    function.stateBytes = stateBytes
+    for input in graph.inputs { slots[input] = newSlot(graph.type(input).count) }
+    bindWrites()
+    for node in graph.nodes { try lower(node) }
+    for write in graph.writes where slots[write.value] != slots[write.target] {
+      copy(write.value, to: slots[write.target]!)
+    }
+  }
+
+  // MARK: Slots
+
+  mutating func newSlot(_ elements: Int) -> Slot {
+    virtualBytes.append(max(elements, 1) * 4)
+    return Slot(home: .virtual(virtualBytes.count - 1), offset: 0)
+  }
+
+  /// The slot of a result: that of the parameter it will be written to, or a new one.
+  mutating func resultSlot(_ value: Value) -> Slot {
+    let slot = aliases[value] ?? newSlot(graph.type(value).count)
+    slots[value] = slot
+    return slot
+  }
+
+  func bytes(_ value: Value) -> Int { graph.type(value).count * 4 }
+
+  /// Lets values that end in a parameter be computed in its place, where nobody reads the old
+  /// content afterwards. Updates (AdamW and its like) always work in place.
+  private mutating func bindWrites() {
+    let producers = graph.producers()
+    var lastRead: [Value: Int] = [:]
+    for (index, node) in graph.nodes.enumerated() {
+      for operand in node.operands { lastRead[operand] = index }
+    }
+    for write in graph.writes {
+      guard let producer = producers[write.value], let target = slots[write.target] else { continue }
+      if lastRead[write.target] ?? -1 <= producer { aliases[write.value] = target }
+    }
+  }
+
+  // MARK: Calls
+
+  mutating func emit(
+    _ kernel: Kernel, to stage: Stage, writing outputs: [(Slot, Int)], reading inputs: [(Slot, Int)],
+    sizes: [Int], scalars: [Double] = [], program: RowProgram? = nil, source: Value
+  ) {
+    let all = outputs + inputs
+    calls[stage]!.append(
+      LoweredCall(
+        kernel: kernel, slots: all.map(\.0), extents: all.map(\.1),
+        written: Set(outputs.indices), sizes: sizes, scalars: scalars, program: program,
+        source: graph.name(source)))
+  }
+
+  /// The stage in which a node can run.
+  func stage(_ node: Node) -> Stage {
+    node.operands.allSatisfy(parameterOnly.contains) ? .prepare : .body
+  }
+
+  func operand(_ value: Value) -> (Slot, Int) { (slots[value]!, bytes(value)) }
+
+  private mutating func result(_ value: Value) -> (Slot, Int) { (resultSlot(value), bytes(value)) }
+
+  private mutating func copy(_ value: Value, to target: Slot) {
+    var program = RowProgram()
+    program.registers = [.init(shape: .full, buffer: 0), .init(shape: .full, buffer: 1)]
+    program.instructions = [.init(.copy, 0, 1)]
+    let space = RowSpace(graph.type(value))
+    emit(
+      .rows, to: .body, writing: [(target, bytes(value))], reading: [operand(value)],
+      sizes: [space.rows, space.width, space.rowsPerTile], program: program, source: value)
+  }
+
+  private mutating func lower(_ node: Node) throws {
+    let stage = stage(node)
+    let operands = node.operands
+    func rows(_ value: Value) -> Int {
+      graph.type(value).sizes.dropLast().reduce(1, *)
+    }
+    switch node.op {
+    case .fused:
+      try lowerRows(node.body, yielding: node.results, stage: stage)
+    case _ where node.op.isRowLocal:
+      try lowerRows([node], yielding: node.results, stage: stage)
+    case .split_heads, .merge_heads:
+      slots[node.result] = slots[operands[0]]!
+    case .slice:
+      lowerSlice(node, stage)
+    case .unslice:
+      let shape = graph.type(node.result).sizes
+      let axis = node.int(.axis)
+      let squeezed = graph.type(operands[0]).rank < shape.count
+      let count = squeezed ? 1 : graph.type(operands[0]).sizes[axis]
+      emit(
+        .unslice, to: stage, writing: [result(node.result)], reading: [operand(operands[0])],
+        sizes: [
+          shape[..<axis].reduce(1, *), shape[axis], shape[(axis + 1)...].reduce(1, *),
+          node.int(.start), count,
+        ], source: node.result)
+    case .linear:
+      let weight = graph.type(operands[1]).sizes
+      let (n, k) = (weight[0], weight[1])
+      matmul(node, x: operands[0], weight: operands[1], m: rows(operands[0]), n: n, k: k, false)
+    case .linear_backward_input:
+      let weight = graph.type(operands[1]).sizes
+      matmul(
+        node, x: operands[0], weight: operands[1], m: rows(operands[0]), n: weight[1], k: weight[0],
+        true)
+    case .linear_backward_weight:
+      let sizes = graph.type(node.result).sizes
+      emit(
+        .matmul_weight, to: stage, writing: [result(node.result)],
+        reading: operands.map(operand),
+        sizes: [rows(operands[0]), sizes[0], sizes[1], sizes[0], sizes[1], 0], source: node.result)
+    case .embed:
+      let table = graph.type(operands[0]).sizes
+      emit(
+        .embed, to: stage, writing: [result(node.result)], reading: operands.map(operand),
+        sizes: [graph.type(operands[1]).count, table[1], table[0]], source: node.result)
+    case .embed_backward:
+      let table = graph.type(node.result).sizes
+      emit(
+        .embed_backward, to: stage, writing: [result(node.result)], reading: operands.map(operand),
+        sizes: [graph.type(operands[1]).count, table[1], table[0]], source: node.result)
+    case .rope, .rope_backward:
+      let sizes = graph.type(operands[0]).sizes
+      let table = ropeTable(node, positions: sizes[1])
+      emit(
+        .rope, to: stage, writing: [result(node.result)],
+        reading: [operand(operands[0]), (table, sizes[1] * node.int(.dims) * 4)],
+        sizes: sizes + [node.int(.dims), node.op == .rope ? 0 : 1], source: node.result)
+    case .attention, .attention_backward:
+      let (q, k) = (graph.type(operands[0]).sizes, graph.type(operands[1]).sizes)
+      let outputs = node.results.map { result($0) }
+      emit(
+        node.op == .attention ? .attention : .attention_backward, to: stage, writing: outputs,
+        reading: operands.map(operand), sizes: [q[0], q[1], q[2], k[2], q[3]],
+        scalars: [1 / Double(q[3]).squareRoot()], source: node.result)
+    case .cross_entropy, .cross_entropy_backward:
+      let vocabulary = graph.type(operands[0]).sizes.last!
+      let outputs = node.results.map { result($0) }
+      emit(
+        node.op == .cross_entropy ? .cross_entropy : .cross_entropy_backward, to: stage,
+        writing: outputs, reading: operands.map(operand),
+        sizes: [rows(operands[0]), vocabulary], scalars: [node.double(.cap)], source: node.result)
+    case .dot:
+      emit(
+        .dot, to: stage, writing: [result(node.result)], reading: operands.map(operand),
+        sizes: [graph.type(operands[0]).count], source: node.result)
+    case .fake_quant, .fake_quant_backward:
+      lowerFakeQuant(node, stage)
+    case .clip_factor:
+      lowerClipFactor(node, stage)
+    case .adamw_update, .sgd_update, .muon_update:
+      try lowerUpdate(node, stage)
+    case .softmax:
+      throw OpError("softmax reaches the runtime: derive logits, loss or score first")
+    default:
+      throw OpError("\(node.op.rawValue) has no kernel")
+    }
+  }
+
+  private mutating func matmul(
+    _ node: Node, x: Value, weight: Value, m: Int, n: Int, k: Int, _ isTransposed: Bool
+  ) {
+    let key = PackKey(weight: weight, isTransposed: isTransposed)
+    let stage = stage(node)
+    let packedBytes = Lowering.packedElements(n: n, k: k) * 4
+    if packed[key] == nil {
+      let slot = newSlot(packedBytes / 4)
+      packed[key] = slot
+      let sizes = graph.type(weight).sizes
+      emit(
+        .pack, to: parameterOnly.contains(weight) ? .prepare : .body, writing: [(slot, packedBytes)],
+        reading: [operand(weight)], sizes: [sizes[0], sizes[1], isTransposed ? 1 : 0],
+        source: weight)
+    }
+    emit(
+      .matmul, to: stage, writing: [result(node.result)],
+      reading: [operand(x), (packed[key]!, packedBytes)], sizes: [m, n, k, n, k, 0],
+      source: node.result)
+  }
+
+  /// Elements of a packed operand: panels 64 (or, for narrow ones, 32) wide, padded.
+  static func packedElements(n: Int, k: Int) -> Int {
+    let panel = n <= 32 ? 32 : 64
+    return (n + panel - 1) / panel * panel * k
+  }
+
+  private mutating func ropeTable(_ node: Node, positions: Int) -> Slot {
+    if let slot = ropeTables[node.attributes]?[positions] { return slot }
+    let dims = node.int(.dims)
+    let slot = newSlot(positions * dims)
+    ropeTables[node.attributes, default: [:]][positions] = slot
+    emit(
+      .rope_table, to: .setup, writing: [(slot, positions * dims * 4)], reading: [],
+      sizes: [positions, dims],
+      scalars: [
+        node.double(.base), Double(node.int(.train)), node.double(.ramp_from),
+        node.double(.ramp_factor),
+      ], source: node.result)
+    return slot
+  }
+
+  private mutating func lowerSlice(_ node: Node, _ stage: Stage) {
+    let shape = graph.type(node.operands[0]).sizes
+    let axis = node.int(.axis)
+    let outer = shape[..<axis].reduce(1, *)
+    let inner = shape[(axis + 1)...].reduce(1, *)
+    if outer == 1 {
+      // Contiguous: a view.
+      var slot = slots[node.operands[0]]!
+      slot.offset += node.int(.start) * inner * 4
+      slots[node.result] = slot
+      return
+    }
+    emit(
+      .slice, to: stage, writing: [result(node.result)], reading: [operand(node.operands[0])],
+      sizes: [outer, shape[axis], inner, node.int(.start), node.int(.count)], source: node.result)
+  }
+
+  private mutating func lowerFakeQuant(_ node: Node, _ stage: Stage) {
+    let weight = node.op == .fake_quant ? node.operands[0] : node.operands[1]
+    let sizes = graph.type(weight).sizes
+    let quantizer = node.quantizer
+    if quantScales[weight] == nil {
+      let slot = newSlot(sizes[0])
+      quantScales[weight] = slot
+      let clip = ["max", "quantile", "sdclip"].firstIndex(of: quantizer.clip.word)!
+      emit(
+        .quant_scale, to: parameterOnly.contains(weight) ? .prepare : .body,
+        writing: [(slot, sizes[0] * 4)], reading: [operand(weight)],
+        sizes: [sizes[0], sizes[1], clip, quantizer.qmax],
+        scalars: [quantizer.clip.parameter, quantizer.floor, quantizer.halfFloor], source: weight)
+    }
+    let mode = ["straight_through", "soft_round", "soft_round_logistic"]
+      .firstIndex(of: node.word(.form))!
+    let scale = (quantScales[weight]!, sizes[0] * 4)
+    let alpha = operand(node.operands.last!)
+    let reading =
+      node.op == .fake_quant
+      ? [operand(weight), scale, alpha] : [operand(node.operands[0]), operand(weight), scale, alpha]
+    emit(
+      node.op == .fake_quant ? .fake_quant : .fake_quant_backward, to: stage,
+      writing: [result(node.result)], reading: reading,
+      sizes: sizes + [quantizer.qmin, quantizer.qmax, mode], source: node.result)
+  }
+
+  private mutating func lowerClipFactor(_ node: Node, _ stage: Stage) {
+    let parts = newSlot(node.operands.count)
+    for (index, gradient) in node.operands.enumerated() {
+      var part = parts
+      part.offset += index * 4
+      emit(
+        .dot, to: stage, writing: [(part, 4)], reading: [operand(gradient), operand(gradient)],
+        sizes: [graph.type(gradient).count], source: gradient)
+    }
+    let outputs = node.results.map { result($0) }
+    emit(
+      .clip_factor, to: stage, writing: outputs, reading: [(parts, node.operands.count * 4)],
+      sizes: [node.operands.count], scalars: [node.double(.limit)], source: node.result)
+  }
+
+  private mutating func lowerUpdate(_ node: Node, _ stage: Stage) throws {
+    let states = node.op == .adamw_update ? 2 : 1
+    let targets = [node.operands[0]] + node.operands[2..<(2 + states)]
+    for (target, result) in zip(targets, node.results) {
+      guard let slot = slots[target], aliases[result] == slot else {
+        throw OpError("\(node.op.rawValue) must end in @\(graph.name(target)), which is read later")
+      }
+      slots[result] = slot
+    }
+    let outputs = targets.map(operand)
+    var reading = [operand(node.operands[1])] + node.operands[(2 + states)...].map(operand)
+    let type = graph.type(node.operands[0])
+    switch node.op {
+    case .adamw_update:
+      emit(
+        .adamw, to: stage, writing: outputs, reading: reading, sizes: [type.count],
+        scalars: [node.double(.beta1), node.double(.beta2), node.double(.epsilon), node.double(.decay)],
+        source: node.result)
+    case .sgd_update:
+      emit(
+        .sgd, to: stage, writing: outputs, reading: reading, sizes: [type.count],
+        scalars: [node.double(.momentum), node.double(.decay)], source: node.result)
+    default:
+      guard type.rank == 2 else {
+        throw OpError("muon updates matrices, \(graph.name(node.operands[0])) is \(type)")
+      }
+      let coefficients = NewtonSchulz.coefficients(node.word(.iteration), steps: node.int(.steps))
+      let offset = function.constants.count * 4
+      function.constants += coefficients.flatMap { $0 }
+      reading.append((Slot(home: .fixed(.constant), offset: offset), coefficients.count * 12))
+      emit(
+        .muon, to: stage, writing: outputs, reading: reading,
+        sizes: type.sizes + [node.int(.steps), node.bool(.row_normalise) ? 1 : 0],
+        scalars: [node.double(.decay)], source: node.result)
+    }
+  }
+}
+
+extension Node {
+  /// The quantiser that a fake_quant node stands for.
+  public var quantizer: Quantizer {
+    let clip: Quantizer.Clip
+    switch word(.clip) {
+    case "quantile": clip = .quantile(double(.parameter))
+    case "sdclip": clip = .sdclip(double(.parameter))
+    default: clip = .max
+    }
+    return Quantizer(
+      bits: int(.bits), clip: clip, floor: double(.floor), halfFloor: double(.half_floor),
+      isAsymmetric: bool(.asymmetric))
+  }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Quantisation-aware training: weights are seen as they will be after quantisation.
+
+import IR
+
+extension Pass {
+  /// Puts a fake_quant between every parameter with an int precision and its readers.
+  ///
+  ///     param @fc : f32[8, 4] {…, precision=int6 per_row sdclip(12.85)}
+  ///     %y = linear(%x, @fc)
+  ///       ->
+  ///     input %qat.alpha : f32[]
+  ///     %qat.fc = fake_quant(@fc, %qat.alpha) {bits=6, clip=sdclip, …}
+  ///     %y = linear(%x, %qat.fc)
+  ///
+  /// Requires assign-precision, runs before differentiate. Alpha is data, never a flag: 0 is off.
+  /// `form` is `straight_through`, `soft_round` or `soft_round_logistic`.
+  public static func markQAT(form: String) -> Pass {
+    Pass("mark-qat", "Insert the quantiser before the readers of quantised parameters.") { graph in
+      var copy = Rebuilder(graph)
+      let alpha = copy.builder.input("qat.alpha", .scalar)
+      for (index, parameter) in graph.parameters.enumerated() {
+        guard parameter.role == .param, case .int(let quantizer)? = parameter.precision else {
+          continue
+        }
+        if quantizer.codesFromUnrounded {
+          throw OpError(
+            "qat: \(parameter.path) takes its codes from the unrounded scale, which the QAT node "
+              + "does not have; drop `unrounded` from its quantize rule or turn qat off")
+        }
+        let value = graph.parameterValues[index]
+        let quantized = copy.builder.one(
+          .fake_quant, [copy[value], alpha], quantizer.attributes(form: form),
+          name: "qat." + parameter.path)
+        copy.map(value, to: quantized)
+      }
+      for node in graph.nodes { copy.copy(node) }
+      return copy.finish()
+    }
+  }
+}
+
+extension Quantizer {
+  fileprivate func attributes(form: String) -> [AttributeName: AttributeValue] {
+    [
+      .bits: .int(bits), .clip: .word(clip.word), .parameter: .double(clip.parameter),
+      .floor: .double(floor), .half_floor: .double(halfFloor), .asymmetric: .bool(isAsymmetric),
+      .form: .word(form),
+    ]
+  }
+}

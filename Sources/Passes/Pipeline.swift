@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every pipeline as a list, and the functions that a plan consists of.
+
+import IR
+
+/// The pipelines. Order matters where a comment says so.
+public enum Pipeline {
+  private static let simplify: [Pass] = [.foldConstants, .eliminateDuplicates, .eliminateDeadNodes]
+
+  /// Logits of every position.
+  public static func logits(sizes: [String: Int]) -> [Pass] {
+    [.bindSizes(sizes)] + simplify + [.deriveLogits, .eliminateDeadNodes]
+  }
+
+  /// Weighted loss and nll of given targets.
+  public static func loss(sizes: [String: Int], zLoss: Double = 0) -> [Pass] {
+    [.bindSizes(sizes)] + simplify + [.deriveLoss(zLoss: zLoss), .fuseSoftcapCrossEntropy]
+  }
+
+  /// Loss and gradients of parameters (all, or those in `only`).
+  public static func gradient(
+    sizes: [String: Int], zLoss: Double = 0, only: Set<String>? = nil
+  ) -> [Pass] {
+    loss(sizes: sizes, zLoss: zLoss) + [.differentiate(only: only)] + simplify
+  }
+
+  /// nll of the last `last` targets of each row, without computing what nobody reads.
+  public static func score(sizes: [String: Int], last: Int?) -> [Pass] {
+    [.bindSizes(sizes)] + simplify
+      // The cap goes into the loss before slices sink past it.
+      + [.deriveScore(last: last), .fuseSoftcapCrossEntropy, .sinkSlices]
+      + simplify
+  }
+
+  /// One training step. `qat` is the form of the fake quantiser, nil for none.
+  public static func train(
+    sizes: [String: Int], zLoss: Double, precision: [String: Precision], qat: String?,
+    optimizer: OptimizerPlan
+  ) -> [Pass] {
+    trainGradient(sizes: sizes, zLoss: zLoss, precision: precision, qat: qat)
+      + [.insertOptimizer(optimizer)] + simplify
+  }
+
+  /// Gradients of one micro-batch, for steps that sum several.
+  public static func trainGradient(
+    sizes: [String: Int], zLoss: Double, precision: [String: Precision], qat: String?
+  ) -> [Pass] {
+    loss(sizes: sizes, zLoss: zLoss) + [.assignPrecision(precision)]
+      // The quantiser must be there when gradients are taken.
+      + (qat.map { [.markQAT(form: $0)] } ?? []) + [.differentiate()] + simplify
+  }
+
+  /// Updates from gradients that are inputs `grad.PATH`.
+  public static func update(_ optimizer: OptimizerPlan) -> [Pass] {
+    [.gradientsAsInputs, .insertOptimizer(optimizer)] + simplify
+  }
+
+  /// What turns a function into one the runtime executes well. Last before lowering.
+  public static let fuse: [Pass] = [.fuseRows]
+
+  /// One pass of each name, for `--help` and for documentation.
+  public static let all: [Pass] = [
+    .bindSizes([:]), .foldConstants, .eliminateDuplicates, .eliminateDeadNodes, .deriveLogits,
+    .deriveLoss(), .deriveScore(), .fuseSoftcapCrossEntropy, .sinkSlices, .assignPrecision([:]),
+    .markQAT(form: "straight_through"), .differentiate(), .gradientsAsInputs,
+    .insertOptimizer(OptimizerPlan(updates: [:])), .fuseRows,
+  ]
+}
+
+extension Pass {
+  /// Keeps the declarations of a function and takes its gradients as inputs.
+  ///
+  ///     param @w : f32[2, 3] {…}       ->   param @w : f32[2, 3] {…}
+  ///     …                                   input %grad.w : f32[2, 3]
+  ///                                         return grad.w = %grad.w
+  public static let gradientsAsInputs = Pass(
+    "gradients-as-inputs", "Take the gradients as inputs."
+  ) { graph in
+    var builder = Builder(name: "update")
+    for parameter in graph.parameters where parameter.role == .param { _ = builder.declare(parameter) }
+    for parameter in graph.parameters where parameter.role == .param {
+      let gradient = builder.input("grad." + parameter.path, parameter.type)
+      builder.output("grad." + parameter.path, gradient)
+    }
+    return builder.graph
+  }
+}

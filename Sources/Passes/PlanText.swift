@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plan as text: target, model in core form, and every function with its calls. Round-trips.
+
+import IR
+
+extension Plan {
+  /// The text that `graphc compile -o` writes.
+  public func printed() -> String {
+    var text = "plan 1 machine \(target.machine) isa \(target.isa)\n"
+    for function in functions { text += function.printed() }
+    return text + "model\n" + model.printed()
+  }
+
+  /// Whether a text is a plan, from its first word.
+  public static func isPlan(_ text: String) -> Bool { text.hasPrefix("plan ") }
+
+  /// Reads what `printed` wrote.
+  ///
+  /// The model at its end is compiled again for the target in its first line and the text compared,
+  /// so that an edited or damaged plan can never touch bytes outside its memory.
+  public static func parse(path: String, text: String) throws(Diagnostics) -> Plan {
+    func fail(_ line: Int, _ message: String) -> Diagnostics {
+      let place = SourceLocation(path: path, line: line + 1, column: 1)
+      return Diagnostics([Diagnostic(.badPlan, message, at: place)])
+    }
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    let header = lines[0].split(separator: " ")
+    guard header.count == 6, header[0] == "plan", header[2] == "machine", header[4] == "isa" else {
+      throw fail(0, "not a plan: expected 'plan 1 machine NAME isa NAME'")
+    }
+    guard header[1] == "1" else {
+      throw fail(0, "plan version \(header[1]); this graphc reads version 1")
+    }
+    guard let start = lines.firstIndex(of: "model") else {
+      throw fail(lines.count - 1, "the plan ends before its model; compile the graph again")
+    }
+    let target = TargetMachine(machine: String(header[3]), isa: String(header[5]))
+    let model = try Model.parse(
+      path: path, text: lines[(start + 1)...].joined(separator: "\n"))
+    let plan: Plan
+    do {
+      var runner = PassRunner()
+      plan = try compile(model, target: target, runner: &runner)
+    } catch {
+      throw fail(start, "the plan's model does not compile: \(error)")
+    }
+    let expected = plan.printed().split(separator: "\n", omittingEmptySubsequences: false)
+    for (index, line) in expected.enumerated() where index >= lines.count || lines[index] != line {
+      throw fail(
+        index, "not what this graphc makes of the plan's model; compile the graph again")
+    }
+    return plan
+  }
+}
+
+extension PlanFunction {
+  /// The function's memory, values and calls, one a line.
+  public func printed() -> String {
+    var text = "function \(name) arena=\(arenaBytes) states=\(stateBytes)\n"
+    if !constants.isEmpty { text += "constants " + constants.map { "\($0)" }.joined(separator: " ") + "\n" }
+    for value in inputs { text += "input \(value.name) \(value.buffer.text) \(value.type)\n" }
+    for value in outputs { text += "output \(value.name) \(value.buffer.text) \(value.type)\n" }
+    for state in states {
+      text += "state \(state.path) \(state.offset) \(state.initial) \(state.type)\n"
+    }
+    for (stage, calls) in [("setup", setup), ("prepare", prepare), ("body", body)] {
+      text += stage + "\n"
+      for call in calls { text += call.printed() }
+    }
+    return text + "end\n"
+  }
+}
+
+extension BufferReference {
+  var text: String { "\(space.rawValue)\(offset)" }
+}
+
+extension KernelCall {
+  func printed() -> String {
+    var text = (barrier ? "| " : "  ") + kernel.rawValue
+    text += " [" + buffers.map(\.text).joined(separator: " ") + "]"
+    text += " [" + sizes.map(String.init).joined(separator: " ") + "]"
+    text += " [" + scalars.map { "\($0)" }.joined(separator: " ") + "]"
+    if let program { text += " {\(program.text)}" }
+    return text + " \(source)\n"
+  }
+}
+
+extension RowProgram {
+  /// `full:0 vector:2 full:_ ; mul 2 0 1 0.0`: registers with their buffers, then instructions.
+  var text: String {
+    let registers = registers.map { register in
+      let buffer = register.buffer.map(String.init) ?? "_"
+      return "\(register.shape.rawValue):\(buffer)"
+        + (register.period > 0 ? ":\(register.period)" : "")
+    }
+    let code = instructions.map {
+      "\($0.operation.rawValue) \($0.destination) \($0.a) \($0.b) \($0.immediate)"
+    }
+    return ([registers.joined(separator: " ")] + code).joined(separator: " ; ")
+  }
+}
+
+extension DiagnosticCode {
+  public static let badPlan = DiagnosticCode(
+    "E0701", "A plan is the text that graphc compile wrote, whole and for this version.")
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Computes only the positions that are scored.
+
+import IR
+
+extension Pass {
+  /// Moves a slice of positions up through ops whose output position t reads only position t.
+  ///
+  ///     %y = linear(%x, @w)                      %s = slice(%x) {axis=1, …}
+  ///     %s = slice(%y) {axis=1, …}        ->     %y = linear(%s, @w)
+  ///
+  /// Requires bound sizes. Stops at attention and rope, which see absolute positions; a value with
+  /// other readers is computed twice only for the sliced rows. Dead rows go with eliminate-dead-nodes.
+  public static let sinkSlices = Pass("sink-slices", "Compute only positions that are read.") { graph in
+    let producers = graph.producers()
+    let constants = graph.parameterOnlyValues()
+    var copy = Rebuilder(graph)
+    for node in graph.nodes {
+      guard node.isPositionSlice else {
+        copy.copy(node)
+        continue
+      }
+      var memory: [Value: Value] = [:]
+      let value = copy.sliced(node.operands[0], by: node, graph, producers, constants, &memory)
+      copy.map(node.result, to: value)
+    }
+    return copy.finish()
+  }
+}
+
+extension Node {
+  /// A slice of axis 1, the positions, that keeps its axes.
+  fileprivate var isPositionSlice: Bool {
+    op == .slice && int(.axis) == 1 && !bool(.squeeze)
+  }
+
+  /// Whether a slice of the result's positions is the op of the operands' slices.
+  fileprivate var commutesWithPositions: Bool {
+    switch op {
+    case .rope, .rope_backward, .slice, .embed, .fused: return false
+    default: return definition.position == .pointwise && results.count == 1
+    }
+  }
+}
+
+extension Rebuilder {
+  /// The slice of `value` (of the source), computed from slices of what it is computed from.
+  fileprivate mutating func sliced(
+    _ value: Value, by slice: Node, _ graph: Graph, _ producers: [Value: Int],
+    _ constants: Set<Value>, _ memory: inout [Value: Value]
+  ) -> Value {
+    if let done = memory[value] { return done }
+    let result: Value
+    if let index = producers[value], graph.nodes[index].commutesWithPositions {
+      let node = graph.nodes[index]
+      var operands: [Value] = []
+      for operand in node.operands {
+        // Weights and what is computed from them alone have no position axis.
+        operands.append(
+          constants.contains(operand)
+            ? self[operand] : sliced(operand, by: slice, graph, producers, constants, &memory))
+      }
+      builder.location = node.location
+      result = builder.one(node.op, operands, node.attributes, name: "scored." + graph.name(value))
+    } else {
+      builder.location = slice.location
+      result = builder.one(
+        .slice, [self[value]], slice.attributes, name: "scored." + graph.name(value))
+    }
+    memory[value] = result
+    return result
+  }
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// Test-time training. Score-first: a chunk's targets are scored, finally, before any update reads them.
+
+import Formats
+import Glibc
+import IR
+
+/// A rule of legal scoring was broken: never a user's mistake once the protocol is score_first.
+public struct LegalityError: Error, CustomStringConvertible {
+  public let description: String
+}
+
+/// Adapts a model to a stream while scoring it.
+public final class Adaptation {
+  public struct Result {
+    /// nll of every target, in nats.
+    public var nll: [Float]
+    /// Σ nll of each chunk.
+    public var chunks: [Double]
+    /// Gradient norm of each update, before clipping.
+    public var gradientNorms: [Double]
+  }
+
+  private let settings: TTTSettings
+  private let scorer: Scorer
+  private let step: Executable
+  private let parameters: ParameterBlock
+  private var updates = 0
+
+  /// `parameters` are changed by adapting; give a copy.
+  public init(
+    _ functions: [PlanFunction], settings: TTTSettings, parameters: ParameterBlock, threads: Int
+  ) {
+    self.settings = settings
+    self.parameters = parameters
+    scorer = Scorer(
+      functions, window: settings.window, rows: scoringRows(window: settings.window),
+      scored: settings.stride == settings.window ? nil : settings.stride, parameters: parameters,
+      threads: threads)
+    guard let adapt = functions.first(where: { $0.name == FunctionName.adapt }) else {
+      preconditionFailure("the plan has no function \(FunctionName.adapt)")
+    }
+    step = Executable(adapt, parameters: parameters, threads: threads)
+  }
+
+  /// Runs the protocol of the settings over a stream.
+  ///
+  /// Every score and update is appended to `audit`, with hashes of the weights before and after.
+  public func run(
+    _ tokens: [Int32], audit: AuditLog? = nil, progress: (Double) -> Void = { _ in }
+  ) throws -> Result {
+    let targets = tokens.count - 1
+    let windows = slidingWindows(
+      targets: targets, length: settings.window, stride: settings.stride)
+    let chunks = chunked(windows, targets: targets, chunk: settings.chunk)
+    var ledger = ScoreLedger(targets: targets)
+    var result = Result(
+      nll: [Float](repeating: 0, count: targets), chunks: [], gradientNorms: [])
+    if settings.mode == .adaptFirst {
+      for epoch in 0..<settings.epochs {
+        for index in chunks.indices {
+          let rate = rate(chunk: index, of: chunks.count)
+          result.gradientNorms += try train(chunk: index, of: tokens, rate: rate, ledger: nil)
+          progress(
+            Double(epoch * chunks.count + index + 1) / Double((settings.epochs + 1) * chunks.count))
+        }
+      }
+      try audit?.append(event: [
+        "event": "adapt_first", "legal": false, "weights": .string(weightsHash()),
+      ])
+      scorer.parametersChanged()
+    }
+    for (index, windows) in chunks.enumerated() {
+      scorer.score(windows, of: tokens, into: &result.nll)
+      for window in windows { try ledger.mark(window.firstScored..<window.end) }
+      let range = (windows.first?.firstScored ?? 0)..<(windows.last?.end ?? 0)
+      let nats = range.reduce(0.0) { $0 + Double(result.nll[$1]) }
+      result.chunks.append(nats)
+      try audit?.append(event: [
+        "event": "score", "chunk": .int(index), "first": .int(range.lowerBound),
+        "end": .int(range.upperBound), "nats": .double(nats), "weights": .string(weightsHash()),
+      ])
+      // The last chunk is only scored: nothing is left that an update could help.
+      if settings.mode == .scoreFirst, index + 1 < chunks.count {
+        let before = audit == nil ? "" : weightsHash()
+        let rate = rate(chunk: index, of: chunks.count)
+        for _ in 0..<settings.epochs {
+          result.gradientNorms += try train(chunk: index, of: tokens, rate: rate, ledger: ledger)
+        }
+        scorer.parametersChanged()
+        try audit?.append(event: [
+          "event": "update", "chunk": .int(index), "first": .int(index * settings.chunk),
+          "end": .int(min((index + 1) * settings.chunk, targets)),
+          "epochs": .int(settings.epochs), "rate": .double(rate), "before": .string(before),
+          "after": .string(weightsHash()),
+        ])
+      }
+      progress(Double(index + 1) / Double(chunks.count))
+    }
+    try ledger.checkComplete()
+    return result
+  }
+
+  private func rate(chunk: Int, of count: Int) -> Double {
+    switch settings.schedule {
+    case .constant: return 1
+    case .cosineOverChunks:
+      return count > 1 ? 0.5 * (1 + cos(Double.pi * Double(chunk) / Double(count - 1))) : 1
+    }
+  }
+
+  /// One pass over a chunk's sequences. With a ledger, every token must have been scored.
+  private func train(
+    chunk: Int, of tokens: [Int32], rate: Double, ledger: ScoreLedger?
+  ) throws -> [Double] {
+    let (length, rows) = (settings.window, settings.batch)
+    let first = chunk * settings.chunk
+    let end = min(first + settings.chunk, tokens.count - 1)
+    let sequences = Array(stride(from: first, through: end - length, by: length))
+    var norms: [Double] = []
+    let ids = step.tokens(step.function.inputs[0].name)
+    let targets = step.tokens("targets")
+    let weights = step.input("weights")
+    for batch in stride(from: 0, to: sequences.count, by: rows) {
+      let current = sequences[batch..<min(batch + rows, sequences.count)]
+      let weight = 1 / Float(current.count * length)
+      for row in 0..<rows {
+        let start = row < current.count ? current[batch + row] : nil
+        for position in 0..<length {
+          let index = row * length + position
+          ids[index] = start.map { tokens[$0 + position] } ?? 0
+          targets[index] = start.map { tokens[$0 + position + 1] } ?? 0
+          weights[index] = start == nil ? 0 : weight
+        }
+        if let ledger, let start { try ledger.requireScored(start..<(start + length)) }
+      }
+      updates += 1
+      step.setScalar("learning_rate", rate)
+      step.setScalar("step", Double(updates))
+      for (index, entry) in settings.optimizers.enumerated() {
+        if case .muon(let rule) = entry.rule {
+          step.setScalar("momentum.\(index)", Schedule.momentum(rule, step: updates - 1))
+        }
+      }
+      step.prepareParameters()
+      step.run()
+      let norm = Double(step.output("grad_norm")[0])
+      guard norm.isFinite else {
+        throw NumericFailure(
+          "the gradient of update \(updates) of test-time training is not finite; lower its lr")
+      }
+      norms.append(norm)
+    }
+    return norms
+  }
+
+  private func weightsHash() -> String { parameters.sha256() }
+}
+
+extension ParameterBlock {
+  /// SHA-256 of the values' bytes.
+  public func sha256() -> String {
+    var hasher = Hasher256()
+    hasher.update(UnsafeRawBufferPointer(start: memory.base, count: layout.bytes))
+    return hasher.hex()
+  }
+}
+
+/// Which targets were scored. Each may be scored once, and trained on only afterwards.
+struct ScoreLedger {
+  private var scored: [Bool]
+  private var count = 0
+
+  init(targets: Int) { scored = [Bool](repeating: false, count: targets) }
+
+  mutating func mark(_ range: Range<Int>) throws {
+    for target in range {
+      if scored[target] { throw LegalityError(description: "target \(target) would be scored twice") }
+      scored[target] = true
+    }
+    count += range.count
+  }
+
+  /// Inputs start ..< end and their targets: tokens that were all targets before, but for the first.
+  func requireScored(_ range: Range<Int>) throws {
+    if let target = range.first(where: { !scored[$0] }) {
+      throw LegalityError(
+        description: "an update would read target \(target) before it was scored")
+    }
+  }
+
+  func checkComplete() throws {
+    if count != scored.count {
+      throw LegalityError(description: "\(scored.count - count) targets were never scored")
+    }
+  }
+}
+
+/// A number that must be finite is not.
+public struct NumericFailure: Error, CustomStringConvertible {
+  public let description: String
+  public init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// From nll to bits per byte, over windows of a token stream.
+
+import Formats
+import Glibc
+import IR
+
+/// A score: sums over the targets that were scored.
+public struct Score: Sendable, Equatable {
+  /// Σ nll in nats, summed in the order of the stream in double precision.
+  public var nats: Double
+  public var tokens: Int
+  /// Bytes of the scored targets by the tokenizer's table.
+  public var bytes: Int
+
+  public var bitsPerByte: Double { nats / Glibc.log(2.0) / Double(max(bytes, 1)) }
+  public var nllPerToken: Double { nats / Double(max(tokens, 1)) }
+
+  /// Sums the nll of a range of targets.
+  public init(_ nll: [Float], targets: Range<Int>, tokens: [Int32], table: ByteTable) {
+    nats = 0
+    bytes = 0
+    for target in targets {
+      nats += Double(nll[target])
+      bytes += table.bytes(target: Int(tokens[target + 1]), previous: Int(tokens[target]))
+    }
+    self.tokens = targets.count
+  }
+}
+
+/// The validation stream in memory, with what turns nats into bits per byte.
+public struct ValidationStream: Sendable {
+  public let tokens: [Int32]
+  public let table: ByteTable
+
+  /// Targets of the stream: one less than its tokens.
+  public var targets: Int { max(tokens.count - 1, 0) }
+
+  /// The first `limit` targets of a folder's validation data; all without a limit.
+  public init(_ data: DataFolder, limit: Int? = nil) throws(FormatError) {
+    let stream = try data.validation()
+    let count = min(stream.count, limit.map { $0 + 1 } ?? Int.max)
+    tokens = stream[0..<count].map(Int32.init)
+    table = data.byteTable
+  }
+}
+
+extension Scorer {
+  /// Evaluates a stream: windows that overlap if the scorer was made with fewer scored targets.
+  public func evaluate(
+    _ stream: ValidationStream, stride: Int?, progress: (Double) -> Void = { _ in }
+  ) -> Score {
+    let windows =
+      stride.map { slidingWindows(targets: stream.targets, length: window, stride: $0) }
+      ?? plainWindows(targets: stream.targets, length: window)
+    var nll = [Float](repeating: 0, count: stream.targets)
+    score(windows, of: stream.tokens, into: &nll) { progress(Double($0) / Double(windows.count)) }
+    return Score(
+      nll, targets: 0..<(windows.last?.end ?? 0), tokens: stream.tokens, table: stream.table)
+  }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// A function of a plan with its memory: binds kernel calls to addresses once, then runs them.
+
+import CKernels
+import IR
+
+/// One loaded function. Not safe for use by two threads at once: its arena is one.
+public final class Executable {
+  public let function: PlanFunction
+  public let parameters: ParameterBlock
+  public let states: MemoryBlock
+  private let arena: MemoryBlock
+  private let constants: MemoryBlock
+  private let programs: UnsafeMutablePointer<row_program>
+  private let programCount: Int
+  private var setup: [kernel_call] = []
+  private var prepare: [kernel_call] = []
+  private var body: [kernel_call] = []
+  /// Threads of the next run; the results do not depend on it.
+  public var threads: Int
+
+  /// Loads a function over a block of parameters; constant tables are computed here. States are
+  /// zero, or those of another function that has the same ones.
+  public init(
+    _ function: PlanFunction, parameters: ParameterBlock, threads: Int,
+    sharing shared: MemoryBlock? = nil
+  ) {
+    self.function = function
+    self.parameters = parameters
+    self.threads = threads
+    arena = MemoryBlock(bytes: function.arenaBytes)
+    states = shared ?? MemoryBlock(bytes: function.stateBytes)
+    precondition(states.bytes == function.stateBytes)
+    constants = MemoryBlock(bytes: function.constants.count * 4)
+    let floats = constants.base.assumingMemoryBound(to: Float.self)
+    for (index, value) in function.constants.enumerated() { floats[index] = Float(value) }
+    let calls = function.setup + function.prepare + function.body
+    programCount = calls.count { $0.program != nil }
+    programs = .allocate(capacity: max(programCount, 1))
+    var next = 0
+    setup = function.setup.map { bind($0, &next) }
+    prepare = function.prepare.map { bind($0, &next) }
+    body = function.body.map { bind($0, &next) }
+    setup.withUnsafeMutableBufferPointer { kernels_prepare($0.baseAddress, Int64($0.count)) }
+    prepare.withUnsafeMutableBufferPointer { kernels_prepare($0.baseAddress, Int64($0.count)) }
+    body.withUnsafeMutableBufferPointer { kernels_prepare($0.baseAddress, Int64($0.count)) }
+    execute(setup)
+  }
+
+  deinit { programs.deallocate() }
+
+  // MARK: Running
+
+  /// Recomputes what depends on the parameters alone. Call it after they changed.
+  public func prepareParameters() { execute(prepare) }
+
+  /// Runs the body once.
+  public func run() { execute(body) }
+
+  private func execute(_ calls: [kernel_call]) {
+    guard !calls.isEmpty else { return }
+    calls.withUnsafeBufferPointer {
+      kernels_run($0.baseAddress, Int64($0.count), Int32(threads))
+    }
+  }
+
+  // MARK: Values
+
+  /// The place of a real input.
+  public func input(_ name: String) -> UnsafeMutableBufferPointer<Float> {
+    guard let value = function.inputs.first(where: { $0.name == name }) else {
+      preconditionFailure("\(function.name) has no input \(name)")
+    }
+    return floats(value)
+  }
+
+  /// Whether the function has an input of that name.
+  public func hasInput(_ name: String) -> Bool { function.inputs.contains { $0.name == name } }
+
+  /// Writes a scalar input, if the function has it.
+  public func setScalar(_ name: String, _ number: Double) {
+    if hasInput(name) { input(name)[0] = Float(number) }
+  }
+
+  /// The place of an input of tokens.
+  public func tokens(_ name: String) -> UnsafeMutableBufferPointer<Int32> {
+    guard let value = function.inputs.first(where: { $0.name == name }) else {
+      preconditionFailure("\(function.name) has no input \(name)")
+    }
+    let start = address(value.buffer).assumingMemoryBound(to: Int32.self)
+    return UnsafeMutableBufferPointer(start: start, count: value.type.count)
+  }
+
+  /// The place of an output, valid until the next run.
+  public func output(_ name: String) -> UnsafeMutableBufferPointer<Float> {
+    guard let value = function.outputs.first(where: { $0.name == name }) else {
+      preconditionFailure("\(function.name) has no output \(name)")
+    }
+    return floats(value)
+  }
+
+  /// The values of one state.
+  public func state(_ path: String) -> UnsafeMutableBufferPointer<Float>? {
+    guard let state = function.states.first(where: { $0.path == path }) else { return nil }
+    let start = (states.base + state.offset).assumingMemoryBound(to: Float.self)
+    return UnsafeMutableBufferPointer(start: start, count: state.type.count)
+  }
+
+  private func floats(_ value: PlanValue) -> UnsafeMutableBufferPointer<Float> {
+    let start = address(value.buffer).assumingMemoryBound(to: Float.self)
+    return UnsafeMutableBufferPointer(start: start, count: value.type.count)
+  }
+
+  // MARK: Binding
+
+  private func address(_ reference: BufferReference) -> UnsafeMutableRawPointer {
+    switch reference.space {
+    case .parameter: return parameters.memory.base + reference.offset
+    case .state: return states.base + reference.offset
+    case .arena: return arena.base + reference.offset
+    case .constant: return constants.base + reference.offset
+    }
+  }
+
+  private func bind(_ call: KernelCall, _ nextProgram: inout Int) -> kernel_call {
+    var bound = kernel_call()
+    bound.kernel = Int32(call.kernel.id.rawValue)
+    bound.barrier = call.barrier ? 1 : 0
+    withUnsafeMutableBytes(of: &bound.buffer) { bytes in
+      let buffers = bytes.bindMemory(to: UnsafeMutableRawPointer?.self)
+      for (index, reference) in call.buffers.enumerated() { buffers[index] = address(reference) }
+    }
+    withUnsafeMutableBytes(of: &bound.size) { bytes in
+      let sizes = bytes.bindMemory(to: Int64.self)
+      for (index, size) in call.sizes.enumerated() { sizes[index] = Int64(size) }
+    }
+    withUnsafeMutableBytes(of: &bound.scalar) { bytes in
+      let scalars = bytes.bindMemory(to: Double.self)
+      for (index, scalar) in call.scalars.enumerated() { scalars[index] = scalar }
+    }
+    if let program = call.program {
+      programs[nextProgram] = encoded(program)
+      bound.program = UnsafePointer(programs + nextProgram)
+      nextProgram += 1
+    }
+    return bound
+  }
+
+  private func encoded(_ program: RowProgram) -> row_program {
+    var result = row_program()
+    result.registers = Int32(program.registers.count)
+    result.instructions = Int32(program.instructions.count)
+    withUnsafeMutableBytes(of: &result.reg) { bytes in
+      let registers = bytes.bindMemory(to: row_register.self)
+      for (index, register) in program.registers.enumerated() {
+        registers[index] = row_register(
+          shape: Int32(register.shape.code.rawValue), buffer: Int32(register.buffer ?? -1),
+          period: Int32(register.period))
+      }
+    }
+    withUnsafeMutableBytes(of: &result.code) { bytes in
+      let code = bytes.bindMemory(to: row_instruction.self)
+      for (index, instruction) in program.instructions.enumerated() {
+        code[index] = row_instruction(
+          op: Int32(instruction.operation.code.rawValue), dst: Int32(instruction.destination),
+          a: Int32(instruction.a), b: Int32(instruction.b), immediate: Float(instruction.immediate))
+      }
+    }
+    return result
+  }
+}

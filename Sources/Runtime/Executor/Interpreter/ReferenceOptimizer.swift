@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Updates of weights in the reference interpreter. Schedules are not here: `lr`, `momentum` and the
+// step number are operands.
+
+import Glibc
+import IR
+
+/// The settings of an AdamW update.
+struct AdamW {
+  let beta1, beta2, epsilon, decay: Double
+
+  init(_ node: Node) {
+    (beta1, beta2) = (node.double(.beta1), node.double(.beta2))
+    (epsilon, decay) = (node.double(.epsilon), node.double(.decay))
+  }
+}
+
+/// The settings of a Muon update.
+struct Muon {
+  let coefficients: [[Double]]
+  let normalisesRows: Bool
+  let decay: Double
+
+  init(_ node: Node) {
+    coefficients = NewtonSchulz.coefficients(node.word(.iteration), steps: max(node.int(.steps), 0))
+    (normalisesRows, decay) = (node.bool(.row_normalise), node.double(.decay))
+  }
+}
+
+extension Reference {
+  /// factor = min(1, limit / (norm + 1e-6)) with the norm over all gradients; limit 0: 1.
+  static func clipFactor(_ gradients: [Tensor], limit: Double) throws -> [Tensor] {
+    var sum = 0.0
+    for gradient in gradients { for value in try gradient.reals { sum += value * value } }
+    let norm = sqrt(sum)
+    let factor = limit == 0 ? 1 : min(1, limit / (norm + 1e-6))
+    return [.scalar(factor), .scalar(norm)]
+  }
+
+  /// Operands w, g, m, v, lr, factor, step (from 1); results w, m, v.
+  static func adamwUpdate(_ x: [Tensor], _ rule: AdamW) throws -> [Tensor] {
+    let (lr, factor, step) = (try x[4].scalar, try x[5].scalar, try x[6].scalar)
+    var (w, m, v) = (try x[0].reals, try x[2].reals, try x[3].reals)
+    let correction1 = 1 - pow(rule.beta1, step)
+    let correction2 = 1 - pow(rule.beta2, step)
+    for (index, gradient) in try x[1].reals.enumerated() {
+      let g = factor * gradient
+      m[index] = rule.beta1 * m[index] + (1 - rule.beta1) * g
+      v[index] = rule.beta2 * v[index] + (1 - rule.beta2) * g * g
+      let direction = m[index] / correction1 / (sqrt(v[index] / correction2) + rule.epsilon)
+      w[index] = (1 - lr * rule.decay) * w[index] - lr * direction
+    }
+    return [Tensor(x[0].sizes, w), Tensor(x[0].sizes, m), Tensor(x[0].sizes, v)]
+  }
+
+  /// Operands w, g, m, lr, factor; results w, m.
+  static func sgdUpdate(_ x: [Tensor], momentum: Double, decay: Double) throws -> [Tensor] {
+    let (lr, factor) = (try x[3].scalar, try x[4].scalar)
+    var (w, m) = (try x[0].reals, try x[2].reals)
+    for (index, gradient) in try x[1].reals.enumerated() {
+      m[index] = momentum * m[index] + factor * gradient
+      w[index] = (1 - lr * decay) * w[index] - lr * m[index]
+    }
+    return [Tensor(x[0].sizes, w), Tensor(x[0].sizes, m)]
+  }
+
+  /// Operands w, g, m, lr, factor, momentum; results w, m.
+  static func muonUpdate(_ x: [Tensor], _ rule: Muon) throws -> [Tensor] {
+    guard x[0].sizes.count == 2 else {
+      throw InterpreterError("w must be a matrix, found \(x[0].sizes)")
+    }
+    let (rows, columns) = (x[0].sizes[0], x[0].sizes[1])
+    let (lr, factor, momentum) = (try x[3].scalar, try x[4].scalar, try x[5].scalar)
+    let g = try x[1].reals.map { factor * $0 }
+    let m = zip(try x[2].reals, g).map { momentum * $0 + $1 }
+    var update = Matrix(rows, columns, zip(g, m).map { $0 + momentum * $1 })
+    if rule.normalisesRows { update.normaliseRows() }
+    let direction = update.orthogonalised(rule.coefficients)
+
+    let stretch = sqrt(max(1, Double(rows) / Double(columns)))
+    let w = zip(try x[0].reals, direction.values).map { w, direction in
+      (1 - lr * rule.decay) * w - lr * stretch * direction
+    }
+    return [Tensor(x[0].sizes, w), Tensor(x[0].sizes, m)]
+  }
+
+  /// A matrix in the middle of a Muon update.
+  private struct Matrix {
+    let rows, columns: Int
+    var values: [Double]
+
+    init(_ rows: Int, _ columns: Int, _ values: [Double]) {
+      (self.rows, self.columns, self.values) = (rows, columns, values)
+    }
+
+    var transposed: Matrix {
+      Matrix(columns, rows, (0..<(rows * columns)).map { values[$0 % rows * columns + $0 / rows] })
+    }
+
+    /// Divides each row by its norm, at least 1e-7.
+    mutating func normaliseRows() {
+      for row in 0..<rows {
+        let range = (row * columns)..<((row + 1) * columns)
+        let norm = sqrt(values[range].reduce(0) { $0 + $1 * $1 })
+        for index in range { values[index] /= max(norm, 1e-7) }
+      }
+    }
+
+    /// Newton-Schulz: X = aX + (bA + cA²)X with A = X Xᵀ, on the side where A is smaller.
+    func orthogonalised(_ coefficients: [[Double]]) -> Matrix {
+      if rows > columns { return transposed.orthogonalised(coefficients).transposed }
+      let norm = sqrt(values.reduce(0) { $0 + $1 * $1 })
+      var x = Matrix(rows, columns, values.map { $0 / (norm + 1e-7) })
+      for step in coefficients {
+        let gram = x.times(x.transposed)
+        let square = gram.times(gram)
+        let mixture = zip(gram.values, square.values).map { step[1] * $0 + step[2] * $1 }
+        let turned = Matrix(rows, rows, mixture).times(x)
+        x.values = zip(x.values, turned.values).map { step[0] * $0 + $1 }
+      }
+      return x
+    }
+
+    func times(_ other: Matrix) -> Matrix {
+      var product = [Double](repeating: 0, count: rows * other.columns)
+      values.withUnsafeBufferPointer { left in
+        other.values.withUnsafeBufferPointer { right in
+          product.withUnsafeMutableBufferPointer { product in
+            for row in 0..<rows {
+              for middle in 0..<columns {
+                let factor = left[row * columns + middle]
+                for column in 0..<other.columns {
+                  product[row * other.columns + column] +=
+                    factor * right[middle * other.columns + column]
+                }
+              }
+            }
+          }
+        }
+      }
+      return Matrix(rows, other.columns, product)
+    }
+  }
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole run: train, quantise and pack, load, evaluate, adapt. Everything it says is an event.
+
+import Formats
+import IR
+
+/// What the user chose for a run.
+public struct RunOptions: Sendable {
+  public var directory: String
+  public var length: TrainingLength
+  public var seed: UInt64
+  public var threads: Int
+  public var adapts: Bool
+  public var resumes: Bool
+  /// Targets of the validation stream to evaluate; nil: all.
+  public var validationTokens: Int?
+
+  public init(
+    directory: String, length: TrainingLength, seed: UInt64, threads: Int, adapts: Bool,
+    resumes: Bool, validationTokens: Int? = nil
+  ) {
+    self.directory = directory
+    self.length = length
+    self.seed = seed
+    self.threads = threads
+    self.adapts = adapts
+    self.resumes = resumes
+    self.validationTokens = validationTokens
+  }
+}
+
+/// What happens during a run, in order.
+public enum RunEvent: Sendable {
+  case resumed(step: Int)
+  case step(StepReport, tokensPerSecond: Double)
+  case validation(step: Int, bitsPerByte: Double, nll: Double)
+  case checkpoint(step: Int)
+  case phase(String)
+  case progress(Double)
+  case warning(String)
+}
+
+/// The run was stopped from outside, after saving.
+public struct Interrupted: Error {
+  public let step: Int
+}
+
+/// The artifact does not fit; `largest` names the groups that cost most.
+public struct OverBudget: Error {
+  public let bytes: Int
+  public let code: Int
+  public let budget: Int
+  public let largest: [(group: String, bytes: Int)]
+}
+
+/// Everything a run measured.
+public struct RunResult: Sendable {
+  public var steps = 0
+  public var tokensPerSecond = 0.0
+  public var trainSeconds = 0.0
+  /// Mean loss of the last 100 steps, nats per token.
+  public var loss = 0.0
+  public var artifactPath = ""
+  public var artifactBytes = 0
+  public var codeBytes = 0
+  public var scores: EvaluationScores
+  public var live: [LiveFeature] = []
+}
+
+/// Scores by what was scored.
+public struct EvaluationScores: Sendable {
+  public var float: Score?
+  public var quantized: Score?
+  public var floatSliding: Score?
+  public var sliding: Score?
+  public var adapted: Score?
+  /// The adapted score of adapt_first, which is not a score.
+  public var illegal: Score?
+  /// Bytes of the original documents behind the sliding pass, where they are known.
+  public var originalBytes: Int?
+  public init() {}
+}
+
+/// Runs a plan from training to scores in a run directory.
+public final class Run {
+  private let plan: Plan
+  private let data: DataFolder
+  private let options: RunOptions
+  private let clock: () -> Double
+  private let isInterrupted: () -> Bool
+  private let observe: (RunEvent) -> Void
+  private var recentLosses: [Double] = []
+  private var stepTimes: [Double] = []
+
+  public init(
+    plan: Plan, data: DataFolder, options: RunOptions, clock: @escaping () -> Double,
+    isInterrupted: @escaping () -> Bool, observe: @escaping (RunEvent) -> Void
+  ) {
+    self.plan = plan
+    self.data = data
+    self.options = options
+    self.clock = clock
+    self.isInterrupted = isInterrupted
+    self.observe = observe
+  }
+
+  private var checkpoints: String { options.directory + "/checkpoints" }
+
+  /// Does everything. `manifest` is written first, so that a directory says what it is.
+  public func run(manifest: [String: JSONValue]) throws -> RunResult {
+    let directory = try RunDirectory(
+      options.directory, resumes: options.resumes, manifest: manifest)
+    let trainer = Trainer(
+      plan, data: try data.train(), length: options.length, seed: options.seed,
+      threads: options.threads, clock: clock)
+    var result = RunResult(scores: EvaluationScores())
+    try resume(trainer, directory)
+    try train(trainer, directory)
+    result.steps = trainer.moment.step
+    result.trainSeconds = trainer.moment.seconds
+    result.tokensPerSecond =
+      Double(trainer.tokensPerStep * trainer.moment.step) / max(trainer.moment.seconds, 1e-9)
+    let losses = recentLosses.suffix(100)
+    result.loss = losses.reduce(0, +) / Double(max(losses.count, 1))
+    result.live = trainer.live
+
+    let weights = trainer.exported()
+    observe(.phase("pack"))
+    let artifact = Artifact(
+      model: plan.model.forArtifact, parameters: weights, precision: plan.model.precisionTable)
+    let container = try artifact.container()
+    result.artifactPath = options.directory + "/artifact.gca"
+    result.artifactBytes = try container.write(result.artifactPath)
+    result.codeBytes = plan.model.settings.quantize?.codeBytes ?? 0
+    let evaluator = Evaluator(
+      functions: plan.functions, settings: plan.model.settings, data: data,
+      threads: options.threads, validationTokens: options.validationTokens, observe: observe)
+    result.scores = try evaluator.evaluate(
+      float: weights, quantized: try Artifact.read(result.artifactPath).parameters(),
+      adapts: options.adapts, audit: directory.audit)
+    try directory.finish(result)
+    if let budget = plan.model.settings.quantize?.budget,
+      result.artifactBytes + result.codeBytes > budget
+    {
+      let groups = container.groups.map { (group: $0.name, bytes: $0.frame.count) }
+      throw OverBudget(
+        bytes: result.artifactBytes, code: result.codeBytes, budget: budget,
+        largest: Array(groups.sorted { $0.bytes > $1.bytes }.prefix(5)))
+    }
+    return result
+  }
+
+  // MARK: Training
+
+  private func resume(_ trainer: Trainer, _ directory: RunDirectory) throws {
+    guard options.resumes else { return }
+    let (checkpoint, warnings) = try Checkpoint.latest(in: checkpoints)
+    for warning in warnings { observe(.warning(warning)) }
+    guard let checkpoint else {
+      try directory.cut(log: 0, audit: nil)
+      return
+    }
+    try trainer.restore(checkpoint)
+    guard let log = checkpoint.metadata["log"]?.intValue,
+      let audit = checkpoint.metadata["audit"]?.intValue,
+      let losses = checkpoint.metadata["losses"]?.arrayValue
+    else {
+      throw FormatError(.corrupt, file: checkpoint.path, field: "log, audit or losses", "missing")
+    }
+    recentLosses = losses.compactMap(\.doubleValue)
+    try directory.cut(log: log, audit: audit)
+    observe(.resumed(step: checkpoint.step))
+  }
+
+  private func train(_ trainer: Trainer, _ directory: RunDirectory) throws {
+    guard let settings = plan.model.settings.train else { return }
+    let validation = try ValidationStream(
+      data, limit: min(settings.validateTokens ?? 32_768, options.validationTokens ?? .max))
+    let scorer = Scorer(
+      plan.functions, window: settings.seq, rows: scoringRows(window: settings.seq), scored: nil,
+      parameters: trainer.parameters, threads: options.threads)
+    observe(.phase("train"))
+    var savedStep = trainer.moment.step
+    while !trainer.schedule.isOver(trainer.moment) {
+      let report: StepReport
+      do {
+        report = try trainer.step()
+      } catch let failure as NumericFailure {
+        try directory.log(["event": "diverged", "message": .string(failure.description)])
+        throw failure
+      }
+      recentLosses.append(report.loss)
+      if recentLosses.count > 100 { recentLosses.removeFirst() }
+      stepTimes.append(report.seconds)
+      if stepTimes.count > 50 { stepTimes.removeFirst() }
+      let speed =
+        Double(trainer.tokensPerStep * stepTimes.count) / max(stepTimes.reduce(0, +), 1e-9)
+      try directory.log(report.logLine)
+      observe(.step(report, tokensPerSecond: speed))
+      let isOver = trainer.schedule.isOver(trainer.moment)
+      if report.step % settings.validateEvery == 0 || isOver, validation.targets >= settings.seq {
+        scorer.parametersChanged()
+        let score = scorer.evaluate(validation, stride: nil)
+        try directory.log([
+          "event": "validation", "step": .int(report.step), "nll": .double(score.nllPerToken),
+          "bpb": .double(score.bitsPerByte), "tokens": .int(score.tokens),
+        ])
+        observe(
+          .validation(step: report.step, bitsPerByte: score.bitsPerByte, nll: score.nllPerToken))
+      }
+      if report.step % settings.checkpointEvery == 0 || isOver {
+        try save(trainer, directory)
+        savedStep = report.step
+      }
+      if isInterrupted(), !isOver {
+        if savedStep != report.step { try save(trainer, directory) }
+        throw Interrupted(step: report.step)
+      }
+    }
+    for feature in trainer.live where feature.firstStep == nil {
+      observe(
+        .warning(
+          "\(feature.feature) is declared but was live in no step of this run; train longer, or "
+            + "change its window"))
+    }
+  }
+
+  private func save(_ trainer: Trainer, _ directory: RunDirectory) throws {
+    try directory.sync()
+    try Checkpoint.save(
+      in: checkpoints, step: trainer.moment.step, states: trainer.savedTensors(),
+      metadata: [
+        "trainer": trainer.savedCounters(), "log": .int(directory.logOffset),
+        "audit": .int(directory.audit.offset),
+        "losses": .array(recentLosses.map(JSONValue.double)),
+      ])
+    try Checkpoint.prune(in: checkpoints)
+    observe(.checkpoint(step: trainer.moment.step))
+  }
+}
+
+extension StepReport {
+  fileprivate var logLine: [String: JSONValue] {
+    [
+      "event": "step", "step": .int(step), "loss": .double(loss),
+      "gradient_norm": .double(gradientNorm), "rate": .double(settings.rate),
+      "fraction": .double(settings.fraction), "qat_alpha": .double(settings.qatAlpha),
+      "variant": .int(settings.variant), "seconds": .double(seconds),
+    ]
+  }
+}
+
+extension Model {
+  /// The declaration that an artifact carries: no training, no places in files, one variant.
+  public var forArtifact: Model {
+    var model = self
+    model.variants = [Variant(name: "", start: nil, graph: scored.graph.withoutLocations())]
+    model.settings.train = nil
+    model.settings.qat = .off
+    model.constants = []
+    model.warnings = []
+    model.sources = []
+    return model
+  }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// What changes from step to step: learning rate, momentum, QAT, the variant that trains.
+
+import Glibc
+import IR
+
+/// How long training lasts. With both limits the nearer one counts.
+public struct TrainingLength: Sendable, Equatable {
+  public var steps: Int?
+  public var seconds: Double?
+  public init(steps: Int?, seconds: Double?) {
+    self.steps = steps
+    self.seconds = seconds
+  }
+}
+
+/// Where training stands before a step.
+public struct TrainingMoment: Sendable, Equatable {
+  /// Steps done.
+  public var step: Int
+  /// Seconds spent in steps; evaluation, checkpoints and pauses do not count.
+  public var seconds: Double
+}
+
+/// What a step needs to know, all derived from the moment.
+public struct StepSettings: Sendable, Equatable {
+  /// Part of training that is over, 0 ..< 1.
+  public var fraction: Double
+  /// Multiplier of all learning rates.
+  public var rate: Double
+  /// Part of the warmdown that is over.
+  public var warmdown: Double
+  /// Steepness of the QAT node, 0 for off.
+  public var qatAlpha: Double
+  /// Index of the variant that is live.
+  public var variant: Int
+}
+
+/// The schedule of one run.
+public struct Schedule: Sendable {
+  public let train: TrainSettings
+  public let qat: QATSettings
+  public let variants: [ScheduleStart?]
+  public let length: TrainingLength
+
+  public init(model: Model, train: TrainSettings, length: TrainingLength) {
+    self.train = train
+    qat = model.settings.qat
+    variants = model.variants.map(\.start)
+    self.length = length
+  }
+
+  /// Whether training is over.
+  public func isOver(_ moment: TrainingMoment) -> Bool {
+    if let steps = length.steps, moment.step >= steps { return true }
+    if let seconds = length.seconds, moment.seconds >= seconds { return true }
+    return false
+  }
+
+  public func settings(_ moment: TrainingMoment) -> StepSettings {
+    var fraction = 0.0
+    if let steps = length.steps { fraction = Double(moment.step) / Double(steps) }
+    if let seconds = length.seconds { fraction = max(fraction, moment.seconds / seconds) }
+    fraction = min(fraction, 1)
+    let (rate, warmdown) = rate(moment, fraction)
+    var settings = StepSettings(
+      fraction: fraction, rate: rate, warmdown: warmdown, qatAlpha: 0, variant: 0)
+    if case .on(let mode, let start) = qat, let progress = progress(since: start, settings) {
+      switch mode {
+      case .straightThrough: settings.qatAlpha = 1
+      case .softRound(_, let from, let to): settings.qatAlpha = from + (to - from) * progress
+      }
+    }
+    for (index, start) in variants.enumerated() {
+      if let start, progress(since: start, settings) != nil { settings.variant = index }
+    }
+    return settings
+  }
+
+  /// Momentum of a Muon rule after `step` steps: a linear ramp.
+  public static func momentum(_ rule: MuonRule, step: Int) -> Double {
+    guard rule.rampSteps > 0 else { return rule.momentum }
+    let part = min(1, Double(step) / Double(rule.rampSteps))
+    return rule.rampFrom + part * (rule.momentum - rule.rampFrom)
+  }
+
+  /// Multiplier of the learning rate, and the part of the warmdown that is over.
+  ///
+  /// Warmdown in steps on a clock counts in the mean time of the steps so far, as the baseline does.
+  private func rate(_ moment: TrainingMoment, _ fraction: Double) -> (Double, Double) {
+    var rate = 1.0
+    switch train.warmdown {
+    case nil: break
+    case .fraction(let part)?:
+      rate = part > 0 ? min(1, (1 - fraction) / part) : 1
+    case .steps(let steps)? where steps > 0:
+      var remaining = Double.infinity
+      if let total = length.steps { remaining = Double(total - moment.step) }
+      if let seconds = length.seconds, moment.step > 0 {
+        let perStep = moment.seconds / Double(moment.step)
+        remaining = min(remaining, (seconds - moment.seconds) / max(perStep, 1e-9))
+      }
+      rate = min(1, remaining / Double(steps))
+    case .steps?: break
+    }
+    let warmdown = 1 - rate
+    rate = max(rate, train.floor)
+    if train.warmup > 0 { rate *= min(1, Double(moment.step + 1) / Double(train.warmup)) }
+    return (rate, warmdown)
+  }
+
+  /// How far a window that begins at `start` and ends with training has gone; nil before it.
+  private func progress(since start: ScheduleStart, _ settings: StepSettings) -> Double? {
+    switch start {
+    case .start: return settings.fraction
+    case .training(let from): return Self.part(settings.fraction, from: from)
+    case .warmdown(let from):
+      return settings.warmdown > 0 ? Self.part(settings.warmdown, from: from) : nil
+    case .rateBelow(let limit):
+      return settings.rate < limit ? 1 - settings.rate / limit : nil
+    }
+  }
+
+  private static func part(_ value: Double, from: Double) -> Double? {
+    value >= from ? (from < 1 ? (value - from) / (1 - from) : 1) : nil
+  }
+}

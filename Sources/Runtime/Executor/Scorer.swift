@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scores windows of a token stream with loaded functions, many windows at a time.
+
+import IR
+
+/// Scores windows of one length and stride with one set of parameters.
+public final class Scorer {
+  public let window: Int
+  private let rows: Int
+  /// Targets scored in windows but the first; the window's length where windows do not overlap.
+  private let last: Int
+  private let all: Executable
+  private let tail: Executable?
+
+  /// Loads the functions that score `window` tokens; `scored` targets in all windows but the first.
+  public init(
+    _ functions: [PlanFunction], window: Int, rows: Int, scored: Int?, parameters: ParameterBlock,
+    threads: Int
+  ) {
+    func load(_ last: Int?) -> Executable {
+      let name = FunctionName.score(window: window, rows: rows, last: last)
+      guard let function = functions.first(where: { $0.name == name }) else {
+        preconditionFailure("the plan has no function \(name)")
+      }
+      return Executable(function, parameters: parameters, threads: threads)
+    }
+    self.window = window
+    self.rows = rows
+    last = scored ?? window
+    all = load(nil)
+    tail = scored.map { load($0) }
+    parametersChanged()
+  }
+
+  /// Call it after the parameters changed.
+  public func parametersChanged() {
+    all.prepareParameters()
+    tail?.prepareParameters()
+  }
+
+  /// Writes the nll of every scored target of `windows` to its place in `nll`.
+  ///
+  /// `tokens` is the stream, targets + 1 long. `progress` gets the number of windows done.
+  public func score(
+    _ windows: some Collection<Window>, of tokens: [Int32], into nll: inout [Float],
+    progress: (Int) -> Void = { _ in }
+  ) {
+    var rest = Array(windows)
+    var done = 0
+    while !rest.isEmpty {
+      // The first window of a stream scores all its targets and cannot share a call with the others.
+      let isFull = rest[0].firstScored == rest[0].start
+      let executable = isFull ? all : tail ?? all
+      let count = min(rows, rest.prefix { ($0.firstScored == $0.start) == isFull }.count)
+      let scored = isFull ? window : last
+      score(Array(rest[..<count]), scored, executable, tokens, &nll)
+      rest.removeFirst(count)
+      done += count
+      progress(done)
+    }
+  }
+
+  private func score(
+    _ windows: [Window], _ scored: Int, _ executable: Executable, _ tokens: [Int32],
+    _ nll: inout [Float]
+  ) {
+    let ids = executable.tokens(executable.function.inputs[0].name)
+    let targets = executable.tokens("targets")
+    let inputs = tokens.count - 1
+    for row in 0..<rows {
+      // Rows beyond the last window and positions beyond the stream hold token 0: causality and row
+      // independence keep them out of every other result.
+      let current = row < windows.count ? windows[row] : nil
+      for position in 0..<window {
+        let index = (current?.start ?? inputs) + position
+        ids[row * window + position] = index < inputs ? tokens[index] : 0
+      }
+      for position in 0..<scored {
+        let index = (current?.start ?? inputs) + window - scored + position
+        targets[row * scored + position] = index < inputs ? tokens[index + 1] : 0
+      }
+    }
+    executable.run()
+    let results = executable.output("nll")
+    for (row, window) in windows.enumerated() {
+      let offset = window.start + self.window - scored
+      for target in window.firstScored..<window.end {
+        nll[target] = results[row * scored + target - offset]
+      }
+    }
+  }
+}

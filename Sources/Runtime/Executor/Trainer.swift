@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training steps: batches from a stream, the compiled step, schedules, and all state of a resume.
+
+import Formats
+import IR
+
+/// What one step did.
+public struct StepReport: Sendable, Equatable {
+  /// Number of the step, from 1.
+  public var step: Int
+  public var loss: Double
+  public var gradientNorm: Double
+  public var settings: StepSettings
+  public var seconds: Double
+}
+
+/// A feature of the file and the steps in which it had an effect.
+public struct LiveFeature: Sendable, Equatable {
+  public var feature: String
+  /// Steps count from 1; nil: never live.
+  public var firstStep: Int?
+  public var lastStep: Int?
+}
+
+/// Trains one model. Equal plan, data, seed and step schedule give equal bits for any thread count.
+public final class Trainer {
+  public let model: Model
+  public let schedule: Schedule
+  public let parameters: ParameterBlock
+  public private(set) var moment = TrainingMoment(step: 0, seconds: 0)
+  public private(set) var live: [LiveFeature]
+  private let train: TrainSettings
+  private let data: TokenStream
+  private var cursor = 0
+  /// One function a variant: whole steps, or gradients where several forwards make a step.
+  private let steps: [Executable]
+  private let update: Executable?
+  /// Seconds on a steady clock.
+  private let clock: () -> Double
+
+  /// Loads the training functions. Parameters are initialised from the seed.
+  public init(
+    _ plan: Plan, data: TokenStream, length: TrainingLength, seed: UInt64, threads: Int,
+    clock: @escaping () -> Double
+  ) {
+    guard let train = plan.model.settings.train else {
+      preconditionFailure("the plan was compiled without a train section")
+    }
+    model = plan.model
+    self.train = train
+    self.data = data
+    self.clock = clock
+    schedule = Schedule(model: model, train: train, length: length)
+    let parameters = ParameterBlock(layout: plan.layout)
+    parameters.initialise(seed: seed)
+    self.parameters = parameters
+    let isWhole = train.accumulate == 1
+    var loaded: [Executable] = []
+    for variant in model.variants {
+      let name =
+        isWhole ? FunctionName.train(variant.name) : FunctionName.gradient(variant.name)
+      guard let function = plan[name] else { preconditionFailure("the plan has no \(name)") }
+      // States of updates are the model's, not a variant's: all whole steps have the same ones.
+      loaded.append(
+        Executable(
+          function, parameters: parameters, threads: threads, sharing: loaded.first?.states))
+    }
+    steps = loaded
+    update = isWhole
+      ? nil : plan[FunctionName.update].map { Executable($0, parameters: parameters, threads: threads) }
+    live = Trainer.features(model)
+    initialiseStates(seed: seed)
+  }
+
+  private var holder: Executable { update ?? steps[0] }
+
+  private func initialiseStates(seed: UInt64) {
+    for state in holder.function.states {
+      // An average starts as its parameter; everything else as declared.
+      let values = holder.state(state.path)!
+      if state.path.hasPrefix("ema."), let source = parameters[String(state.path.dropFirst(4))] {
+        _ = values.update(from: source)
+      } else {
+        fill(
+          values, shape: state.type.sizes, by: state.initial,
+          stream: RandomStream(seed: seed, path: state.path))
+      }
+    }
+  }
+
+  /// Tokens of one step.
+  public var tokensPerStep: Int { train.rows * train.seq * train.accumulate }
+
+  // MARK: Steps
+
+  /// Does one step. Throws `NumericFailure` when the loss is not finite; the parameters are then lost.
+  public func step() throws -> StepReport {
+    let settings = schedule.settings(moment)
+    let start = clock()
+    let executable = steps[settings.variant]
+    var loss = 0.0
+    if let update {
+      var tree = GradientTree()
+      let weight = 1 / Float(tokensPerStep)
+      for _ in 0..<train.accumulate {
+        load(executable, weight: weight)
+        setScalars(executable, settings)
+        executable.prepareParameters()
+        executable.run()
+        loss += Double(executable.output("loss")[0])
+        tree.add(
+          executable.function.outputs.filter { $0.name.hasPrefix("grad.") }
+            .map { executable.output($0.name) })
+      }
+      tree.finish { index, values in
+        let name = executable.function.outputs.filter { $0.name.hasPrefix("grad.") }[index].name
+        _ = update.input(name).update(from: values)
+      }
+      setScalars(update, settings)
+      update.run()
+    } else {
+      load(executable, weight: 1 / Float(tokensPerStep))
+      setScalars(executable, settings)
+      executable.prepareParameters()
+      executable.run()
+      loss = Double(executable.output("loss")[0])
+    }
+    let norm = Double((update ?? executable).output("grad_norm")[0])
+    let seconds = clock() - start
+    moment.step += 1
+    moment.seconds += seconds
+    note(settings)
+    let report = StepReport(
+      step: moment.step, loss: loss, gradientNorm: norm, settings: settings, seconds: seconds)
+    guard loss.isFinite, norm.isFinite else {
+      throw NumericFailure(
+        "step \(moment.step): loss \(loss), gradient norm \(norm). Training diverged; lower the "
+          + "learning rates or set `clip` in the train section, and --resume from the last checkpoint")
+    }
+    return report
+  }
+
+  /// Reads the next rows: a span of rows * seq + 1 tokens, as the baseline's loader does.
+  private func load(_ executable: Executable, weight: Float) {
+    let count = train.rows * train.seq
+    let ids = executable.tokens(executable.function.inputs[0].name)
+    let targets = executable.tokens("targets")
+    let span = nextSpan(count + 1)
+    for index in 0..<count {
+      ids[index] = Int32(span[index])
+      targets[index] = Int32(span[index + 1])
+    }
+    executable.input("weights").update(repeating: weight)
+  }
+
+  /// The next tokens of the stream, from its beginning again behind its end.
+  private func nextSpan(_ count: Int) -> [UInt16] {
+    var span: [UInt16] = []
+    while span.count < count {
+      if cursor >= data.count { cursor = 0 }
+      let end = min(cursor + count - span.count, data.count)
+      span += data[cursor..<end]
+      cursor = end
+    }
+    return span
+  }
+
+  private func setScalars(_ executable: Executable, _ settings: StepSettings) {
+    executable.setScalar("learning_rate", settings.rate)
+    executable.setScalar("step", Double(moment.step + 1))
+    executable.setScalar("qat.alpha", settings.qatAlpha)
+    for (index, entry) in train.optimizers.enumerated() {
+      if case .muon(let rule) = entry.rule {
+        executable.setScalar("momentum.\(index)", Schedule.momentum(rule, step: moment.step))
+      }
+    }
+  }
+
+  // MARK: Results
+
+  /// The weights to export: the average where there is one.
+  public func exported() -> ParameterBlock {
+    let block = parameters.copy()
+    for state in holder.function.states where state.path.hasPrefix("ema.") {
+      _ = block[String(state.path.dropFirst(4))]?.update(from: holder.state(state.path)!)
+    }
+    return block
+  }
+
+  // MARK: Features
+
+  private static func features(_ model: Model) -> [LiveFeature] {
+    guard let train = model.settings.train else { return [] }
+    var names = train.optimizers.map { "optimizer \($0.target.text)" }
+    if train.clip != nil { names.append("clip") }
+    if train.warmup > 0 { names.append("warmup") }
+    if train.warmdown != nil { names.append("warmdown") }
+    if train.average != .none { names.append("average") }
+    if train.zLoss != nil { names.append("z_loss") }
+    if train.accumulate > 1 { names.append("accumulate") }
+    if model.settings.qat != .off { names.append("qat") }
+    names += model.variants.dropFirst().map { "variant \($0.name)" }
+    return names.map { LiveFeature(feature: $0, firstStep: nil, lastStep: nil) }
+  }
+
+  private func note(_ settings: StepSettings) {
+    for index in live.indices {
+      let isLive: Bool
+      switch live[index].feature {
+      case "warmup": isLive = moment.step <= train.warmup
+      case "warmdown": isLive = settings.warmdown > 0
+      case "qat": isLive = settings.qatAlpha > 0
+      case let name where name.hasPrefix("variant "):
+        isLive = model.variants[settings.variant].name == name.dropFirst("variant ".count)
+      default: isLive = true
+      }
+      guard isLive else { continue }
+      live[index].firstStep = live[index].firstStep ?? moment.step
+      live[index].lastStep = moment.step
+    }
+  }
+
+  // MARK: Checkpoints
+
+  /// All tensors of a resume, by file.
+  public func savedTensors() -> [String: [String: TensorBlob]] {
+    var weights: [String: TensorBlob] = [:]
+    for entry in parameters.layout.entries {
+      let path = entry.parameter.path
+      weights[path] = TensorBlob(Array(parameters[path]!), shape: entry.parameter.type.sizes)
+    }
+    var states: [String: TensorBlob] = [:]
+    for state in holder.function.states {
+      states[state.path] = TensorBlob(Array(holder.state(state.path)!), shape: state.type.sizes)
+    }
+    return ["parameters": weights, "states": states]
+  }
+
+  /// Counters of a resume.
+  public func savedCounters() -> JSONValue {
+    [
+      "step": .int(moment.step), "seconds": .double(moment.seconds), "cursor": .int(cursor),
+      "live": .array(
+        live.map {
+          [
+            "feature": .string($0.feature), "first_step": $0.firstStep.map(JSONValue.int) ?? .null,
+            "last_step": $0.lastStep.map(JSONValue.int) ?? .null,
+          ]
+        }),
+    ]
+  }
+
+  /// Continues where a checkpoint stands.
+  public func restore(_ checkpoint: Checkpoint) throws {
+    let counters = checkpoint.metadata["trainer"]
+    guard let step = counters?["step"]?.intValue, let seconds = counters?["seconds"]?.doubleValue,
+      let cursor = counters?["cursor"]?.intValue, step >= 0, cursor >= 0, cursor <= data.count,
+      let saved = counters?["live"]?.arrayValue
+    else {
+      throw FormatError(
+        .corrupt, file: checkpoint.path, field: "trainer", "step, seconds, cursor or live is missing")
+    }
+    let weights = try checkpoint.tensors("parameters")
+    for entry in parameters.layout.entries {
+      try restore(entry.parameter.path, weights, to: parameters[entry.parameter.path]!, checkpoint)
+    }
+    let states = try checkpoint.tensors("states")
+    for state in holder.function.states {
+      try restore(state.path, states, to: holder.state(state.path)!, checkpoint)
+    }
+    moment = TrainingMoment(step: step, seconds: seconds)
+    self.cursor = cursor
+    for feature in saved {
+      guard let index = live.firstIndex(where: { $0.feature == feature["feature"]?.stringValue })
+      else { continue }
+      live[index].firstStep = feature["first_step"]?.intValue
+      live[index].lastStep = feature["last_step"]?.intValue
+    }
+  }
+
+  private func restore(
+    _ path: String, _ tensors: [String: TensorBlob], to values: UnsafeMutableBufferPointer<Float>,
+    _ checkpoint: Checkpoint
+  ) throws {
+    guard let tensor = tensors[path], tensor.count == values.count else {
+      throw FormatError(
+        .corrupt, file: checkpoint.path, field: path,
+        "missing or of another size than in the graph; resume with the graph of the run")
+    }
+    _ = values.update(from: try tensor.floats())
+  }
+}
+
+/// Sums gradients of micro-batches pairwise in a fixed tree: the order does not depend on who
+/// computes them.
+private struct GradientTree {
+  private var levels: [[[Float]]?] = []
+
+  mutating func add(_ gradients: [UnsafeMutableBufferPointer<Float>]) {
+    var carry = gradients.map { Array($0) }
+    for level in levels.indices {
+      guard let waiting = levels[level] else {
+        levels[level] = carry
+        return
+      }
+      carry = GradientTree.sum(waiting, carry)
+      levels[level] = nil
+    }
+    levels.append(carry)
+  }
+
+  /// Hands out the sums by index.
+  mutating func finish(_ body: (Int, [Float]) -> Void) {
+    var total: [[Float]]?
+    for waiting in levels.compactMap({ $0 }) {
+      total = total.map { GradientTree.sum(waiting, $0) } ?? waiting
+    }
+    for (index, values) in (total ?? []).enumerated() { body(index, values) }
+  }
+
+  private static func sum(_ left: [[Float]], _ right: [[Float]]) -> [[Float]] {
+    zip(left, right).map { left, right in
+      var sum = left
+      sum.withUnsafeMutableBufferPointer { sum in
+        right.withUnsafeBufferPointer { right in
+          for index in sum.indices { sum[index] += right[index] }
+        }
+      }
+      return sum
+    }
+  }
+}

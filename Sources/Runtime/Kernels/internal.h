@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the dispatcher and the per-ISA bodies share: small products, the table of bodies, the extent of
+// tiles. Extents depend on sizes only (and, for products, on the GEMM route), never on threads.
+#ifndef GRAPHC_KERNELS_INTERNAL_H
+#define GRAPHC_KERNELS_INTERNAL_H
+
+#include "include/CKernels.h"
+
+// One shape of a small product: c[m,n] (+)= a[m,k] b[k,n], row-major, `a` stored [k,m] if transposed.
+// `code` is JIT code, `library` a BLAS; with neither, the body of the ISA computes it.
+typedef struct gemm {
+  int32_t m, n, k, lda, ldb, ldc, transposed, accumulate;
+  void (*code)(const float *b, const float *a, float *c);
+  void (*library)(const struct gemm *shape, const float *b, const float *a, float *c);
+} gemm;
+
+// The shapes one call needs, as one interned array: equal requests share it, it lives for ever.
+const gemm *gemm_set(const gemm *shapes, int32_t count);
+// The same, always computed by the bodies of the ISA.
+const gemm *gemm_set_plain(const gemm *shapes, int32_t count);
+
+typedef enum gemm_route { GEMM_PORTABLE, GEMM_OPENBLAS, GEMM_LIBXSMM } gemm_route;
+gemm_route gemm_current_route(void);
+void gemm_select(gemm_route route, int32_t isa);  // falls back to the next route there is
+const char *gemm_name(void);
+
+typedef void (*kernel_tile)(const kernel_call *call, int64_t tile, void *scratch);
+
+typedef struct kernel_table {
+  kernel_tile tile[KERNEL_COUNT];
+  void (*scales)(float *scale, float *full, float *clip, const float *w, int64_t rows, int64_t cols,
+                 int32_t rule, int32_t qmax, double parameter, double floor, double half_floor);
+  void (*codes)(int8_t *codes, const float *w, const float *scale, const float *clip, int64_t rows,
+                int64_t cols, int32_t qmin, int32_t qmax);
+  void (*dequantise)(float *w, const int8_t *codes, const float *scale, int64_t rows, int64_t cols);
+} kernel_table;
+
+enum isa { ISA_PORTABLE, ISA_AVX2, ISA_AVX512, ISA_AVX512BF16 };
+const kernel_table *kernels_table(void);
+
+static inline int64_t parts_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
+static inline int64_t round_up(int64_t n, int64_t to) { return parts_of(n, to) * to; }
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// Elementwise tiles: 64 KiB of one operand, a few microseconds of work.
+enum { TILE_ELEMENTS = 16384 };
+static inline int64_t rows_per_tile(int64_t width) { return most(1, TILE_ELEMENTS / most(width, 1)); }
+
+// A tile of a row program runs in blocks this large, so that several temporaries share L1.
+enum { ROW_BLOCK_ELEMENTS = 4096 };
+static inline int64_t row_block(int64_t width) {
+  return most(1, ROW_BLOCK_ELEMENTS / most(width, 1));
+}
+
+enum { EMBED_COLUMNS = 32, SUM_COLUMNS = 256, PACK_DEPTH = 256 };
+enum { ATTENTION_BLOCK = 64 };
+
+// Panels of a packed operand: 64 columns for JIT and portable code, wider where a BLAS packs again
+// by itself. The last panel is narrower: only what is left, rounded up to the unit.
+static inline int64_t panel_unit(int64_t n) { return n <= 32 ? 32 : 64; }
+static inline int64_t panel_width(int64_t n, gemm_route route) {
+  return route == GEMM_OPENBLAS ? least(256, round_up(n, panel_unit(n))) : panel_unit(n);
+}
+
+// Height of a tile that a BLAS computes: a multiple of all its register blocks.
+enum { BLAS_ROWS = 96 };
+
+// Output tile of a weight gradient: up to this many 64-wide panels each way, blocks of tokens.
+enum { WEIGHT_BLOCK = 64, WEIGHT_TOKENS = 256 };
+static inline int64_t weight_panels(int64_t n) { return n >= 512 ? 4 : n >= 256 ? 2 : 1; }
+
+#endif

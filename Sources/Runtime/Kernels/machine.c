@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the machine offers and what is used of it: ISA, table of bodies, GEMM route, processors.
+#define _GNU_SOURCE
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "KernelsPortable.h"
+#include "internal.h"
+#if defined(__x86_64__)
+#include "KernelsAVX2.h"
+#include "KernelsAVX512.h"
+#endif
+
+static const kernel_table *table;
+static int32_t isa = -1;
+
+static const char *const isa_names[] = {
+#if defined(__aarch64__)
+  "neon",
+#else
+  "portable",
+#endif
+  "avx2", "avx512", "avx512bf16",
+};
+
+const char *kernels_isa(void) { return isa < 0 ? "none" : isa_names[isa]; }
+const char *kernels_gemm(void) { return gemm_name(); }
+
+const char *kernels_machine(void) {
+#if defined(__x86_64__)
+  return "x86_64";
+#else
+  return "aarch64";
+#endif
+}
+
+static int32_t best_isa(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("x86-64-v4"))
+    return __builtin_cpu_supports("avx512bf16") ? ISA_AVX512BF16 : ISA_AVX512;
+  if (__builtin_cpu_supports("x86-64-v3")) return ISA_AVX2;
+#endif
+  return ISA_PORTABLE;
+}
+
+static const kernel_table *table_for(int32_t wanted) {
+#if defined(__x86_64__)
+  if (wanted >= ISA_AVX512) return &kernels_avx512;
+  if (wanted == ISA_AVX2) return &kernels_avx2;
+#endif
+  (void)wanted;
+  return &kernels_portable;
+}
+
+int32_t kernels_select(const char *wanted_isa, const char *wanted_gemm) {
+  const int32_t best = best_isa();
+  int32_t chosen = best, found = 1;
+  if (wanted_isa && *wanted_isa) {
+    int32_t i = ISA_AVX512BF16;
+    while (i > 0 && strcmp(wanted_isa, isa_names[i])) i--;
+    found = i <= best && (i > 0 || !strcmp(wanted_isa, isa_names[0]) ||
+                          !strcmp(wanted_isa, "portable"));
+    chosen = i < best ? i : best;
+  }
+  isa = chosen;
+  table = table_for(chosen);
+  gemm_route route = wanted_isa && *wanted_isa && chosen == ISA_PORTABLE ? GEMM_PORTABLE
+                                                                        : GEMM_LIBXSMM;
+  if (wanted_gemm && *wanted_gemm)
+    route = !strcmp(wanted_gemm, "portable")   ? GEMM_PORTABLE
+            : !strcmp(wanted_gemm, "openblas") ? GEMM_OPENBLAS : GEMM_LIBXSMM;
+  gemm_select(route, chosen == best ? -1 : chosen);
+  return found && (!wanted_gemm || !*wanted_gemm || gemm_current_route() == route);
+}
+
+void kernels_init(void) {
+  if (!table) kernels_select(getenv("GRAPHC_ISA"), getenv("GRAPHC_GEMM"));
+}
+
+const kernel_table *kernels_table(void) {
+  kernels_init();
+  return table;
+}
+
+int32_t kernels_max_threads(void) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set)) return 1;
+  const int32_t count = CPU_COUNT(&set);
+  return count > 0 ? count : 1;
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cuts every call into tiles, measures its scratch and finds its products. Tile sizes come from the
+// sizes of the call and the GEMM route only.
+#include <pthread.h>
+#include <string.h>
+
+#include "internal.h"
+
+int64_t kernel_row_tile(int64_t rows, int64_t width) {
+  (void)rows;
+  return rows_per_tile(width);
+}
+
+int64_t kernel_row_tiles(int64_t rows, int64_t width) {
+  return parts_of(rows, rows_per_tile(width));
+}
+
+int64_t kernel_packed_bytes(int64_t n, int64_t k, int32_t transposed) {
+  const int64_t columns = transposed ? k : n, depth = transposed ? n : k;
+  return round_up(columns, panel_unit(columns)) * depth * (int64_t)sizeof(float);
+}
+
+static int64_t floats(int64_t n) { return n * (int64_t)sizeof(float); }
+
+static gemm product(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc,
+                    int32_t transposed, int32_t accumulate) {
+  return (gemm){(int32_t)m,   (int32_t)n,   (int32_t)k, (int32_t)lda, (int32_t)ldb,
+                (int32_t)ldc, transposed, accumulate, 0,            0};
+}
+
+static void prepare_pack(kernel_call *call) {
+  const int32_t transposed = (int32_t)call->size[2];
+  const int64_t n = call->size[transposed ? 1 : 0], k = call->size[transposed ? 0 : 1];
+  const int64_t width = panel_width(n, gemm_current_route());
+  call->jit[1] = (void *)(intptr_t)width;
+  call->tiles = parts_of(n, width) * parts_of(k, PACK_DEPTH);
+}
+
+static void prepare_matmul(kernel_call *call) {
+  const int64_t m = call->size[0], n = call->size[1], k = call->size[2];
+  const int64_t ldy = call->size[3], ldx = call->size[4];
+  const int32_t accumulate = call->size[5] != 0;
+  const gemm_route route = gemm_current_route();
+  const int64_t width = panel_width(n, route), panels = parts_of(n, width);
+  const int64_t last = round_up(n - (panels - 1) * width, panel_unit(n));
+  // High tiles read each panel less often; low ones share small products among more threads.
+  int64_t height = m >= 2048 ? 128 : 64;
+  if (route == GEMM_OPENBLAS) height = BLAS_ROWS;
+  else height = least(height, m);
+  const int64_t group = route == GEMM_OPENBLAS ? 1 : k >= 1024 ? 2 : 4, rest = m % height;
+  const gemm shapes[] = {
+    product(height, width, k, ldx, width, ldy, 0, accumulate),
+    product(rest, width, k, ldx, width, ldy, 0, accumulate),
+    product(height, last, k, ldx, last, last, 0, 0),
+    product(rest, last, k, ldx, last, last, 0, 0),
+    product(height, width, k, ldx, width, width, 0, 0),
+  };
+  call->jit[0] = (void *)gemm_set(shapes, route == GEMM_OPENBLAS ? 5 : 4);
+  call->jit[1] = (void *)(intptr_t)group;
+  call->tiles = parts_of(m, height) * parts_of(panels, group);
+  call->scratch = floats(height * width + (route == GEMM_OPENBLAS ? height * ldx : 0));
+}
+
+static void prepare_matmul_weight(kernel_call *call) {
+  const int64_t m = call->size[0], n = call->size[1], k = call->size[2];
+  const int64_t lddy = call->size[3], ldx = call->size[4];
+  const int32_t accumulate = call->size[5] != 0;
+  int64_t high, wide;
+  if (gemm_current_route() == GEMM_OPENBLAS) {
+    high = least(128, n);
+    wide = least(256, k);
+    const gemm shapes[] = {
+      product(high, wide, m, lddy, ldx, k, 1, accumulate),
+      product(high, k % wide, m, lddy, ldx, k, 1, accumulate),
+      product(n % high, wide, m, lddy, ldx, k, 1, accumulate),
+      product(n % high, k % wide, m, lddy, ldx, k, 1, accumulate),
+    };
+    call->jit[0] = (void *)gemm_set(shapes, 4);
+  } else {
+    enum { B = WEIGHT_BLOCK };
+    high = B * weight_panels(n);
+    wide = B * weight_panels(k);
+    const gemm shapes[] = {
+      product(B, B, WEIGHT_TOKENS, B, B, B, 1, 1),
+      product(B, B, m % WEIGHT_TOKENS, B, B, B, 1, 1),
+    };
+    call->jit[0] = (void *)gemm_set(shapes, 2);
+    call->scratch = floats(high * wide + WEIGHT_TOKENS * (high + wide));
+  }
+  call->jit[1] = (void *)(intptr_t)high;
+  call->jit[2] = (void *)(intptr_t)wide;
+  call->tiles = parts_of(n, high) * parts_of(k, wide);
+}
+
+static void prepare_rows(kernel_call *call) {
+  const row_program *program = call->program;
+  const int64_t rows = call->size[0], width = call->size[1];
+  const int64_t block = least(row_block(width), rows_per_tile(width));
+  int64_t room = 2 * round_up(block, 16);
+  for (int32_t r = 0; r < program->registers; r++) {
+    const row_register *reg = &program->reg[r];
+    if (reg->buffer >= 0) continue;
+    const int64_t size = reg->shape == ROW_FULL       ? block * width
+                         : reg->shape == ROW_VECTOR   ? width
+                         : reg->shape == ROW_SCALAR   ? block
+                         : reg->shape == ROW_PERIODIC ? reg->period : 1;
+    room += round_up(size, 16);
+  }
+  call->scratch = floats(room);
+  call->tiles = kernel_row_tiles(rows, width);
+}
+
+// The order of the shapes is documented beside the bodies.
+static void prepare_attention(kernel_call *call, int32_t backward) {
+  enum { B = ATTENTION_BLOCK };
+  const int64_t b = call->size[0], t = call->size[1], h = call->size[2], g = call->size[3];
+  const int64_t d = call->size[4], q_step = h * d, kv_step = g * d, rest = t % B;
+  const gemm scores = product(B, B, d, kv_step, B, B, 0, 0);
+  const gemm few_scores = product(rest, B, d, kv_step, B, B, 0, 0);
+  // A BLAS call has more overhead than a 64 x 64 product lasts; the plain bodies do better.
+  const int32_t direct = gemm_current_route() == GEMM_OPENBLAS;
+  if (!backward) {
+    const int64_t blocks = parts_of(t, B);
+    const gemm shapes[] = {scores, few_scores, product(B, d, B, B, kv_step, d, 1, 1),
+                           product(B, d, rest, B, kv_step, d, 1, 1)};
+    call->jit[0] = (void *)(direct ? gemm_set_plain(shapes, 4) : gemm_set(shapes, 4));
+    call->tiles = b * h * parts_of(blocks, 2);
+    call->scratch = floats(2 * B * d + B * B + B);
+  } else {
+    const gemm shapes[] = {
+      scores,
+      few_scores,
+      product(B, d, B, B, q_step, kv_step, 0, 1),
+      product(B, d, rest, B, q_step, kv_step, 0, 1),
+      product(rest, d, rest, B, q_step, kv_step, 0, 1),
+      product(B, d, B, B, kv_step, q_step, 1, 1),
+      product(rest, d, B, B, kv_step, q_step, 1, 1),
+      product(rest, d, rest, B, kv_step, q_step, 1, 1),
+    };
+    call->jit[0] = (void *)(direct ? gemm_set_plain(shapes, 8) : gemm_set(shapes, 8));
+    call->tiles = b * g;
+    call->scratch = floats(2 * B * B + 2 * B * d + 2 * B);
+  }
+}
+
+static void prepare_muon(kernel_call *call) {
+  const int64_t rows = call->size[0], cols = call->size[1];
+  const int64_t r = round_up(least(rows, cols), 64), c = round_up(most(rows, cols), 64);
+  const int32_t library = gemm_current_route() == GEMM_OPENBLAS;
+  const int64_t height = library ? r : 64, gram = library ? r : 64, wide = library ? c : 64;
+  const gemm shapes[] = {
+    product(height, gram, c, c, gram, r, 0, 0),
+    product(height, gram, r, r, gram, r, 0, 0),
+    product(height, wide, r, r, wide, c, 0, 1),
+  };
+  call->jit[0] = (void *)gemm_set(shapes, 3);
+  call->tiles = 1;
+  call->scratch = floats(3 * r * c + 2 * r * r);
+}
+
+static void prepare_call(kernel_call *call) {
+  const int64_t *size = call->size;
+  call->scratch = 0;
+  memset(call->jit, 0, sizeof call->jit);
+  switch (call->kernel) {
+  case KERNEL_PACK: prepare_pack(call); break;
+  case KERNEL_MATMUL: prepare_matmul(call); break;
+  case KERNEL_MATMUL_WEIGHT: prepare_matmul_weight(call); break;
+  case KERNEL_ROWS: prepare_rows(call); break;
+  case KERNEL_ATTENTION: prepare_attention(call, 0); break;
+  case KERNEL_ATTENTION_BACKWARD: prepare_attention(call, 1); break;
+  case KERNEL_MUON: prepare_muon(call); break;
+  case KERNEL_EMBED:
+  case KERNEL_CROSS_ENTROPY:
+  case KERNEL_CROSS_ENTROPY_BACKWARD:
+  case KERNEL_FAKE_QUANT:
+  case KERNEL_FAKE_QUANT_BACKWARD: call->tiles = parts_of(size[0], rows_per_tile(size[1])); break;
+  case KERNEL_QUANT_SCALE:
+    call->tiles = parts_of(size[0], rows_per_tile(size[1]));
+    call->scratch = floats(size[1]);
+    break;
+  case KERNEL_EMBED_BACKWARD: call->tiles = parts_of(size[1], EMBED_COLUMNS); break;
+  case KERNEL_SUM_PARTIALS: call->tiles = parts_of(size[0], SUM_COLUMNS); break;
+  case KERNEL_ROPE_TABLE: call->tiles = parts_of(size[0], rows_per_tile(size[1] * 16)); break;
+  case KERNEL_ROPE:
+    call->tiles = parts_of(size[0] * size[1], rows_per_tile(size[2] * size[3]));
+    break;
+  case KERNEL_ADAMW:
+  case KERNEL_SGD: call->tiles = parts_of(size[0], TILE_ELEMENTS); break;
+  case KERNEL_SLICE: call->tiles = parts_of(size[0], rows_per_tile(size[4] * size[2])); break;
+  case KERNEL_UNSLICE: call->tiles = parts_of(size[0], rows_per_tile(size[1] * size[2])); break;
+  default: call->tiles = 1; break;  // KERNEL_DOT, KERNEL_CLIP_FACTOR
+  }
+}
+
+void kernels_prepare(kernel_call *calls, int64_t count) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  kernels_init();
+  pthread_mutex_lock(&lock);
+  for (int64_t i = 0; i < count; i++) prepare_call(&calls[i]);
+  pthread_mutex_unlock(&lock);
+}

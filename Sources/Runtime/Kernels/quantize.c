@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The quantiser's direct entries. Half precision is converted bit by bit: no ISA flag is needed.
+#include <math.h>
+#include <string.h>
+
+#include "internal.h"
+
+void quantise_scales(float *scale, float *full, float *clip, const float *w, int64_t rows,
+                     int64_t cols, int32_t rule, int32_t qmax, double parameter, double floor,
+                     double half_floor) {
+  kernels_table()->scales(scale, full, clip, w, rows, cols, rule, qmax, parameter, floor,
+                          half_floor);
+}
+
+void quantise_codes(int8_t *codes, const float *w, const float *scale, const float *clip,
+                    int64_t rows, int64_t cols, int32_t qmin, int32_t qmax) {
+  kernels_table()->codes(codes, w, scale, clip, rows, cols, qmin, qmax);
+}
+
+void quantise_dequantise(float *w, const int8_t *codes, const float *scale, int64_t rows,
+                         int64_t cols) {
+  kernels_table()->dequantise(w, codes, scale, rows, cols);
+}
+
+uint16_t quantise_half(double x) {
+  const uint16_t sign = signbit(x) ? 0x8000 : 0;
+  const double size = fabs(x);
+  if (x != x) return sign | 0x7E00;
+  if (size == 0) return sign;
+  if (size >= 65520.0) return sign | 0x7C00;
+  int exponent;
+  frexp(size, &exponent);
+  const int least_exponent = exponent < -13 ? -13 : exponent;
+  // The rounded number of steps: its carry into the exponent field is the right one.
+  const uint16_t steps = (uint16_t)nearbyint(ldexp(size, 11 - least_exponent));
+  const int normal = least_exponent > -13 || steps >= 1024;
+  return sign | (uint16_t)(normal ? ((least_exponent + 13) << 10) + steps : steps);
+}
+
+float quantise_from_half(uint16_t bits) {
+  const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+  const float sign = bits & 0x8000 ? -1.0f : 1.0f;
+  if (exponent == 31) return fraction ? NAN : sign * INFINITY;
+  return sign * ldexpf((float)(exponent ? fraction + 1024 : fraction),
+                       (exponent ? exponent : 1) - 25);
+}

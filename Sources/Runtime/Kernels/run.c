@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// One parallel region over a whole call list. A thread claims tiles of a call until none is left and
+// goes on to the next call; only calls marked with a barrier wait for everybody.
+//
+// One run at a time per process: the counters, the barrier and the scratch are shared, and a lock
+// keeps a second caller out until the first is done.
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include "internal.h"
+
+// The OpenMP library is linked without its header, which the toolchain does not ship.
+int omp_get_thread_num(void);
+int omp_get_num_threads(void);
+extern void kmp_set_blocktime(int milliseconds) __attribute__((weak));
+
+enum { MAX_THREADS = 1024, SPINS = 4000, IDLE_MILLISECONDS = 2 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct { void *block; int64_t bytes; } scratch[MAX_THREADS];
+static atomic_llong *counters;
+static int64_t counters_room;
+static _Alignas(64) atomic_int arrived;
+static _Alignas(64) atomic_int generation;
+static atomic_int sleepers;
+
+static inline void relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static void sleep_while(atomic_int *word, int value) {
+#if defined(__linux__)
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+#else
+  (void)word, (void)value;
+  sched_yield();
+#endif
+}
+
+static void wake_all(atomic_int *word) {
+#if defined(__linux__)
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
+#else
+  (void)word;
+#endif
+}
+
+// Spins for some microseconds, then sleeps: when other work holds a core, spinning would only keep the
+// late thread from running.
+static void wait_for_all(int threads) {
+  const int now = atomic_load(&generation);
+  if (atomic_fetch_add(&arrived, 1) + 1 == threads) {
+    atomic_store(&arrived, 0);
+    atomic_fetch_add(&generation, 1);
+    if (atomic_load(&sleepers)) wake_all(&generation);
+    return;
+  }
+  for (int i = 0; i < SPINS; i++) {
+    if (atomic_load_explicit(&generation, memory_order_acquire) != now) return;
+    relax();
+  }
+  atomic_fetch_add(&sleepers, 1);
+  while (atomic_load(&generation) == now) sleep_while(&generation, now);
+  atomic_fetch_sub(&sleepers, 1);
+}
+
+// Grown by the thread that uses it, before its first tile, so that the pages are near it.
+static void *scratch_for(int thread, int64_t bytes) {
+  if (scratch[thread].bytes < bytes) {
+    free(scratch[thread].block);
+    scratch[thread].block = aligned_alloc(64, (size_t)round_up(bytes, 4096));
+    if (!scratch[thread].block) abort();
+    scratch[thread].bytes = round_up(bytes, 4096);
+  }
+  return scratch[thread].block;
+}
+
+static void walk(const kernel_table *table, const kernel_call *calls, int64_t count, int thread,
+                 int threads, int64_t bytes) {
+  void *own = scratch_for(thread, bytes);
+  for (int64_t i = 0; i < count; i++) {
+    const kernel_call *call = &calls[i];
+    if (call->barrier && i) wait_for_all(threads);
+    const kernel_tile run = table->tile[call->kernel];
+    while (atomic_load_explicit(&counters[i], memory_order_relaxed) < call->tiles) {
+      const int64_t tile = atomic_fetch_add_explicit(&counters[i], 1, memory_order_relaxed);
+      if (tile >= call->tiles) break;
+      run(call, tile, own);
+    }
+  }
+}
+
+static void run_locked(const kernel_call *calls, int64_t count, int32_t threads) {
+  const kernel_table *table = kernels_table();
+  int64_t bytes = 64;
+  for (int64_t i = 0; i < count; i++) bytes = most(bytes, calls[i].scratch);
+  if (threads > MAX_THREADS) threads = MAX_THREADS;
+  if (threads <= 1) {
+    void *own = scratch_for(0, bytes);
+    for (int64_t i = 0; i < count; i++)
+      for (int64_t tile = 0; tile < calls[i].tiles; tile++)
+        table->tile[calls[i].kernel](&calls[i], tile, own);
+    return;
+  }
+  if (counters_room < count) {
+    free(counters);
+    counters = malloc(sizeof *counters * (size_t)count);
+    if (!counters) abort();
+    counters_room = count;
+  }
+  memset(counters, 0, sizeof *counters * (size_t)count);
+  // Workers that wait for the next run should soon give their core back.
+  if (kmp_set_blocktime) kmp_set_blocktime(IDLE_MILLISECONDS);
+#pragma omp parallel num_threads(threads)
+  walk(table, calls, count, omp_get_thread_num(), omp_get_num_threads(), bytes);
+}
+
+void kernels_run(const kernel_call *calls, int64_t count, int32_t threads) {
+  pthread_mutex_lock(&lock);
+  run_locked(calls, count, threads);
+  pthread_mutex_unlock(&lock);
+}
+
+static double nanoseconds_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+void kernels_profile(kernel_call *calls, int64_t count, int32_t threads) {
+  pthread_mutex_lock(&lock);
+  for (int64_t i = 0; i < count; i++) {
+    const double start = nanoseconds_now();
+    run_locked(&calls[i], 1, threads);
+    calls[i].nanoseconds += nanoseconds_now() - start;
+  }
+  pthread_mutex_unlock(&lock);
+}

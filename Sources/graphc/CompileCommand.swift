@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// graphc compile: graph to plan, with dumps of the IR and times of the passes.
+
+import ArgumentParser
+import Formats
+import IR
+import Passes
+import Runtime
+
+struct CompileCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compile",
+    abstract: "Compile a graph to a plan, or show its IR.",
+    discussion: """
+      Example: graphc compile graphs/tiny.graph --dump-ir-after differentiate | less
+
+      Passes: \(Pipeline.all.map(\.name).joined(separator: ", ")).
+      """)
+
+  @Argument(help: "The .graph file, or - for standard input.")
+  var file: String
+
+  @Option(name: .shortAndLong, help: "Write the plan to this file; - is standard output.")
+  var output: String?
+
+  @OptionGroup var model: ModelOptions
+
+  @Flag(help: "Print the model in core form: what the passes begin with.")
+  var dumpIr = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Print every function after this pass; 'all' prints it after each pass that changed it.",
+      valueName: "pass"))
+  var dumpIrAfter: [String] = []
+
+  @Flag(help: "Print the time of every pass.")
+  var timePasses = false
+
+  mutating func run() throws {
+    for name in dumpIrAfter where name != "all" && !Pipeline.all.contains(where: { $0.name == name }) {
+      let names = Pipeline.all.map(\.name)
+      let hint = suggestion(for: name, among: names).map { "; " + $0 } ?? ""
+      throw Failure.usage("no pass is named '\(name)'\(hint). Passes: \(names.joined(separator: ", "))")
+    }
+    let start = now()
+    let model = try loadModel(file, overrides: self.model.pairs())
+    let elaborated = now()
+    if dumpIr { print(model.printed(), terminator: "") }
+    var runner = PassRunner()
+    runner.clock = now
+    var previous: [String: Graph] = [:]
+    let wanted = dumpIrAfter
+    runner.observe = { pass, graph in
+      defer { previous[graph.name] = graph }
+      guard wanted.contains(pass) || (wanted.contains("all") && previous[graph.name] != graph) else {
+        return
+      }
+      print("# after \(pass)\n\(graph.printed())")
+    }
+    let plan = try compile(model, target: Host.machine(), runner: &runner)
+    if timePasses {
+      printError(timeTable(runner.records, elaborate: elaborated - start, total: now() - start))
+    }
+    if let output {
+      let text = plan.printed()
+      if output == "-" { print(text, terminator: "") } else { try AtomicFile.write(output, text) }
+    }
+    if output == nil, !dumpIr, dumpIrAfter.isEmpty {
+      for function in plan.functions {
+        let megabytes = Double(function.arenaBytes) / 1_000_000
+        print(
+          "\(function.name): \(function.body.count) calls, \(fixed(megabytes, 1)) MB of memory")
+      }
+    }
+  }
+
+  /// Seconds a pass over all functions, slowest first.
+  private func timeTable(_ records: [PassRecord], elaborate: Double, total: Double) -> String {
+    var seconds: [String: Double] = ["elaborate": elaborate]
+    for record in records { seconds[record.pass, default: 0] += record.seconds }
+    seconds["lower and plan memory"] = total - seconds.values.reduce(0, +)
+    let lines = seconds.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map {
+      padded(fixed($0.value * 1000, 2), 10) + " ms  " + $0.key
+    }
+    return (lines + [padded(fixed(total * 1000, 2), 10) + " ms  total"]).joined(separator: "\n")
+  }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line: commands, and the one place where errors become messages and exit codes.
+
+import ArgumentParser
+import Formats
+import Glibc
+import IR
+import Passes
+import Runtime
+
+let version = "0.1.0"
+
+@main
+struct Graphc: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "graphc",
+    abstract: "A compiler for small language models under a byte budget.",
+    discussion: """
+      A model is declared once in a .graph file; training, quantisation-aware training, the \
+      artifact, the scorer and test-time training are derived from it.
+
+      Example: graphc run --ttt graphs/tiny.graph --data DIR --max-seconds 120
+      """,
+    version: "graphc \(version)",
+    subcommands: [
+      CompileCommand.self, RunCommand.self, 
+      ExecCommand.self, BenchCommand.self, 
+      
+    ])
+
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      Glibc.exit(report(error))
+    }
+  }
+
+  /// Prints an error to stderr and returns its exit code.
+  private static func report(_ error: any Error) -> Int32 {
+    switch error {
+    case let error as Failure:
+      printError(error.message)
+      return error.exitCode
+    case let error as FormatError:
+      printError("error: \(error)")
+      return error.exitCode
+    case let error as Diagnostics:
+      printError(error.rendered(sources: error.sources).trimmingEnd())
+      let count = error.all.count { $0.severity == .error }
+      if count > 1 { printError("\(count) errors") }
+      return 3
+    case let error as OpError:
+      printError("error: \(error)")
+      return 3
+    case let error as InternalError:
+      printError("internal error: \(error)")
+      return 4
+    case let error as LegalityError:
+      printError("error: not legal: \(error)")
+      return 5
+    case let error as OverBudget:
+      printError(error.message)
+      return 6
+    case let error as NumericFailure:
+      printError("error: \(error)")
+      return 8
+    case let error as Interrupted:
+      printError(
+        "interrupted after step \(error.step); everything is saved, continue with --resume")
+      return 128 + Interruption.signal
+    default:
+      let code = exitCode(for: error)
+      if code == .success {
+        print(fullMessage(for: error))
+        return 0
+      }
+      printError(fullMessage(for: error))
+      // The parser's own errors are wrong usage.
+      return code == .validationFailure ? 2 : code.rawValue
+    }
+  }
+}
+
+/// An error with a message for the user and an exit code.
+struct Failure: Error {
+  let exitCode: Int32
+  let message: String
+
+  static func usage(_ message: String) -> Failure { Failure(exitCode: 2, message: "error: \(message)") }
+  static func check(_ message: String) -> Failure { Failure(exitCode: 1, message: message) }
+}
+
+/// Prints a line to standard error.
+func printError(_ text: String) { writeError(text + "\n") }
+
+/// Writes to standard error as it is.
+func writeError(_ text: String) {
+  let bytes = Array(text.utf8)
+  _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+}
+
+extension String {
+  func trimmingEnd() -> String {
+    var text = self[...]
+    while text.last?.isWhitespace ?? false { text = text.dropLast() }
+    return String(text)
+  }
+}
+
+extension OverBudget {
+  var message: String {
+    let over = bytes + code - budget
+    var text = "error: over budget: the artifact has \(bytes) bytes"
+    if code > 0 { text += " and the code \(code)" }
+    text += ", \(over) more than the budget of \(budget).\nWhat costs most, compressed:"
+    for group in largest { text += "\n  \(group.bytes) bytes  \(group.group)" }
+    return text + "\nLower their bits or raise their clip in the quantize section, or shrink the model."
+  }
+}
+
+/// Ctrl-C and SIGTERM: the first asks to save and stop, the second stops at once.
+enum Interruption {
+  nonisolated(unsafe) private(set) static var signal: Int32 = 0
+
+  static func install() {
+    for number in [SIGINT, SIGTERM] {
+      Glibc.signal(number) { received in
+        if Interruption.signal != 0 { _exit(128 + received) }
+        Interruption.signal = received
+      }
+    }
+  }
+}
+
+/// Seconds on a steady clock.
+func now() -> Double {
+  var time = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}

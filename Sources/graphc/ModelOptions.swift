@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// What several commands share: reading a model or plan, --set, threads, and the machine.
+
+import ArgumentParser
+import Formats
+import IR
+import Passes
+import Runtime
+
+/// Options of commands that read a .graph file.
+struct ModelOptions: ParsableArguments {
+  @Option(
+    name: .customLong("set"), parsing: .singleValue,
+    help: ArgumentHelp("Replace a const of the file.", valueName: "const=value"))
+  var overrides: [String] = []
+
+  /// Overrides in order; the last of equal names wins.
+  func pairs() throws -> [ConstantOverride] {
+    try texts().map { try ConstantOverride(flag: $0.name, text: $0.text) }
+  }
+
+  /// Overrides as they were written.
+  func texts() throws -> [(name: String, text: String)] {
+    try overrides.map { text in
+      guard let split = text.firstIndex(of: "="), split != text.startIndex else {
+        throw Failure.usage("--set takes const=value, found '\(text)'")
+      }
+      return (String(text[..<split]), String(text[text.index(after: split)...]))
+    }
+  }
+}
+
+/// Reads a text file; `-` is standard input.
+func readText(_ path: String) throws -> String {
+  let bytes: [UInt8]
+  if path == "-" {
+    var input: [UInt8] = []
+    while let line = readLine(strippingNewline: false) { input += Array(line.utf8) }
+    bytes = input
+  } else {
+    bytes = try readFile(path)
+  }
+  guard let text = String(validating: bytes, as: UTF8.self) else {
+    throw FormatError(.corrupt, file: path, "the file is not UTF-8 text")
+  }
+  return text
+}
+
+/// Elaborates a .graph file (or core text) with overrides; warnings go to stderr.
+func loadModel(_ path: String, overrides: [ConstantOverride] = []) throws -> Model {
+  let text = try readText(path)
+  let model = try elaborate(
+    file: SourceFile(path: path, text: text), includes: { try readText($0) }, overrides: overrides)
+  for warning in model.warnings {
+    printError(warning.rendered(sources: model.sources).trimmingEnd())
+  }
+  return model
+}
+
+/// The machine this process runs on. Initialises the kernels.
+enum Host {
+  nonisolated(unsafe) private static var isReady = false
+
+  static func machine() -> TargetMachine {
+    if !isReady {
+      Machine.initialise()
+      isReady = true
+    }
+    return TargetMachine(machine: Machine.name, isa: Machine.isa)
+  }
+
+  /// The threads to use: what was asked for, else all processors.
+  static func threads(_ asked: Int?) throws -> Int {
+    _ = machine()
+    guard let asked else { return Machine.processors }
+    guard (1...1024).contains(asked) else {
+      throw Failure.usage("--threads takes a number from 1 to 1024, found \(asked)")
+    }
+    return asked
+  }
+}
+
+/// Compiles a model, or reads a plan that was compiled before.
+func loadPlan(_ path: String, overrides: [ConstantOverride]) throws -> Plan {
+  let text = try readText(path)
+  let host = Host.machine()
+  guard Plan.isPlan(text) else {
+    let model = try loadModel(path, overrides: overrides)
+    var runner = PassRunner()
+    return try compile(model, target: host, runner: &runner)
+  }
+  if let first = overrides.first {
+    throw Failure.usage(
+      "--set \(first.name): \(path) is a plan, its sizes are fixed; compile the graph "
+        + "again with --set")
+  }
+  let plan = try Plan.parse(path: path, text: text)
+  if plan.target.machine != host.machine {
+    throw Failure.usage(
+      "\(path) was compiled for \(plan.target.machine) (\(plan.target.isa)), this machine is "
+        + "\(host.machine); compile the graph again here")
+  }
+  if !Machine.supports(isa: plan.target.isa) {
+    throw Failure.usage(
+      "\(path) was compiled for \(plan.target.isa), this machine has \(host.isa); compile the graph "
+        + "again here")
+  }
+  return plan
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// graphc run: from a graph and data to a trained, packed and scored artifact.
+
+import ArgumentParser
+import Formats
+import IR
+import Passes
+import Runtime
+
+struct RunCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Train, quantise, pack, evaluate and adapt as the file declares.",
+    discussion: "Example: graphc run --ttt graphs/tiny.graph --data data --max-seconds 120")
+
+  @Argument(help: "The .graph file, or a plan.")
+  var file: String
+
+  @Option(help: "Folder of token shards, as 'graphc data prepare' makes it.")
+  var data: String
+
+  @Option(help: "SentencePiece model, for folders that hold none.")
+  var tokenizer: String?
+
+  @Option(help: "Run directory. Default: runs/NAME.")
+  var out: String?
+
+  @Flag(help: "Adapt at test time, as the file's ttt section says.")
+  var ttt = false
+
+  @Option(help: "Train this many steps. Resuming repeats to the bit.")
+  var steps: Int?
+
+  @Option(help: "Train at most this many seconds; evaluation does not count.")
+  var maxSeconds: Double?
+
+  @Option(help: "Seed of the initial weights.")
+  var seed: UInt64 = 1
+
+  @Option(help: "Threads; the results do not depend on it. Default: all processors.")
+  var threads: Int?
+
+  @Option(help: "Evaluate only this many tokens: a quick look, not a score.")
+  var validationTokens: Int?
+
+  @Flag(help: "Continue the run in --out from its newest checkpoint.")
+  var resume = false
+
+  @Option(help: "auto, f32 or bf16; auto is f32 in this version.")
+  var precision: Precision = .auto
+
+  @OptionGroup var model: ModelOptions
+
+  @Flag(help: "Print the result as one JSON document.")
+  var json = false
+
+  mutating func run() throws {
+    try precision.check()
+    let threads = try Host.threads(threads)
+    let plan = try loadPlan(file, overrides: model.pairs())
+    guard let train = plan.model.settings.train else {
+      throw Failure(exitCode: 3, message: "error: \(file) has no train section; nothing to run")
+    }
+    if ttt && plan.model.settings.ttt == nil {
+      throw Failure.usage("--ttt: the ttt section of \(file) is off or missing")
+    }
+    let length = try trainingLength(train)
+    let data = try DataFolder.open(data, tokenizer: tokenizer)
+    try checkVocabulary(plan.model, data)
+    try checkDisjoint(data)
+    let directory = out ?? "runs/" + plan.model.name
+    let progress = RunProgress(length: length)
+    Interruption.install()
+    let run = Run(
+      plan: plan, data: data,
+      options: RunOptions(
+        directory: directory, length: length, seed: seed, threads: threads, adapts: ttt,
+        resumes: resume, validationTokens: validationTokens),
+      clock: now, isInterrupted: { Interruption.signal != 0 }, observe: progress.observe)
+    progress.begin(plan, threads: threads, directory: directory)
+    let result = try run.run(manifest: try manifest(plan, data, length))
+    progress.end()
+    if json {
+      print(result.json.text)
+    } else {
+      print(try summary(result, plan, data))
+    }
+  }
+
+  /// The limits of the file, replaced by those of the command line. One limit there drops the other.
+  private func trainingLength(_ train: TrainSettings) throws -> TrainingLength {
+    if let steps, steps < 1 { throw Failure.usage("--steps takes a number from 1, found \(steps)") }
+    if let maxSeconds, !(maxSeconds > 0) {
+      throw Failure.usage("--max-seconds takes a positive number, found \(maxSeconds)")
+    }
+    if steps != nil || maxSeconds != nil { return TrainingLength(steps: steps, seconds: maxSeconds) }
+    guard train.stopSteps != nil || train.stopSeconds != nil else {
+      throw Failure.usage("\(file) does not say when training stops; give --steps or --max-seconds")
+    }
+    return TrainingLength(steps: train.stopSteps, seconds: train.stopSeconds)
+  }
+
+  private func checkDisjoint(_ data: DataFolder) throws {
+    let shared = try data.verifyDisjoint()
+    if shared > 0 {
+      throw Failure(
+        exitCode: 5,
+        message: "error: \(shared) validation documents are also training documents; "
+          + "prepare the data again from distinct documents")
+    }
+  }
+
+  private func manifest(
+    _ plan: Plan, _ data: DataFolder, _ length: TrainingLength
+  ) throws -> [String: JSONValue] {
+    [
+      "schema": "graphc-manifest/1", "graphc": .string(version), "model": .string(plan.model.name),
+      "graph": .string(SHA256.hex(plan.model.printed())),
+      "plan": .string(SHA256.hex(plan.printed())),
+      "data": .string(
+        SHA256.hex(try data.train().contentHash() + (try data.validation().contentHash()))),
+      "tokenizer": .string(data.tokenizer.sha256), "seed": .string("\(seed)"),
+      "length": [
+        "steps": length.steps.map(JSONValue.int) ?? .null,
+        "seconds": length.seconds.map(JSONValue.double) ?? .null,
+      ],
+      "machine": .string(Machine.name), "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
+      "precision": "f32",
+    ]
+  }
+
+  // MARK: Summary
+
+  private func summary(_ result: RunResult, _ plan: Plan, _ data: DataFolder) throws -> String {
+    let scores = result.scores
+    var rows: [(String, String)] = []
+    func row(_ name: String, _ score: Score?) {
+      if let score { rows.append((fixed(score.bitsPerByte, 4), name)) }
+    }
+    row("before quantisation", scores.float)
+    row("after quantisation", scores.quantized)
+    row("before quantisation, sliding window", scores.floatSliding)
+    row("after quantisation, sliding window", scores.sliding)
+    row("after quantisation, sliding window, test-time training", scores.adapted)
+    row("adapt_first: not a score", scores.illegal)
+    let (text, isOriginal) = try data.validationText()
+    for codec in ordinaryCompressors(text) {
+      let bits = codec.size.map { fixed(8 * Double($0) / Double(max(text.count, 1)), 4) }
+      rows.append((bits ?? "-", codec.name + (codec.size == nil ? " (not found)" : "")))
+    }
+    var lines = ["", "bits per byte of the held-out text"]
+    lines += rows.map { padded($0.0, 9) + "  " + $0.1 }
+    lines.append("")
+    let count = scores.sliding ?? scores.quantized
+    if let count {
+      lines.append(
+        "\(grouped(count.tokens)) tokens, \(grouped(count.bytes)) bytes scored"
+          + (scores.originalBytes.map { $0 == count.bytes ? "" : ", \(grouped($0)) in the documents" }
+            ?? ", bytes of the documents unknown"))
+    }
+    if !isOriginal {
+      lines.append("The tokenization is lossy: the text above is what its tokens decode to.")
+    }
+    if validationTokens != nil { lines.append("Only part of the validation data: not a score.") }
+    lines.append(
+      "\(grouped(result.artifactBytes)) bytes in \(result.artifactPath)"
+        + (plan.model.settings.quantize?.budget.map { ", budget \(grouped($0))" } ?? ""))
+    lines.append(
+      "\(grouped(result.steps)) steps in \(duration(result.trainSeconds)), "
+        + "\(grouped(Int(result.tokensPerSecond))) tokens/s")
+    lines.append("")
+    lines.append("Next: graphc generate \(result.artifactPath) --data \(self.data) --prompt 'The '")
+    return lines.joined(separator: "\n")
+  }
+
+  /// Precisions of the matrix products.
+  enum Precision: String, ExpressibleByArgument, CaseIterable {
+    case auto, f32, bf16
+
+    func check() throws {
+      if self == .bf16 {
+        throw Failure.usage("--precision bf16 is not supported yet; use f32 or auto")
+      }
+    }
+  }
+}

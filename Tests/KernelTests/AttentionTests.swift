@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention forward and backward against the definition in Double.
+import CKernels
+import Testing
+
+extension KernelTests {
+  @Suite struct Attention {
+    struct Sizes: CustomStringConvertible {
+      var b, t, h, g, d: Int
+      var description: String { "b\(b) t\(t) h\(h) g\(g) d\(d)" }
+      var list: [Int] { [b, t, h, g, d] }
+      var q: Int { b * t * h * d }
+      var kv: Int { b * t * g * d }
+    }
+
+    struct Reference {
+      var y, lse, dq, dk, dv: [Double]
+
+      init(_ s: Sizes, _ scale: Double, q: Floats, k: Floats, v: Floats, dy: Floats) {
+        y = .init(repeating: 0, count: s.q)
+        lse = .init(repeating: 0, count: s.b * s.h * s.t)
+        dq = y
+        dk = .init(repeating: 0, count: s.kv)
+        dv = dk
+        for b in 0..<s.b {
+          for h in 0..<s.h {
+            for i in 0..<s.t {
+              let at = ((b * s.t + i) * s.h + h) * s.d
+              func other(_ j: Int) -> Int { ((b * s.t + j) * s.g + h / (s.h / s.g)) * s.d }
+              let scores = (0...i).map { j in
+                scale * (0..<s.d).reduce(0) { $0 + q[at + $1] * k[other(j) + $1] }
+              }
+              let top = scores.max()!
+              let total = scores.reduce(0) { $0 + exp64($1 - top) }
+              lse[(b * s.h + h) * s.t + i] = top + log64(total)
+              let p = scores.map { exp64($0 - top) / total }
+              for j in 0...i {
+                for c in 0..<s.d { y[at + c] += p[j] * v[other(j) + c] }
+              }
+              let dp = (0...i).map { j in
+                (0..<s.d).reduce(0) { $0 + dy[at + $1] * v[other(j) + $1] }
+              }
+              let delta = zip(p, dp).reduce(0) { $0 + $1.0 * $1.1 }
+              for j in 0...i {
+                let ds = scale * p[j] * (dp[j] - delta)
+                for c in 0..<s.d {
+                  dv[other(j) + c] += p[j] * dy[at + c]
+                  dq[at + c] += ds * k[other(j) + c]
+                  dk[other(j) + c] += ds * q[at + c]
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+
+    static let sizes = [
+      Sizes(b: 1, t: 1, h: 1, g: 1, d: 1), Sizes(b: 2, t: 7, h: 2, g: 1, d: 5),
+      Sizes(b: 1, t: 64, h: 2, g: 2, d: 32), Sizes(b: 1, t: 65, h: 4, g: 2, d: 33),
+      Sizes(b: 1, t: 130, h: 2, g: 1, d: 64), Sizes(b: 2, t: 97, h: 3, g: 1, d: 16),
+      Sizes(b: 1, t: 200, h: 1, g: 1, d: 80), Sizes(b: 1, t: 256, h: 2, g: 2, d: 8),
+    ]
+
+    // Softmax weights carry the error of a score (1e-6) and of exp (1e-7); gradients cancel once.
+    @Test(arguments: sizes) func matchesTheDefinition(s: Sizes) {
+      let scale = 1 / Double(s.d).squareRoot()
+      let q = Floats(noise(s.q, 1, scale: 3)), k = Floats(noise(s.kv, 2, scale: 3))
+      let v = Floats(noise(s.kv, 3)), dy = Floats(noise(s.q, 4))
+      let want = Reference(s, scale, q: q, k: k, v: v, dy: dy)
+      forEachRoute { route in
+        var first: [[UInt32]] = []
+        for threads in [1, 2, 3] {
+          let y = Floats(s.q), lse = Floats(s.b * s.h * s.t)
+          let dq = Floats(s.q), dk = Floats(s.kv), dv = Floats(s.kv)
+          run(
+            KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list, [scale],
+            threads: threads)
+          run(
+            KERNEL_ATTENTION_BACKWARD,
+            [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw], s.list, [scale],
+            threads: threads)
+          expectClose(y.values, want.y, 3e-6, "\(route) \(s) y")
+          expectClose(lse.values, want.lse, 2e-6, "\(route) \(s) lse")
+          expectClose(dq.values, want.dq, 1e-5, "\(route) \(s) dq")
+          expectClose(dk.values, want.dk, 1e-5, "\(route) \(s) dk")
+          expectClose(dv.values, want.dv, 1e-5, "\(route) \(s) dv")
+          let bits = [y, lse, dq, dk, dv].map(\.bits)
+          if first.isEmpty { first = bits }
+          #expect(first == bits, "\(route) \(s) \(threads) threads")
+        }
+      }
+    }
+
+    @Test func bitsDoNotDependOnTheBatch() {
+      let s = Sizes(b: 3, t: 77, h: 2, g: 1, d: 24), one = Sizes(b: 1, t: 77, h: 2, g: 1, d: 24)
+      let q = Floats(noise(s.q, 1)), k = Floats(noise(s.kv, 2)), v = Floats(noise(s.kv, 3))
+      forEachRoute { route in
+        let y = Floats(s.q), lse = Floats(s.b * s.h * s.t)
+        run(KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list, [0.2])
+        let y1 = Floats(one.q), lse1 = Floats(one.h * one.t)
+        let kv = k.raw + one.kv * 4, vv = v.raw + one.kv * 4
+        run(KERNEL_ATTENTION, [y1.raw, lse1.raw, q.raw + one.q * 4, kv, vv], one.list, [0.2])
+        #expect(y1.bits == Array(y.bits[one.q..<(2 * one.q)]), "\(route)")
+      }
+    }
+
+    // Scores of several hundred: the running maximum must keep exp in range.
+    @Test func largeScoresStayFinite() {
+      let s = Sizes(b: 1, t: 150, h: 1, g: 1, d: 16)
+      let q = Floats(noise(s.q, 1, scale: 40)), k = Floats(noise(s.kv, 2, scale: 40))
+      let v = Floats(noise(s.kv, 3)), dy = Floats(noise(s.q, 4))
+      let want = Reference(s, 0.25, q: q, k: k, v: v, dy: dy)
+      forEachISA { isa in
+        let y = Floats(s.q), lse = Floats(s.t)
+        run(KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list, [0.25])
+        // A score of 1,000 has an error of 1e-4, and so have the weights.
+        expectClose(y.values, want.y, 2e-3, isa)
+        expectClose(lse.values, want.lse, 1e-6, isa)
+      }
+    }
+  }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cross-entropy, embedding, rotary embedding, slices.
+import CKernels
+import Testing
+
+extension KernelTests {
+  @Suite struct LossAndLayout {
+    // nll of a few nats: 5e-6 absolute is ten times below what training comparisons ask for.
+    @Test(arguments: [(1, 1), (3, 7), (5, 67), (9, 97), (33, 1024), (4, 8191)], [0.0, 3.0, 30.0])
+    func crossEntropyAndItsGradient(shape: (Int, Int), cap: Double) {
+      let (rows, vocab) = shape
+      let z = Floats(noise(rows * vocab, 1, scale: 12)), dnll = Floats(noise(rows, 2))
+      let targets = Ints((0..<rows).map { Int32(($0 * 7919 + 3) % vocab) })
+      var wantNll: [Double] = [], wantDz: [Double] = []
+      for r in 0..<rows {
+        let y = (0..<vocab).map { cap > 0 ? cap * tanh64(z[r * vocab + $0] / cap) : z[r * vocab + $0] }
+        let top = y.max()!
+        let lse = top + log64(y.reduce(0) { $0 + exp64($1 - top) })
+        wantNll.append(lse - y[Int(targets[r])])
+        for c in 0..<vocab {
+          let slope = cap > 0 ? 1 - (y[c] / cap) * (y[c] / cap) : 1
+          let p = exp64(y[c] - lse) - (Int(targets[r]) == c ? 1 : 0)
+          wantDz.append(dnll[r] * p * slope)
+        }
+      }
+      forEachISA { isa in
+        for threads in [1, 3] {
+          let nll = Floats(rows), lse = Floats(rows), dz = Floats(rows * vocab)
+          run(
+            KERNEL_CROSS_ENTROPY, [nll.raw, lse.raw, z.raw, targets.raw], [rows, vocab], [cap],
+            threads: threads)
+          run(
+            KERNEL_CROSS_ENTROPY_BACKWARD, [dz.raw, z.raw, targets.raw, lse.raw, dnll.raw],
+            [rows, vocab], [cap], threads: threads)
+          for r in 0..<rows { #expect(abs(nll[r] - wantNll[r]) < 5e-6, "\(isa) row \(r)") }
+          if vocab == 1 {
+            #expect(abs(dz[0]) < 1e-6, "\(isa): one word is always right")
+          } else {
+            expectClose(dz.values, wantDz, 5e-6, "\(isa) \(shape) cap \(cap)")
+          }
+          // In place, and with NaN visible.
+          let same = Floats(z.values)
+          run(
+            KERNEL_CROSS_ENTROPY_BACKWARD, [same.raw, same.raw, targets.raw, lse.raw, dnll.raw],
+            [rows, vocab], [cap])
+          #expect(same.bits == dz.bits, "\(isa)")
+          same.pointer[vocab / 2] = .nan
+          run(KERNEL_CROSS_ENTROPY, [nll.raw, lse.raw, same.raw, targets.raw], [rows, vocab], [cap])
+          #expect(nll.values[0].isNaN, "\(isa): a NaN logit must not disappear")
+        }
+      }
+    }
+
+    @Test(arguments: [(1, 1, 1), (70, 7, 5), (500, 97, 33), (300, 130, 64)])
+    func embeddingAndItsGradient(rows: Int, width: Int, vocab: Int) {
+      let table = Floats(noise(vocab * width, 1)), dy = Floats(noise(rows * width, 2))
+      let ids = Ints((0..<rows).map { Int32($0 * $0 % vocab) })
+      var want = [Float](repeating: 0, count: vocab * width)
+      for r in 0..<rows {
+        for c in 0..<width { want[Int(ids[r]) * width + c] += dy.values[r * width + c] }
+      }
+      forEachISA { isa in
+        let out = Floats(rows * width), dtable = Floats(vocab * width)
+        run(KERNEL_EMBED, [out.raw, table.raw, ids.raw], [rows, width, vocab], threads: 3)
+        run(KERNEL_EMBED_BACKWARD, [dtable.raw, dy.raw, ids.raw], [rows, width, vocab], threads: 3)
+        let t = table.values
+        #expect(
+          out.values == (0..<(rows * width)).map { t[Int(ids[$0 / width]) * width + $0 % width] },
+          "\(isa)")
+        // Tokens are added in order, so even the bits are known.
+        #expect(dtable.values == want, "\(isa)")
+      }
+    }
+
+    // cos and sin of the exact angle, stored as f32.
+    @Test(arguments: [
+      (0.0, 0.0, 1.0), (16.0, 0.0, 1.0), (0.0, 0.25, 8.0),
+    ]) func ropeTableAndRotation(train: Double, from: Double, factor: Double) {
+      let (batch, positions, heads, headDim, dims) = (2, 37, 3, 20, 14), half = dims / 2
+      var base = 10_000.0
+      if train > 0 { base *= pow64(Double(positions) / train, Double(dims) / Double(dims - 2)) }
+      var want: [Double] = []
+      for p in 0..<positions {
+        let angles = (0..<half).map { i -> Double in
+          let place = 2 * Double(i) / Double(dims)
+          var f = pow64(base, -place)
+          if factor != 1 { f /= min(max((place - from) / (1 - 2 * from), 0), 1) * (factor - 1) + 1 }
+          return Double(p) * f
+        }
+        want += angles.map(cos64) + angles.map(sin64)
+      }
+      let x = Floats(noise(batch * positions * heads * headDim, 1))
+      var turned = x.values.map(Double.init)
+      for row in 0..<(batch * positions) {
+        for h in 0..<heads {
+          for i in 0..<half {
+            let at = (row * heads + h) * headDim + i, p = row % positions
+            let c = want[p * dims + i], s = want[p * dims + half + i]
+            turned[at] = x[at] * c + x[at + half] * s
+            turned[at + half] = x[at + half] * c - x[at] * s
+          }
+        }
+      }
+      forEachISA { isa in
+        let table = Floats(positions * dims), out = Floats(x.count), back = Floats(x.count)
+        run(KERNEL_ROPE_TABLE, [table.raw], [positions, dims], [10_000, train, from, factor])
+        expectClose(table.values, want, 1e-7, isa)
+        let sizes = [batch, positions, heads, headDim, dims]
+        run(KERNEL_ROPE, [out.raw, x.raw, table.raw], sizes + [0])
+        run(KERNEL_ROPE, [back.raw, out.raw, table.raw], sizes + [1])
+        expectClose(out.values, turned, 3e-7, isa)
+        expectClose(back.values, x.values.map(Double.init), 5e-7, isa)
+        run(KERNEL_ROPE, [back.raw, back.raw, table.raw], sizes + [0])
+        expectClose(back.values, turned, 1e-6, isa)
+      }
+    }
+
+    @Test func slicesAndTheirGradients() {
+      let (outer, extent, inner, start, count) = (19, 11, 7, 3, 5)
+      let x = Floats(noise(outer * extent * inner, 1)), v = x.values
+      forEachISA { isa in
+        let y = Floats(outer * count * inner), back = Floats(x.count)
+        run(KERNEL_SLICE, [y.raw, x.raw], [outer, extent, inner, start, count])
+        run(KERNEL_UNSLICE, [back.raw, y.raw], [outer, extent, inner, start, count])
+        for i in 0..<x.count {
+          let (o, e) = (i / (extent * inner), i / inner % extent)
+          let inside = e >= start && e < start + count
+          #expect(back.values[i] == (inside ? v[i] : 0))
+          if inside { #expect(y.values[(o * count + e - start) * inner + i % inner] == v[i]) }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Optimisers against their definitions, and the norm of the gradient.
+import CKernels
+import Testing
+
+extension KernelTests {
+  @Suite struct Optimizers {
+    @Test(arguments: [1, 33, 40_001]) func adamwAndSGD(n: Int) {
+      let w = noise(n, 1), m = noise(n, 2), v = noise(n, 3).map(abs), g = Floats(noise(n, 4))
+      let lr = Floats([0.05]), factor = Floats([0.7]), step = Floats([3])
+      let (b1, b2, eps, decay) = (0.9, 0.95, 1e-8, 0.1), rate = lr[0], f = factor[0]
+      forEachISA { isa in
+        let aw = Floats(w), am = Floats(m), av = Floats(v), sw = Floats(w), sm = Floats(m)
+        run(
+          KERNEL_ADAMW, [aw.raw, am.raw, av.raw, g.raw, lr.raw, factor.raw, step.raw], [n],
+          [b1, b2, eps, decay])
+        run(KERNEL_SGD, [sw.raw, sm.raw, g.raw, lr.raw, factor.raw], [n], [0.9, decay])
+        var want = [[Double]](repeating: [], count: 5)
+        for i in 0..<n {
+          let slope = g[i] * f
+          let m1 = b1 * Double(m[i]) + (1 - b1) * slope
+          let v1 = b2 * Double(v[i]) + (1 - b2) * slope * slope
+          let mh = m1 / (1 - b1 * b1 * b1), vh = v1 / (1 - b2 * b2 * b2)
+          want[0].append((1 - rate * decay) * Double(w[i]) - rate * mh / (vh.squareRoot() + eps))
+          want[1].append(m1)
+          want[2].append(v1)
+          let s1 = 0.9 * Double(m[i]) + slope
+          want[3].append((1 - rate * decay) * Double(w[i]) - rate * s1)
+          want[4].append(s1)
+        }
+        for (got, want) in zip([aw, am, av, sw, sm], want) {
+          expectClose(got.values, want, 1e-6, "\(isa) n \(n)")
+        }
+      }
+    }
+
+    @Test func normAndClipping() {
+      let a = Floats(noise(10_007, 1)), b = Floats(noise(10_007, 2))
+      let exact = (0..<a.count).reduce(0.0) { $0 + a[$1] * b[$1] }
+      forEachISA { isa in
+        let dot = Floats(1), factor = Floats(1), norm = Floats(1), parts = Floats([9, 16])
+        run(KERNEL_DOT, [dot.raw, a.raw, b.raw], [a.count])
+        #expect(abs(dot[0] - exact) < 1e-6 * abs(exact) + 1e-9, "\(isa)")
+        for (limit, want) in [(0.0, 1.0), (2.5, 0.5), (100.0, 1.0)] {
+          run(KERNEL_CLIP_FACTOR, [factor.raw, norm.raw, parts.raw], [2], [limit])
+          #expect(norm[0] == 5 && abs(factor[0] - want) < 1e-6, "\(isa)")
+        }
+      }
+    }
+
+    struct Matrix {
+      var rows, cols: Int
+      var v: [Double]
+      subscript(i: Int, j: Int) -> Double { v[i * cols + j] }
+      var turned: Matrix {
+        Matrix(rows: cols, cols: rows, v: (0..<v.count).map { v[$0 % rows * cols + $0 / rows] })
+      }
+      static func * (a: Matrix, b: Matrix) -> Matrix {
+        var out = Matrix(rows: a.rows, cols: b.cols, v: .init(repeating: 0, count: a.rows * b.cols))
+        for i in 0..<a.rows {
+          for k in 0..<a.cols {
+            let x = a[i, k]
+            for j in 0..<b.cols { out.v[i * b.cols + j] += x * b[k, j] }
+          }
+        }
+        return out
+      }
+    }
+
+    // Five steps of the iteration multiply rounding errors by the first coefficient each: 3e-5 of an
+    // update whose entries are about 1/sqrt(cols).
+    @Test(arguments: [(1, 1), (7, 33), (33, 7), (64, 64), (65, 130), (130, 97)], [false, true])
+    func muonOrthogonalises(shape: (Int, Int), normalise: Bool) {
+      let (rows, cols) = shape, n = rows * cols, steps = 5
+      let w = noise(n, 1), m = noise(n, 2, scale: 0.1), g = Floats(noise(n, 3))
+      let lr = Floats([0.5]), factor = Floats([0.5]), mu = Floats([0.9]), decay = 0.1
+      let coefficients = Floats((0..<steps).flatMap { _ in [Float(3.4445), -4.775, 2.0315] })
+      let (a, b, c) = (coefficients[0], coefficients[1], coefficients[2])
+      var x = Matrix(rows: rows, cols: cols, v: []), moments: [Double] = []
+      for i in 0..<n {
+        let moment = mu[0] * Double(m[i]) + factor[0] * g[i]
+        moments.append(moment)
+        x.v.append(factor[0] * g[i] + mu[0] * moment)
+      }
+      if normalise {
+        for r in 0..<rows {
+          let norm = (0..<cols).reduce(0.0) { $0 + x[r, $1] * x[r, $1] }.squareRoot()
+          for c in 0..<cols { x.v[r * cols + c] /= max(norm, 1e-7) }
+        }
+      }
+      let norm = x.v.reduce(0) { $0 + $1 * $1 }.squareRoot() + 1e-7
+      x.v = x.v.map { $0 / norm }
+      if rows > cols { x = x.turned }
+      for _ in 0..<steps {
+        let gram = x * x.turned, square = gram * gram
+        var mixed = gram
+        for i in mixed.v.indices { mixed.v[i] = b * gram.v[i] + c * square.v[i] }
+        let next = mixed * x
+        for i in x.v.indices { x.v[i] = a * x.v[i] + next.v[i] }
+      }
+      if rows > cols { x = x.turned }
+      let size = max(1, Double(rows) / Double(cols)).squareRoot()
+      let want = (0..<n).map { (1 - 0.5 * decay) * Double(w[$0]) - 0.5 * size * x.v[$0] }
+      forEachRoute { route in
+        let gw = Floats(w), gm = Floats(m)
+        run(
+          KERNEL_MUON, [gw.raw, gm.raw, g.raw, lr.raw, factor.raw, mu.raw, coefficients.raw],
+          [rows, cols, steps, normalise ? 1 : 0], [decay])
+        expectClose(gm.values, moments, 1e-6, "\(route) \(shape)")
+        expectClose(gw.values, want, 3e-5, "\(route) \(shape)")
+      }
+    }
+  }
+}

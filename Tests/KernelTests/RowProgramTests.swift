@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Row programs: every instruction with every shape of operand, sums over tiles, aliasing.
+import CKernels
+import Testing
+
+/// A program under construction; registers are numbered in the order they are added.
+struct Program {
+  var value = row_program()
+
+  mutating func register(_ shape: row_shape, _ buffer: Int = -1, period: Int = 0) -> Int32 {
+    let index = value.registers
+    withUnsafeMutableBytes(of: &value.reg) {
+      $0.bindMemory(to: row_register.self)[Int(index)] = row_register(
+        shape: Int32(shape.rawValue), buffer: Int32(buffer), period: Int32(period))
+    }
+    value.registers += 1
+    return index
+  }
+
+  mutating func add(_ op: row_op, _ dst: Int32, _ a: Int32, _ b: Int32 = 0, _ immediate: Float = 0) {
+    let index = Int(value.instructions)
+    withUnsafeMutableBytes(of: &value.code) {
+      $0.bindMemory(to: row_instruction.self)[index] = row_instruction(
+        op: Int32(op.rawValue), dst: dst, a: a, b: b, immediate: immediate)
+    }
+    value.instructions += 1
+  }
+
+  func run(_ buffers: [UnsafeMutableRawPointer?], rows: Int, width: Int, threads: Int = 2) {
+    withUnsafePointer(to: value) {
+      runCalls(
+        [makeCall(KERNEL_ROWS, buffers, [rows, width], program: $0)], threads: threads)
+    }
+  }
+}
+
+extension KernelTests {
+  @Suite struct RowPrograms {
+    static let sizes = [(1, 1), (3, 7), (70, 1), (65, 16), (300, 33), (130, 64), (5, 1000), (40, 513)]
+
+    static var binary: [(row_op, (Double, Double) -> Double)] { [
+      (ROW_ADD, { $0 + $1 }), (ROW_SUB, { $0 - $1 }), (ROW_MUL, { $0 * $1 }),
+      (ROW_LEAKY_RELU_BACKWARD, { $1 > 0 ? $0 : 0.5 * $0 }),
+      (ROW_SOFTCAP_BACKWARD, { $0 * (1 - ($1 / 0.5) * ($1 / 0.5)) }),
+    ] }
+    static var unary: [(row_op, (Double) -> Double)] { [
+      (ROW_COPY, { $0 }), (ROW_SCALE, { $0 * 0.5 }), (ROW_OFFSET, { $0 + 0.5 }),
+      (ROW_SQUARE, { $0 * $0 }), (ROW_SIGMOID, { 1 / (1 + exp64(-$0)) }),
+      (ROW_TANH, { tanh64($0) }), (ROW_LEAKY_RELU, { $0 > 0 ? $0 : 0.5 * $0 }),
+      (ROW_SOFTCAP, { 0.5 * tanh64($0 / 0.5) }),
+    ] }
+
+    // The operations round a few times each: 2e-6 of the largest value is a dozen half ulps.
+    @Test(arguments: sizes) func elementwiseOperationsBroadcast(rows: Int, width: Int) {
+      let period = 5
+      let operands: [(row_shape, Floats)] = [
+        (ROW_FULL, Floats(noise(rows * width, 1))), (ROW_VECTOR, Floats(noise(width, 2))),
+        (ROW_SCALAR, Floats(noise(rows, 3))), (ROW_PERIODIC, Floats(noise(period, 4))),
+        (ROW_CONSTANT, Floats(noise(1, 5))),
+      ]
+      func at(_ operand: (row_shape, Floats), _ r: Int, _ c: Int) -> Double {
+        switch operand.0 {
+        case ROW_FULL: operand.1[r * width + c]
+        case ROW_VECTOR: operand.1[c]
+        case ROW_SCALAR: operand.1[r]
+        case ROW_PERIODIC: operand.1[r % period]
+        default: operand.1[0]
+        }
+      }
+      func check(
+        _ op: row_op, _ a: (row_shape, Floats), _ b: (row_shape, Floats), _ isa: String,
+        _ f: (Double, Double) -> Double
+      ) {
+        let out = Floats(rows * width)
+        var program = Program()
+        let d = program.register(ROW_FULL, 0)
+        let x = program.register(a.0, 1, period: period), y = program.register(b.0, 2, period: period)
+        let t = program.register(ROW_FULL)
+        program.add(op, t, x, y, 0.5)
+        program.add(ROW_COPY, d, t)
+        program.run([out.raw, a.1.raw, b.1.raw], rows: rows, width: width)
+        let want = (0..<(rows * width)).map { i in
+          f(at(a, i / width, i % width), at(b, i / width, i % width))
+        }
+        expectClose(out.values, want, 2e-6, "\(isa) op \(op.rawValue), \(a.0), \(b.0)")
+      }
+      forEachISA { isa in
+        for a in operands {
+          for (op, f) in Self.unary { check(op, a, a, isa) { x, _ in f(x) } }
+          for b in operands {
+            for (op, f) in Self.binary { check(op, a, b, isa, f) }
+          }
+        }
+      }
+    }
+
+    @Test(arguments: sizes) func rowReductionsAndPartialSums(rows: Int, width: Int) {
+      let period = 3
+      let x = Floats(noise(rows * width, 1)), y = Floats(noise(rows * width, 2))
+      let tiles = Int(kernel_row_tiles(Int64(rows), Int64(width)))
+      forEachISA { isa in
+        var first: [[UInt32]] = []
+        for threads in [1, 2, 3] {
+          let inverse = Floats(rows), dot = Floats(rows)
+          let columns = Floats(tiles * width), all = Floats(tiles), periodic = Floats(tiles * period)
+          let sums = [Floats(width), Floats(1), Floats(period)]
+          var p = Program()
+          let rx = p.register(ROW_FULL, 0), ry = p.register(ROW_FULL, 1)
+          let ri = p.register(ROW_SCALAR, 2), rd = p.register(ROW_SCALAR, 3)
+          let rc = p.register(ROW_FULL, 4), ra = p.register(ROW_CONSTANT, 5)
+          let rp = p.register(ROW_PERIODIC, 6, period: period)
+          p.add(ROW_INVERSE_RMS, ri, rx, 0, 1e-3)
+          p.add(ROW_DOT, rd, rx, ry)
+          p.add(ROW_SUM_COLUMNS, rc, rx)
+          p.add(ROW_SUM_ALL, ra, ry)
+          p.add(ROW_SUM_PERIODIC, rp, rd)
+          p.run(
+            [x.raw, y.raw, inverse.raw, dot.raw, columns.raw, all.raw, periodic.raw], rows: rows,
+            width: width, threads: threads)
+          for (sum, part) in zip(sums, [columns, all, periodic]) {
+            run(KERNEL_SUM_PARTIALS, [sum.raw, part.raw], [sum.count, tiles], threads: threads)
+          }
+          let dots = (0..<rows).map { r in (0..<width).reduce(0) { $0 + x[r * width + $1] * y[r * width + $1] } }
+          let inverses = (0..<rows).map { r in
+            let squares = (0..<width).reduce(0) { $0 + x[r * width + $1] * x[r * width + $1] }
+            return 1 / (squares / Double(width) + Double(Float(1e-3))).squareRoot()
+          }
+          var column = [Double](repeating: 0, count: width), total = 0.0
+          var byPeriod = [Double](repeating: 0, count: period)
+          for r in 0..<rows {
+            byPeriod[r % period] += dots[r]
+            for c in 0..<width { column[c] += x[r * width + c]; total += y[r * width + c] }
+          }
+          expectClose(inverse.values, inverses, 1e-6, "\(isa) inverse rms")
+          // Sums of terms of both signs: errors are relative to the terms, not to the result.
+          expectClose(dot.values, dots, 1e-5, "\(isa) dot")
+          expectClose(sums[0].values, column, 1e-5, "\(isa) columns")
+          expectClose(sums[2].values, byPeriod, 1e-4, "\(isa) periodic")
+          #expect(abs(sums[1][0] - total) < 1e-6 * Double(rows * width), "\(isa) all")
+          let bits = [inverse.bits, dot.bits] + sums.map(\.bits)
+          if first.isEmpty { first = bits }
+          #expect(first == bits, "\(isa) \(threads) threads")
+        }
+      }
+    }
+
+    @Test func scalarsAndVectorsAsDestinations() {
+      let rows = 50, width = 33
+      let s = Floats(noise(rows, 1)), p = Floats(noise(4, 2)), c = Floats(noise(1, 3))
+      let v = Floats(noise(width, 4))
+      forEachISA { isa in
+        let outS = Floats(rows), outV = Floats(width)
+        var program = Program()
+        let rs = program.register(ROW_SCALAR, 0), rp = program.register(ROW_PERIODIC, 1, period: 4)
+        let rc = program.register(ROW_CONSTANT, 2), rv = program.register(ROW_VECTOR, 3)
+        let ds = program.register(ROW_SCALAR, 4), dv = program.register(ROW_VECTOR, 5)
+        let t = program.register(ROW_SCALAR), k = program.register(ROW_CONSTANT)
+        program.add(ROW_SQUARE, k, rc)
+        program.add(ROW_MUL, t, rs, rp)
+        program.add(ROW_ADD, ds, t, k)
+        program.add(ROW_MUL, dv, rv, k)
+        program.run([s.raw, p.raw, c.raw, v.raw, outS.raw, outV.raw], rows: rows, width: width)
+        expectClose(outS.values, (0..<rows).map { s[$0] * p[$0 % 4] + c[0] * c[0] }, 1e-6, isa)
+        expectClose(outV.values, (0..<width).map { v[$0] * c[0] * c[0] }, 1e-6, isa)
+      }
+    }
+
+    /// A norm with gain written over its input, and the same rows alone: equal bits.
+    @Test func outputsMayBeInputsAndRowsAreIndependent() {
+      let rows = 517, width = 97
+      let x = noise(rows * width, 1), gain = Floats(noise(width, 2))
+      var p = Program()
+      let rx = p.register(ROW_FULL, 0), rg = p.register(ROW_VECTOR, 1), ro = p.register(ROW_FULL, 2)
+      let ri = p.register(ROW_SCALAR), t = p.register(ROW_FULL)
+      p.add(ROW_INVERSE_RMS, ri, rx, 0, 1e-6)
+      p.add(ROW_MUL, t, rx, ri)
+      p.add(ROW_MUL, ro, t, rg)
+      forEachISA { isa in
+        let separate = Floats(rows * width), input = Floats(x), same = Floats(x)
+        p.run([input.raw, gain.raw, separate.raw], rows: rows, width: width, threads: 3)
+        p.run([same.raw, gain.raw, same.raw], rows: rows, width: width, threads: 1)
+        #expect(separate.bits == same.bits, "\(isa)")
+        let alone = Floats(Array(x[(100 * width)..<(101 * width)]))
+        p.run([alone.raw, gain.raw, alone.raw], rows: 1, width: width)
+        #expect(alone.bits == Array(same.bits[(100 * width)..<(101 * width)]), "\(isa)")
+      }
+    }
+
+    // The shared exp, tanh and logistic function over their whole range.
+    @Test func transcendentalsAreAccurate() {
+      let x = (0..<40_000).map { Float($0 - 20_000) * 0.0004 * 10 } + noise(4096, 3, scale: 1e-3)
+      forEachISA { isa in
+        let tanh = Floats(x.count), sigmoid = Floats(x.count), input = Floats(x)
+        var p = Program()
+        let rx = p.register(ROW_FULL, 0), rt = p.register(ROW_FULL, 1), rs = p.register(ROW_FULL, 2)
+        p.add(ROW_TANH, rt, rx)
+        p.add(ROW_SIGMOID, rs, rx)
+        p.run([input.raw, tanh.raw, sigmoid.raw], rows: 1, width: x.count)
+        var worst = (0.0, 0.0)
+        for i in 0..<x.count where x[i] != 0 && abs(x[i]) < 80 {
+          let t = tanh64(Double(x[i])), s = 1 / (1 + exp64(-Double(x[i])))
+          worst.0 = max(worst.0, abs(tanh[i] - t) / abs(t))
+          worst.1 = max(worst.1, abs(sigmoid[i] - s) / s)
+        }
+        #expect(worst.0 < 4e-7 && worst.1 < 4e-7, "\(isa) \(worst)")
+      }
+    }
+  }
+}

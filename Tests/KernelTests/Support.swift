@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every kernel test needs: buffers, calls, the routes of this machine, comparison with Double.
+import CKernels
+import Testing
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+func exp64(_ x: Double) -> Double { exp(x) }
+func log64(_ x: Double) -> Double { log(x) }
+func tanh64(_ x: Double) -> Double { tanh(x) }
+func pow64(_ x: Double, _ y: Double) -> Double { pow(x, y) }
+func cos64(_ x: Double) -> Double { cos(x) }
+func sin64(_ x: Double) -> Double { sin(x) }
+
+/// All kernel tests: they switch ISA and route for the whole process, so they run one by one.
+@Suite(.serialized) enum KernelTests {}
+
+/// Aligned floats with a guard behind them, so that a write past the end is noticed.
+final class Floats {
+  let pointer: UnsafeMutablePointer<Float>
+  let count: Int
+  private let base: UnsafeMutableRawPointer
+  private static let guardValue: Float = 12345.5
+
+  init(_ values: [Float], shift: Int = 0) {
+    count = values.count
+    base = UnsafeMutableRawPointer.allocate(byteCount: (count + shift + 16) * 4, alignment: 64)
+    pointer = base.assumingMemoryBound(to: Float.self) + shift
+    for i in 0..<count { pointer[i] = values[i] }
+    for i in count..<(count + 16) { pointer[i] = Self.guardValue }
+  }
+
+  convenience init(_ count: Int, fill: Float = .nan) {
+    self.init([Float](repeating: fill, count: count))
+  }
+
+  deinit {
+    for i in count..<(count + 16) {
+      precondition(pointer[i] == Self.guardValue, "a kernel wrote past the end of a buffer")
+    }
+    base.deallocate()
+  }
+
+  var raw: UnsafeMutableRawPointer { UnsafeMutableRawPointer(pointer) }
+  var values: [Float] { (0..<count).map { pointer[$0] } }
+  var bits: [UInt32] { (0..<count).map { pointer[$0].bitPattern } }
+  subscript(i: Int) -> Double { Double(pointer[i]) }
+}
+
+/// Token ids that stay where they are while a kernel reads them.
+final class Ints {
+  private let pointer: UnsafeMutablePointer<Int32>
+  private let count: Int
+
+  init(_ values: [Int32]) {
+    count = values.count
+    pointer = .allocate(capacity: max(count, 1))
+    pointer.initialize(from: values, count: count)
+  }
+
+  deinit { pointer.deallocate() }
+
+  var raw: UnsafeMutableRawPointer { UnsafeMutableRawPointer(pointer) }
+  subscript(i: Int) -> Int32 { pointer[i] }
+}
+
+/// Counter-based numbers in -1..<1: equal in every run.
+func noise(_ count: Int, _ seed: UInt64, scale: Float = 1) -> [Float] {
+  (0..<count).map { i in
+    var z = UInt64(i) &+ seed &* 0x9E37_79B9_7F4A_7C15 &+ 0x1234_5678_9ABC
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    z ^= z >> 31
+    return (Float(z >> 40) / Float(1 << 23) - 1) * scale
+  }
+}
+
+func makeCall(
+  _ kernel: kernel_id, _ buffers: [UnsafeMutableRawPointer?], _ sizes: [Int],
+  _ scalars: [Double] = [], program: UnsafePointer<row_program>? = nil, barrier: Bool = false
+) -> kernel_call {
+  var call = kernel_call()
+  call.kernel = Int32(kernel.rawValue)
+  call.barrier = barrier ? 1 : 0
+  withUnsafeMutableBytes(of: &call.buffer) {
+    let slots = $0.bindMemory(to: UnsafeMutableRawPointer?.self)
+    for (i, buffer) in buffers.enumerated() { slots[i] = buffer }
+  }
+  withUnsafeMutableBytes(of: &call.size) {
+    let slots = $0.bindMemory(to: Int64.self)
+    for (i, size) in sizes.enumerated() { slots[i] = Int64(size) }
+  }
+  withUnsafeMutableBytes(of: &call.scalar) {
+    let slots = $0.bindMemory(to: Double.self)
+    for (i, scalar) in scalars.enumerated() { slots[i] = scalar }
+  }
+  call.program = program
+  return call
+}
+
+func runCalls(_ calls: [kernel_call], threads: Int = 2) {
+  var calls = calls
+  kernels_prepare(&calls, Int64(calls.count))
+  kernels_run(calls, Int64(calls.count), Int32(threads))
+}
+
+func run(
+  _ kernel: kernel_id, _ buffers: [UnsafeMutableRawPointer?], _ sizes: [Int],
+  _ scalars: [Double] = [], threads: Int = 2
+) {
+  runCalls([makeCall(kernel, buffers, sizes, scalars)], threads: threads)
+}
+
+/// Runs the body for every ISA the machine has, each with its own GEMM route.
+func forEachISA(_ body: (String) -> Void) {
+  for isa in ["portable", "neon", "avx2", "avx512", "avx512bf16"]
+  where kernels_select(isa, nil) == 1 { body(isa) }
+  _ = kernels_select(nil, nil)
+}
+
+/// Runs the body for every pair of ISA and GEMM route the machine has.
+func forEachRoute(_ body: (String) -> Void) {
+  for isa in ["portable", "neon", "avx2", "avx512"] where kernels_select(isa, nil) == 1 {
+    for gemm in ["libxsmm", "openblas", "portable"] where kernels_select(isa, gemm) == 1 {
+      body("\(isa), \(gemm)")
+    }
+  }
+  _ = kernels_select(nil, nil)
+}
+
+/// The largest difference, relative to the largest expected magnitude.
+func expectClose(
+  _ got: [Float], _ want: [Double], _ tolerance: Double, _ what: String,
+  at location: SourceLocation = #_sourceLocation
+) {
+  #expect(got.count == want.count, "\(what)", sourceLocation: location)
+  let size = max(want.reduce(0) { max($0, abs($1)) }, 1e-30)
+  var worst = 0.0
+  for (g, w) in zip(got, want) {
+    let error = abs(Double(g) - w) / size
+    worst = error.isNaN ? .infinity : max(worst, error)
+  }
+  #expect(worst <= tolerance, "\(what): relative error \(worst)", sourceLocation: location)
+}
