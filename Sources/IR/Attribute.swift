@@ -65,3 +65,11 @@ public func shortest(_ value: Double) -> String {
   }
   return "\(value)"
 }
+
+extension AttributeValue {
+  /// The value with every open size of a shape in `sizes` replaced by its number.
+  public func binding(_ sizes: [String: Int]) -> AttributeValue {
+    guard case .dims(let dims) = self else { return self }
+    return .dims(TensorType(.tensor, dims).binding(sizes).shape)
+  }
+}

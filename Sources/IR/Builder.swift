@@ -128,6 +128,7 @@ public struct Builder {
 public struct Rebuilder {
   public let source: Graph
   public var builder: Builder
+  private let sizes: [String: Int]
   private var mapping: [Value?]
 
   /// Starts a copy: declarations (passed through `change`) and inputs are already there.
@@ -136,6 +137,7 @@ public struct Rebuilder {
     declaring change: (Parameter) -> Parameter = { $0 }
   ) {
     self.source = source
+    self.sizes = sizes
     builder = Builder(name: name ?? source.name)
     mapping = [Value?](repeating: nil, count: source.values.count)
     for (index, parameter) in source.parameters.enumerated() {
@@ -173,7 +175,7 @@ public struct Rebuilder {
     }
     do {
       let results = try builder.apply(
-        node.op, node.operands.map { self[$0] }, node.attributes,
+        node.op, node.operands.map { self[$0] }, node.attributes.mapValues { $0.binding(sizes) },
         names: node.results.map { source.name($0) })
       for (old, new) in zip(node.results, results) { mapping[old.index] = new }
     } catch {

@@ -46,6 +46,9 @@ struct BenchCommand: ParsableCommand {
   @Flag(help: "Print the result as one JSON document.")
   var json = false
 
+  @Flag(help: "Print the time of each kernel, measured one call at a time.")
+  var kernels = false
+
   /// Targets scored in a window of the slide phase.
   private static let slideTargets = 64
 
@@ -77,6 +80,7 @@ struct BenchCommand: ParsableCommand {
       executable.run()
       if step >= 2 { times.append(now() - start) }
     }
+    if kernels { printKernels(executable.profile()) }
     let seconds = median(times)
     let tokens = rows * scored
     let flops = Flops(model).total(
@@ -97,6 +101,18 @@ struct BenchCommand: ParsableCommand {
           + "\(fixed(seconds * 1000, 2)) ms a step (\(fixed(times.min()! * 1000, 2)) to "
           + "\(fixed(times.max()! * 1000, 2))), \(fixed(flops / seconds / 1e9, 0)) GFLOP/s, "
           + "\(fixed(peakMegabytes(), 0)) MB, \(threads) threads, \(Machine.isa), \(Machine.gemm)")
+    }
+  }
+
+  /// Milliseconds by kernel, slowest first, to stderr.
+  private func printKernels(_ calls: [(kernel: String, source: String, seconds: Double)]) {
+    var sums: [String: (seconds: Double, calls: Int)] = [:]
+    for call in calls {
+      sums[call.kernel, default: (0, 0)].seconds += call.seconds
+      sums[call.kernel]!.calls += 1
+    }
+    for (kernel, sum) in sums.sorted(by: { ($1.value.seconds, $0.key) < ($0.value.seconds, $1.key) }) {
+      printError(padded(fixed(sum.seconds * 1000, 3), 10) + " ms  \(kernel) x \(sum.calls)")
     }
   }
 

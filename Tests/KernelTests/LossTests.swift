@@ -84,7 +84,7 @@ extension KernelTests {
         let angles = (0..<half).map { i -> Double in
           let place = 2 * Double(i) / Double(dims)
           var f = pow64(base, -place)
-          if factor != 1 { f /= min(max((place - from) / (1 - 2 * from), 0), 1) * (factor - 1) + 1 }
+          if factor != 1 { f /= min(max((place - from) / (1 - from), 0), 1) * (factor - 1) + 1 }
           return Double(p) * f
         }
         want += angles.map(cos64) + angles.map(sin64)

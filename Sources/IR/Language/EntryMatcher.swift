@@ -114,6 +114,11 @@ struct EntryMatcher {
       throw Diagnostic(.notSupported, "'\(word)' is not supported yet", at: here)
     }
     if let previous {
+      if let later = atoms[next...].prefix(2).compactMap(\.word).first(where: {
+        SectionTable.laterWords.contains($0)
+      }) {
+        throw Diagnostic(.notSupported, "'\(later)' is not supported yet", at: here)
+      }
       let optional = previous.form.flatMap(\.optionalWords)
       throw Diagnostic(
         .malformedEntry, "'\(atom.text)' does not follow in '\(previous.word)'", at: here,

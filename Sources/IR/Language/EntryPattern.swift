@@ -80,12 +80,13 @@ public struct RuleSignature: Sendable {
     self.parameters = parameters
   }
 
-  /// `sgd(lr:, momentum: = 0)`.
+  /// `sgd(lr:, momentum = 0)`: required arguments end in a colon, others show their default.
   public var text: String {
     if parameters.isEmpty { return name }
     let list = parameters.map { parameter in
-      (parameter.isPositional ? parameter.name.uppercased() : parameter.name + ":")
-        + (parameter.defaultText.map { " = \($0)" } ?? "")
+      let name = parameter.isPositional ? parameter.name.uppercased() : parameter.name
+      let required = parameter.isPositional ? name : name + ":"
+      return parameter.defaultText.map { "\(name) = \($0)" } ?? required
     }
     return "\(name)(\(commaSeparated(list)))"
   }
@@ -120,9 +121,11 @@ public indirect enum EntryElement: Sendable {
       .optimizerTarget(let name):
       name.uppercased()
     case .choice(_, let words): words.joined(separator: "|")
-    case .rule(_, let signatures): signatures.map(\.text).joined(separator: " | ")
+    case .rule(_, let signatures):
+      signatures.count == 1
+        ? signatures[0].text : "(\(signatures.map(\.text).joined(separator: " | ")))"
     case .optional(let elements): "[\(elements.text)]"
-    case .oneOf(let choices): choices.map(\.text).joined(separator: " | ")
+    case .oneOf(let choices): "(\(choices.map(\.text).joined(separator: " | ")))"
     }
   }
 }

@@ -122,7 +122,9 @@ struct Lexer {
       while Lexer.isDigit(lexer.peek()) || lexer.peek() == "_" { lexer.advance() }
     }
     digits(&self)
-    if peek() == ".", Lexer.isDigit(peek(1)) {
+    if tokens.last?.kind == .symbol(".") {
+      // `blocks.3.attn`: the parser says what to write instead.
+    } else if peek() == ".", Lexer.isDigit(peek(1)) {
       advance()
       digits(&self)
     } else if peek() == ".", peek(1) != "." {

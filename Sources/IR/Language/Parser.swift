@@ -5,7 +5,12 @@
 /// Parses a source text; throws every syntax error found in it.
 public func parseGraph(_ source: SourceFile) throws(Diagnostics) -> SyntaxFile {
   var parser = Parser(source)
+  let lexical = Set(parser.diagnostics.compactMap(\.location?.line))
   let file = parser.file()
+  // What the parser makes of a line with a lexical error is noise.
+  parser.diagnostics.removeAll { diagnostic in
+    diagnostic.code == .unexpectedToken && lexical.contains(diagnostic.location?.line ?? 0)
+  }
   if !parser.diagnostics.isEmpty { throw Diagnostics(parser.diagnostics, sources: [source]) }
   return file
 }

@@ -44,9 +44,9 @@ extension Parser {
     case .keyword("return"):
       advance()
       kind = .return_(try commaSeparated { parser throws(Diagnostic) in try parser.expression() })
-    case .keyword("block"), .keyword("forward"), .keyword("const"), .keyword("include"),
-      .keyword("needs"), .keyword("variant"), .keyword("model"):
-      throw error(.misplaced, "\(current.spelling) stands at the top of a file, not in a body")
+    case .keyword(let word)
+    where ["block", "forward", "const", "include", "needs", "variant", "model"].contains(word):
+      throw error(.misplaced, "'\(word)' stands at the top of a file, not in a body")
     case .keyword("else"):
       throw error(.unexpectedToken, "'else' without an 'if' before it")
     case .name: kind = try assignment()

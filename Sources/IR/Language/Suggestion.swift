@@ -26,7 +26,8 @@ public func editDistance(_ first: String, _ second: String) -> Int {
 /// The nearest candidate, if it is near enough to be what was meant. The first of equals wins.
 public func nearest(to word: String, among candidates: [String]) -> String? {
   let length = word.unicodeScalars.count
-  guard length <= 100 else { return nil }
+  // In words of one or two letters every other word is near.
+  guard (3...100).contains(length) else { return nil }
   let limit = max(1, length / 3)
   var best: (word: String, distance: Int)?
   for candidate in candidates where abs(candidate.unicodeScalars.count - length) <= limit {

@@ -63,6 +63,7 @@ extension OpDefinition {
     summary: "dgain[h] = Σ over b, t, d of dy x.",
     operands: ["dy", "x"],
     shape: { operands in
+      try operands.needReal(0, rank: 4)
       _ = try sameAsFirst(operands)
       return [TensorType(.tensor, [operands[0].shape[2]])]
     },
@@ -92,6 +93,13 @@ extension OpDefinition {
     operands: ["q", "k", "v", "y", "lse", "dy"], results: ["dq", "dk", "dv"],
     shape: { operands in
       try attentionTypes(operands)
+      let q = operands[0].shape
+      if operands[3] != operands[0] || operands[5] != operands[0] {
+        throw operands.fail("y and dy must be \(operands[0]), found \(operands[3]), \(operands[5])")
+      }
+      if operands[4] != TensorType(.tensor, [q[0], q[2], q[1]]) {
+        throw operands.fail("lse must be [batch, heads, positions], found \(operands[4])")
+      }
       return [operands[0], operands[1], operands[2]]
     },
     gradient: .none(because: "second derivatives are not needed"),

@@ -39,7 +39,22 @@ extension OpDefinition {
   static let unslice = OpDefinition(
     summary: "y of the shape given, x at start along the axis and zero elsewhere.",
     operands: ["x"], attributes: [.axis: .int(), .start: .int(), .shape: .dims],
-    shape: { operands in [TensorType(.tensor, operands.dims(.shape))] },
+    shape: { operands in
+      try operands.needReal(0)
+      let (shape, axis, start) = (operands.dims(.shape), operands.int(.axis), operands.int(.start))
+      guard axis >= 0, axis < shape.count else { throw operands.fail("no axis \(axis) in \(shape)") }
+      let isSqueezed = operands[0].rank < shape.count
+      var expected = shape
+      let count = isSqueezed ? Dim.number(1) : operands[0].shape[axis]
+      if isSqueezed { expected.remove(at: axis) } else { expected[axis] = count }
+      if operands[0].shape != expected {
+        throw operands.fail("\(operands[0]) does not fit into \(shape) along axis \(axis)")
+      }
+      if let extent = shape[axis].number, let count = count.number, start < 0 || start + count > extent {
+        throw operands.fail("[\(start) : \(start + count)] leaves axis \(axis) of \(shape)")
+      }
+      return [TensorType(.tensor, shape)]
+    },
     gradient: .none(because: "only made by gradients"),
     position: .whole, isSurface: false)
 
@@ -81,7 +96,14 @@ extension OpDefinition {
   static let sumTo = OpDefinition(
     summary: "Sums x over the axes along which the shape given was stretched to it.",
     operands: ["x"], attributes: [.shape: .dims],
-    shape: { operands in [TensorType(.tensor, operands.dims(.shape))] },
+    shape: { operands in
+      try operands.needReal(0)
+      let (shape, wide) = (operands.dims(.shape), operands[0].shape)
+      let fits = shape.count <= wide.count
+        && zip(shape.reversed(), wide.reversed()).allSatisfy { $0 == $1 || $0 == .number(1) }
+      if !fits { throw operands.fail("\(shape) does not stretch to \(operands[0])") }
+      return [TensorType(.tensor, shape)]
+    },
     gradient: .none(because: "only made by gradients"),
     position: .none, isSurface: false)
 }

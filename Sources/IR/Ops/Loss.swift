@@ -47,6 +47,9 @@ extension OpDefinition {
     operands: ["z", "targets", "lse", "dnll"], attributes: [.cap: .double(default: 0)],
     shape: { operands in
       try logitShapes(operands)
+      for index in 2...3 where operands[index].shape != operands[1].shape {
+        throw operands.fail("lse and dnll must be \(operands[1].shape), found \(operands[index])")
+      }
       return [operands[0]]
     },
     gradient: .none(because: "second derivatives are not needed"),

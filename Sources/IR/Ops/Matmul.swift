@@ -72,7 +72,11 @@ extension OpDefinition {
     summary: "dtable[v, :] = Σ of dy[…, :] where ids = v.",
     operands: ["dy", "ids"], attributes: [.vocab: .int()],
     shape: { operands in
-      [TensorType(.tensor, [.number(operands.int(.vocab)), operands[0].shape.last!])]
+      try operands.needReal(0)
+      guard !operands[1].isReal, Array(operands[0].shape.dropLast()) == operands[1].shape else {
+        throw operands.fail("dy must have one row an id: \(operands[0]) and \(operands[1])")
+      }
+      return [TensorType(.tensor, [.number(operands.int(.vocab)), operands[0].shape.last!])]
     },
     gradient: .none(because: "second derivatives are not needed"),
     position: .none, isSurface: false)

@@ -3,6 +3,7 @@
 
 private func updateShape(_ states: Int) -> @Sendable (OpDefinition.Operands) throws -> [TensorType] {
   { operands in
+    try operands.needReal(0, rank: operands.op == .muon_update ? 2 : nil)
     for index in 1..<(2 + states) where operands[index] != operands[0] {
       throw operands.fail("shapes differ: \(operands[0]) and \(operands[index])")
     }
@@ -18,7 +19,10 @@ extension OpDefinition {
     summary: "norm = sqrt(Σ g²) over all gradients, factor = min(1, limit / (norm + 1e-6)); "
       + "limit 0: factor 1.",
     operands: ["g…"], results: ["factor", "norm"], attributes: [.limit: .double(default: 0)],
-    shape: { _ in [.scalar, .scalar] },
+    shape: { operands in
+      for index in operands.types.indices { try operands.needReal(index) }
+      return [.scalar, .scalar]
+    },
     gradient: updates, position: .none, isSurface: false)
 
   static let adamwUpdate = OpDefinition(

@@ -16,6 +16,9 @@ extension OpDefinition {
     shape: { operands in
       try operands.needReal(0, rank: 2)
       try operands.needReal(1, rank: 0)
+      guard (2...8).contains(operands.int(.bits)) else {
+        throw operands.fail("bits must be 2 to 8, found \(operands.int(.bits))")
+      }
       return [operands[0]]
     },
     gradient: .rule { b, node, dy in
@@ -26,7 +29,13 @@ extension OpDefinition {
   static let fakeQuantBackward = OpDefinition(
     summary: "dw = dy (straight-through), or dy times the slope of the soft round, 0 where clamped.",
     operands: ["dy", "w", "alpha"], attributes: quantizerAttributes,
-    shape: { operands in [operands[1]] },
+    shape: { operands in
+      try operands.needReal(1, rank: 2)
+      if operands[0] != operands[1] {
+        throw operands.fail("dy must be \(operands[1]), found \(operands[0])")
+      }
+      return [operands[1]]
+    },
     gradient: .none(because: "second derivatives are not needed"),
     position: .none, isSurface: false)
 }

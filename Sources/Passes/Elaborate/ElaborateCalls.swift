@@ -133,7 +133,7 @@ extension Elaborator {
           + (laterOperands[op] ?? []).map(\.label)
         guard position < order.count else {
           throw failure(
-            .wrongArguments, "\(op.rawValue) takes \(order.count) arguments: "
+            .wrongArguments, "\(op.rawValue) takes \(order.count) argument\(order.count == 1 ? "" : "s"): "
               + order.joined(separator: ", "),
             at: at)
         }
@@ -256,8 +256,14 @@ extension Elaborator {
         callers: callers))
     defer { frames.removeLast() }
     for (input, meaning) in zip(block.inputs, inputs) {
-      if let type = input.type { try check(meaning, against: type, of: input) }
-      try declare(input.name, meaning, .input)
+      do throws(Failure) {
+        try declare(input.name, meaning, .input)
+        if let type = input.type { try check(meaning, against: type, of: input) }
+      } catch {
+        report(error)
+        frame.scopes[0][input.name.text] = Binding(
+          meaning: .unknown, kind: .input, place: location(input.name.position))
+      }
     }
     guard let returned = run(block.body) else {
       if isAborted { throw .followUp }
@@ -301,7 +307,7 @@ extension Elaborator {
       }
       guard slot < block.inputs.count else {
         throw failure(
-          .wrongArguments, "\(block.name.text) takes \(block.inputs.count) inputs: "
+          .wrongArguments, "\(block.name.text) takes \(block.inputs.count) input\(block.inputs.count == 1 ? "" : "s"): "
             + block.inputs.map(\.name.text).joined(separator: ", "),
           at: at)
       }

@@ -15,10 +15,21 @@ extension Elaborator {
             .misplaced, "options belong to blocks", at: statement.position,
             suggestion: "declare a const")
         }
-        for option in options { try self.option(option) }
+        for option in options {
+          attempt(option.name, .option) { elaborator throws(Failure) in
+            try elaborator.option(option)
+          }
+        }
       case .param(let params, let initial, let group):
-        for param in params { try self.param(param, initial, group, at: statement.position) }
-      case .part(let parts): for part in parts { try self.part(part) }
+        for param in params {
+          attempt(param.name, .param) { elaborator throws(Failure) in
+            try elaborator.param(param, initial, group)
+          }
+        }
+      case .part(let parts):
+        for part in parts {
+          attempt(part.name, .part) { elaborator throws(Failure) in try elaborator.part(part) }
+        }
       case .conditional(let condition, let then, let otherwise):
         guard statement.declares else {
           if topLevel {
@@ -26,7 +37,7 @@ extension Elaborator {
           }
           return
         }
-        if try constantBool(condition) {
+        if try declaringCondition(condition) {
           for inner in then.statements { gather(inner) }
         } else if let otherwise {
           gather(otherwise)
@@ -50,6 +61,39 @@ extension Elaborator {
       }
     } catch {
       report(error)
+    }
+  }
+
+  /// Declares a name; after an error it is unknown, so that reading it is silent.
+  private mutating func attempt(
+    _ name: SyntaxName, _ kind: Binding.Kind,
+    _ declare: (inout Elaborator) throws(Failure) -> Void
+  ) {
+    guard !isAborted else { return }
+    do throws(Failure) {
+      try declare(&self)
+    } catch {
+      report(error)
+      let instance = frame.instance
+      if instances[instance].names[name.text] == nil {
+        instances[instance].names[name.text] = Binding(
+          meaning: .unknown, kind: kind, place: location(name.position))
+      }
+    }
+  }
+
+  /// A condition around declarations may use consts and options only: there is no call yet.
+  private mutating func declaringCondition(_ condition: SyntaxExpression) throws(Failure) -> Bool {
+    do throws(Failure) {
+      return try constantBool(condition)
+    } catch {
+      badConditions.insert("\(frame.path):\(condition.position.offset)")
+      guard case .diagnostic(var diagnostic) = error, diagnostic.code == .unknownName else {
+        throw error
+      }
+      diagnostic.suggestion = diagnostic.suggestion
+        ?? "conditions around declarations use consts and options only"
+      throw .diagnostic(diagnostic)
     }
   }
 
@@ -83,7 +127,7 @@ extension Elaborator {
   // MARK: Params
 
   private mutating func param(
-    _ param: SyntaxParam, _ initial: SyntaxWord?, _ group: SyntaxName?, at place: SyntaxPosition
+    _ param: SyntaxParam, _ initial: SyntaxWord?, _ group: SyntaxName?
   ) throws(Failure) {
     let instance = frame.instance
     guard let family = param.family else {

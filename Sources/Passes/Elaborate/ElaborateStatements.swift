@@ -41,6 +41,7 @@ extension Elaborator {
       }
       return nil
     case .conditional(let condition, let then, let otherwise):
+      if badConditions.contains("\(frame.path):\(condition.position.offset)") { throw .followUp }
       if try constantBool(condition) { return run(then) }
       if let otherwise { return try run(otherwise) }
       return nil
@@ -112,16 +113,16 @@ extension Elaborator {
 
   private func checkAssignable(_ target: SyntaxTarget) throws(Failure) {
     let name = target.name.text
-    var found = binding(name).map { ($0.kind.rawValue, $0.place) }
+    var found = binding(name).map { ($0.described, $0.place) }
     if let kind = binding(name)?.kind, kind == .local || kind == .input { found = nil }
     if found == nil, binding(name) == nil, let constant = constants[name],
       program.sees(name, in: frame.path)
     {
-      found = ("const", constant.location)
+      found = ("a const", constant.location)
     }
     if let (kind, place) = found {
       throw failure(
-        .notAssignable, "'\(name)' is a \(kind) and keeps its value", at: target.name.position,
+        .notAssignable, "'\(name)' is \(kind) and keeps its value", at: target.name.position,
         suggestion: "use another name", notes: [.init("declared here", at: place.position)])
     }
   }

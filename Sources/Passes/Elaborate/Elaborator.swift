@@ -21,6 +21,8 @@ struct Elaborator {
   var initialWinners: Set<Int> = []
   var initialMatches: Set<Int> = []
   var statements = 0
+  /// Conditions around declarations that failed when the declarations were gathered.
+  var badConditions: Set<String> = []
   /// Set when a limit was passed; nothing more is elaborated.
   var isAborted = false
 
@@ -131,14 +133,14 @@ struct Elaborator {
     _ name: SyntaxName, _ meaning: Meaning, _ kind: Binding.Kind, in instance: Int? = nil
   ) throws(Failure) {
     let place = location(name.position)
-    var first = binding(name.text).map { ($0.kind.rawValue, $0.place) }
+    var first = binding(name.text).map { ($0.described, $0.place) }
     if first == nil, let constant = constants[name.text], program.sees(name.text, in: frame.path) {
-      first = ("const", constant.location)
+      first = ("a const", constant.location)
     }
     if let (what, where_) = first {
       throw failure(
         .alreadyDeclared, "'\(name.text)' is already declared", at: name.position,
-        notes: [.init("it is a \(what) here", at: where_.position)])
+        notes: [.init("it is \(what) here", at: where_.position)])
     }
     let binding = Binding(meaning: meaning, kind: kind, place: place)
     if let instance {

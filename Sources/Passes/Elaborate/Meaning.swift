@@ -31,6 +31,9 @@ struct Binding {
   var meaning: Meaning
   let kind: Kind
   let place: SourceLocation
+
+  /// `a param`, `an option`.
+  var described: String { (kind == .option || kind == .input ? "an " : "a ") + kind.rawValue }
 }
 
 /// An instance of a block: its params, parts and options, made once.

@@ -54,6 +54,8 @@ struct ProgramLoader {
   let read: (String) throws -> String
   var program: Program
   private var open: [String] = []
+  /// Where the file being read was included.
+  private var includeSite: SourceLocation?
   private var loaded: Set<String> = []
   private var declared: [String: (what: String, place: SourceLocation)] = [:]
 
@@ -105,7 +107,8 @@ struct ProgramLoader {
           program.report(
             .needsMissing, "the library needs a const '\(name.text)' declared above its include",
             at: program.location(name.position, in: path),
-            suggestion: suggestion(for: name.text, among: consts))
+            suggestion: suggestion(for: name.text, among: consts),
+            notes: includeSite.map { [.init("it is included here", at: $0)] } ?? [])
         }
       }
     case .const(let bindings):
@@ -162,10 +165,14 @@ struct ProgramLoader {
     do {
       text = try read(target)
     } catch {
-      program.report(.includeFailed, "cannot read '\(target)': \(error)", at: place)
+      program.report(
+        .includeFailed, "cannot read '\(target)'", at: place, notes: [.init("\(error)")])
       return
     }
+    let outer = includeSite
+    includeSite = place
     load(SourceFile(path: target, text: text))
+    includeSite = outer
     see(target, from: path)
   }
 

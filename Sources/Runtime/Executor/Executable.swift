@@ -57,6 +57,17 @@ public final class Executable {
   /// Runs the body once.
   public func run() { execute(body) }
 
+  /// Runs the body once, one call at a time, and adds the seconds of each call to its kernel and value.
+  public func profile() -> [(kernel: String, source: String, seconds: Double)] {
+    body.withUnsafeMutableBufferPointer { calls in
+      for index in calls.indices { calls[index].nanoseconds = 0 }
+      kernels_profile(calls.baseAddress, Int64(calls.count), Int32(threads))
+    }
+    return zip(function.body, body).map {
+      ($0.kernel.rawValue, $0.source, $1.nanoseconds * 1e-9)
+    }
+  }
+
   private func execute(_ calls: [kernel_call]) {
     guard !calls.isEmpty else { return }
     calls.withUnsafeBufferPointer {

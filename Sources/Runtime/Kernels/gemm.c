@@ -78,18 +78,29 @@ static int32_t openblas_select(int32_t isa) {
   return 1;
 }
 
+#if HAVE_LIBXSMM
+// libxsmm asks the OpenMP library, through the environment, to bind threads to processors. Then two
+// processes share some processors and leave others idle, and threads started later inherit the
+// binding of the main one. Binding stays the user's choice.
+static void libxsmm_start(void) {
+  const int32_t set = getenv("OMP_PROC_BIND") != NULL;
+  libxsmm_init();
+  if (!set) unsetenv("OMP_PROC_BIND");
+}
+#endif
+
 // isa < 0: whatever the library finds. A forced ISA forces the JIT too. Without the JIT the bodies
 // multiply: on AVX2 and AVX-512 they are 1.1 to 1.25 times as fast as OpenBLAS under the same tiling.
 void gemm_select(gemm_route wanted, int32_t isa) {
 #if HAVE_LIBXSMM
   if (wanted == GEMM_LIBXSMM && isa != ISA_PORTABLE) {
     static int32_t target = -1;
-    libxsmm_init();
+    libxsmm_start();
     if (isa != target) {
       // JIT code is made for the target at its first use, so a new target needs a fresh registry.
       // The old code is freed, so calls must be prepared again.
       libxsmm_finalize();
-      libxsmm_init();
+      libxsmm_start();
       libxsmm_set_target_arch(isa == ISA_AVX2 ? "hsw" : isa == ISA_AVX512 ? "skx" : NULL);
       target = isa;
       epoch++;

@@ -38,6 +38,11 @@ typedef struct kernel_table {
 enum isa { ISA_PORTABLE, ISA_AVX2, ISA_AVX512, ISA_AVX512BF16 };
 const kernel_table *kernels_table(void);
 
+// Binding of threads to processors, for teams that fill the processors of this process.
+int32_t machine_binds(int32_t threads);
+void machine_bind(int32_t thread);
+void machine_unbind(void);
+
 static inline int64_t parts_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
 static inline int64_t round_up(int64_t n, int64_t to) { return parts_of(n, to) * to; }
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -66,8 +71,7 @@ static inline int64_t panel_width(int64_t n, gemm_route route) {
 // Height of a tile that a BLAS computes: a multiple of all its register blocks.
 enum { BLAS_ROWS = 96 };
 
-// Output tile of a weight gradient: up to this many 64-wide panels each way, blocks of tokens.
+// Weight gradients are computed in 64 x 64 blocks, this many tokens at a time.
 enum { WEIGHT_BLOCK = 64, WEIGHT_TOKENS = 256 };
-static inline int64_t weight_panels(int64_t n) { return n >= 512 ? 4 : n >= 256 ? 2 : 1; }
 
 #endif

@@ -76,6 +76,7 @@ int32_t kernels_select(const char *wanted_isa, const char *wanted_gemm) {
 }
 
 void kernels_init(void) {
+  kernels_max_threads();
   if (!table) kernels_select(getenv("GRAPHC_ISA"), getenv("GRAPHC_GEMM"));
 }
 
@@ -84,10 +85,26 @@ const kernel_table *kernels_table(void) {
   return table;
 }
 
+static cpu_set_t allowed;
+static int32_t processors, binds;
+
+// Asked once, by kernels_init: the OpenMP library may bind threads later, this one among them.
 int32_t kernels_max_threads(void) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set)) return 1;
-  const int32_t count = CPU_COUNT(&set);
-  return count > 0 ? count : 1;
+  if (processors) return processors;
+  CPU_ZERO(&allowed);
+  processors = sched_getaffinity(0, sizeof allowed, &allowed) ? 1 : CPU_COUNT(&allowed);
+  binds = processors > 1 && !getenv("OMP_PROC_BIND") && !getenv("KMP_AFFINITY");
+  return processors = processors > 0 ? processors : 1;
 }
+
+int32_t machine_binds(int32_t threads) { return binds && threads == processors; }
+
+void machine_bind(int32_t thread) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  for (int32_t cpu = 0, seen = 0; cpu < CPU_SETSIZE; cpu++)
+    if (CPU_ISSET(cpu, &allowed) && seen++ == thread) CPU_SET(cpu, &one);
+  sched_setaffinity(0, sizeof one, &one);
+}
+
+void machine_unbind(void) { sched_setaffinity(0, sizeof allowed, &allowed); }

@@ -23,7 +23,7 @@ int omp_get_thread_num(void);
 int omp_get_num_threads(void);
 extern void kmp_set_blocktime(int milliseconds) __attribute__((weak));
 
-enum { MAX_THREADS = 1024, SPINS = 4000, IDLE_MILLISECONDS = 2 };
+enum { MAX_THREADS = 1024, SPINS = 1000, IDLE_MILLISECONDS = 2 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct { void *block; int64_t bytes; } scratch[MAX_THREADS];
@@ -32,6 +32,7 @@ static int64_t counters_room;
 static _Alignas(64) atomic_int arrived;
 static _Alignas(64) atomic_int generation;
 static atomic_int sleepers;
+static int spins;  // of this run
 
 static inline void relax(void) {
 #if defined(__x86_64__)
@@ -58,7 +59,7 @@ static void wake_all(atomic_int *word) {
 #endif
 }
 
-// Spins for some microseconds, then sleeps: when other work holds a core, spinning would only keep the
+// Spins for some 50 microseconds, then sleeps: when other work holds a core, spinning would only keep the
 // late thread from running.
 static void wait_for_all(int threads) {
   const int now = atomic_load(&generation);
@@ -68,7 +69,7 @@ static void wait_for_all(int threads) {
     if (atomic_load(&sleepers)) wake_all(&generation);
     return;
   }
-  for (int i = 0; i < SPINS; i++) {
+  for (int i = 0; i < spins; i++) {
     if (atomic_load_explicit(&generation, memory_order_acquire) != now) return;
     relax();
   }
@@ -103,6 +104,16 @@ static void walk(const kernel_table *table, const kernel_call *calls, int64_t co
   }
 }
 
+// Some schedulers leave two threads of a team on one processor for whole seconds. A team as large as
+// the machine is therefore bound while it runs; the caller's thread is let go afterwards, because
+// threads it starts inherit its binding. OMP_PROC_BIND or KMP_AFFINITY leave it to the library.
+static void keep_apart(int thread) {
+  static _Thread_local int32_t bound;
+  if (thread && bound == thread) return;
+  machine_bind(thread);
+  bound = thread;
+}
+
 static void run_locked(const kernel_call *calls, int64_t count, int32_t threads) {
   const kernel_table *table = kernels_table();
   int64_t bytes = 64;
@@ -121,11 +132,19 @@ static void run_locked(const kernel_call *calls, int64_t count, int32_t threads)
     if (!counters) abort();
     counters_room = count;
   }
+  // With more threads than processors the one waited for may need this core.
+  spins = threads > kernels_max_threads() ? 0 : SPINS;
   memset(counters, 0, sizeof *counters * (size_t)count);
   // Workers that wait for the next run should soon give their core back.
   if (kmp_set_blocktime) kmp_set_blocktime(IDLE_MILLISECONDS);
+  const int32_t bind = machine_binds(threads);
 #pragma omp parallel num_threads(threads)
-  walk(table, calls, count, omp_get_thread_num(), omp_get_num_threads(), bytes);
+  {
+    const int thread = omp_get_thread_num();
+    if (bind) keep_apart(thread);
+    walk(table, calls, count, thread, omp_get_num_threads(), bytes);
+  }
+  if (bind) machine_unbind();
 }
 
 void kernels_run(const kernel_call *calls, int64_t count, int32_t threads) {

@@ -34,7 +34,7 @@ typedef enum kernel_id {
   // | positions, dims | base, train_length (0: none), ramp_from, ramp_factor
   // Catalogue: inv_freq_i = base^(-2i/dims); if positions > train_length > 0 the base becomes
   // base * (positions/train_length)^(dims/(dims-2)); with ramp_factor != 1: t = clamp((2i/dims -
-  // ramp_from)/(1 - 2 ramp_from), 0, 1), inv_freq_i /= t (ramp_factor - 1) + 1. Computed in double.
+  // ramp_from)/(1 - ramp_from), 0, 1), inv_freq_i /= t (ramp_factor - 1) + 1. Computed in double.
   KERNEL_ROPE_TABLE,
   // out; x[batch,positions,heads,head_dim], table | batch, positions, heads, head_dim, dims, inverse(0|1)
   // (u,w) -> (u cos + w sin, w cos - u sin), halves of the first `dims`; inverse turns back. out may be x.

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sections become settings, and settings print to text that reads back to equal settings.
+
+import IR
+import Passes
+import Testing
+
+@Suite struct SettingsTests {
+  /// A model with one matrix, one embedding and one vector, and the sections given.
+  static func model(_ sections: String) throws -> Model {
+    try Repository.model(
+      text: """
+        model m
+        const seq = 64, rate = 0.04
+        param e [3, 2]  init normal(1)  group embedding
+        param s [2]  init ones  group scalar
+        param proj [2, 2]  init zeros
+        forward(ids: tokens[B, T]) -> dist[B, T, 3] {
+          x = s * embed(e, ids)
+          return softmax(linear(x + linear(x, proj), e))
+        }
+        \(sections)
+        expect { parameters 12;  artifact at most 100_000 bytes }
+        """)
+  }
+
+  static let everything = """
+    train {
+      read 4 rows of seq;  accumulate 2
+      stop at 60 s or 100 steps
+      optimizer embedding adam(lr: 0.05, betas: [0.9, 0.99])
+      optimizer scalar adamw(lr: rate, eps: 1e-10, decay: 0.1)
+      optimizer matrix muon(
+        lr: 0.03, momentum: ramp(0.85, 0.95, steps: 500), newton_schulz: 3,
+        iteration: polar_express, row_normalise: true, decay: 0.04)
+      clip 0.3
+      warmup 10 steps
+      warmdown 0.85 of training floor 0.1
+      average ema(0.997)
+      z_loss 1e-4
+      validate every 20 steps on 1_024 tokens
+      checkpoint every 50 steps
+    }
+    qat { if seq > 32 { soft_round form b alpha 2 to 9 from lr_below(0.15) } else { off } }
+    quantize {
+      default int6 per_row sdclip(12.85) floor(1 / 31)
+      at_most(2) f16
+      "e" int8 per_row quantile(0.9999984) half_floor(6.1e-5) asymmetric unrounded
+      group matrix int5 per_row max
+      budget 16_000_000 bytes code 31_999 bytes
+    }
+    evaluate {
+      float window seq on float
+      sliding window seq stride 16 batch 8 rows
+    }
+    ttt score_first {
+      chunk 256 tokens window seq stride 16
+      epochs 3 batch 2 rows clip 1
+      optimizer default sgd(lr: 0.002, momentum: 0.9) cosine over chunks
+      optimizer "{proj,s}" adamw(lr: 0.1) cosine over chunks
+      scale "*proj" 3
+      freeze "e"
+    }
+    """
+
+  @Test func entriesBecomeSettings() throws {
+    let settings = try Self.model(Self.everything).settings
+    let train = try #require(settings.train)
+    #expect(train.rows == 4 && train.seq == 64 && train.accumulate == 2)
+    #expect(train.stopSteps == 100 && train.stopSeconds == 60)
+    #expect(train.warmdown == .fraction(0.85) && train.floor == 0.1 && train.warmup == 10)
+    #expect(train.average == .ema(0.997) && train.zLoss == 1e-4 && train.clip == 0.3)
+    #expect(train.validateEvery == 20 && train.validateTokens == 1024)
+    #expect(train.checkpointEvery == 50)
+    #expect(train.optimizers.map(\.target) == [.group("embedding"), .group("scalar"), .group("matrix")])
+    #expect(
+      train.optimizers[0].rule == .adamw(AdamWRule(lr: 0.05, beta1: 0.9, beta2: 0.99, epsilon: 1e-8)))
+    #expect(
+      train.optimizers[2].rule
+        == .muon(
+          MuonRule(
+            lr: 0.03, momentum: 0.95, rampFrom: 0.85, rampSteps: 500, steps: 3,
+            iteration: .polarExpress, normalisesRows: true, decay: 0.04)))
+    #expect(settings.qat == .on(.softRound(form: .b, from: 2, to: 9), from: .rateBelow(0.15)))
+    let quantize = try #require(settings.quantize)
+    #expect(quantize.budget == 16_000_000 && quantize.codeBytes == 31_999)
+    #expect(quantize.precision(path: "s", group: "scalar", elements: 2) == .f16)
+    let e = Quantizer(
+      bits: 8, clip: .quantile(0.9999984), halfFloor: 6.1e-5, isAsymmetric: true,
+      codesFromUnrounded: true)
+    #expect(quantize.precision(path: "e", group: "embedding", elements: 6) == .int(e))
+    #expect(
+      quantize.precision(path: "proj", group: "matrix", elements: 4)
+        == .int(Quantizer(bits: 5, clip: .max)))
+    #expect(settings.evaluate.map(\.name) == ["float", "sliding"])
+    #expect(settings.evaluate[0].onFloat && settings.evaluate[1].stride == 16)
+    #expect(settings.evaluate[1].batch == 8)
+    let ttt = try #require(settings.ttt)
+    #expect(ttt.mode == .scoreFirst && ttt.chunk == 256 && ttt.stride == 16 && ttt.epochs == 3)
+    #expect(ttt.schedule == .cosineOverChunks && ttt.clip == 1 && ttt.batch == 2)
+    #expect(ttt.scales.map(\.factor) == [3] && ttt.frozen.map(\.pattern) == ["e"])
+    #expect(settings.expect == ExpectSettings(parameters: 12, artifactAtMost: 100_000))
+  }
+
+  @Test func settingsPrintTextThatReadsBack() throws {
+    let model = try Self.model(Self.everything)
+    let text = model.printed()
+    let again = try Model.parse(path: "core", text: text)
+    #expect(again.settings == model.settings)
+    #expect(again.settings.text == model.settings.text)
+    #expect(again.printed() == text)
+  }
+
+  @Test(arguments: [
+    ("off", QATSettings.off),
+    ("straight_through from start", .on(.straightThrough, from: .start)),
+    ("straight_through from lr_below(0.15)", .on(.straightThrough, from: .rateBelow(0.15))),
+    ("soft_round from 0.5 of warmdown", .on(.softRound(form: .a, from: 1, to: 16), from: .warmdown(0.5))),
+    ("soft_round alpha 1 to 4 from 0 of training", .on(.softRound(form: .a, from: 1, to: 4), from: .training(0))),
+  ])
+  func qatWindows(entry: String, expected: QATSettings) throws {
+    let sections = """
+      train {
+        read rows rows of seq
+        stop at 5 steps
+        optimizer default sgd(lr: rate)
+        warmdown 3 steps
+      }
+      const rows = 2
+      quantize { default int6 per_row max }
+      qat { \(entry) }
+      """
+    #expect(try Self.model(sections).settings.qat == expected)
+  }
+
+  @Test func chunksThatFitAreAccepted() throws {
+    let sections = """
+      ttt adapt_first {
+        chunk 128 tokens
+        window seq
+        optimizer default adamw(lr: rate)
+      }
+      """
+    let ttt = try #require(try Self.model(sections).settings.ttt)
+    #expect(ttt.mode == .adaptFirst && ttt.stride == 64 && ttt.schedule == .constant)
+  }
+
+  @Test func globsMatchWholePaths() throws {
+    let cases: [(String, String, Bool)] = [
+      ("*.mlp.proj", "blocks.3.mlp.proj", true), ("*.mlp.proj", "mlp.proj", false),
+      ("blocks.{0..4}.*", "blocks.4.attn.c_q", true), ("blocks.{0..4}.*", "blocks.14.attn.c_q", false),
+      ("blocks.{0..14}.*", "blocks.14.x", true), ("*.{c_q,c_k}", "blocks.0.attn.c_k", true),
+      ("*.{c_q,c_k}", "blocks.0.attn.c_v", false), ("tok_emb", "tok_emb", true),
+      ("tok_emb", "tok_emb2", false), ("*", "anything.at.all", true), ("{a*,b.{x,y}}.z", "b.y.z", true),
+      ("{a*,b.{x,y}}.z", "abc.z", true), ("{a*,b.{x,y}}.z", "b.w.z", false),
+    ]
+    for (pattern, path, expected) in cases {
+      let glob = try #require(Glob(pattern))
+      #expect(glob.matches(path) == expected, "\(pattern) on \(path)")
+    }
+    for pattern in ["", "{", "a}", "{a", "a,b", "{3..1}"] { #expect(Glob(pattern) == nil) }
+    // Many stars stay cheap.
+    let stars = String(repeating: "*a", count: 40)
+    #expect(try #require(Glob(stars)).matches(String(repeating: "b", count: 500)) == false)
+  }
+}
