@@ -5,7 +5,7 @@ import PackageDescription
   import Glibc
 #endif
 
-// libxsmm is a static library that Debian has on amd64 only; without it OpenBLAS multiplies.
+// libxsmm is a static library that Debian has on amd64 only; without it graphc's own bodies multiply.
 let hasLibxsmm = ["/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib"].contains {
   access($0 + "/libxsmm.a", R_OK) == 0
 }
@@ -69,6 +69,7 @@ let package = Package(
       ]),
     .testTarget(name: "FormatsTests", dependencies: ["Formats"]),
     .testTarget(name: "KernelTests", dependencies: ["CKernels"]),
+    .testTarget(name: "LanguageTests", dependencies: ["IR", "Passes"]),
     .testTarget(name: "OpTests", dependencies: ["IR", "Runtime"]),
   ],
   cxxLanguageStandard: .cxx17

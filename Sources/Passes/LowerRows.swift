@@ -4,9 +4,9 @@
 import IR
 
 extension RowSpace {
-  /// Rows of one tile: about 32 K elements, so that sums across tiles are few and a tile is worth a
+  /// Rows of one tile: about 16 K elements, so that sums across tiles are few and a tile is worth a
   /// thread's while. Depends on the sizes alone; part of the plan because it fixes the order of sums.
-  var rowsPerTile: Int { max(1, 32_768 / max(width, 1)) }
+  var rowsPerTile: Int { max(1, 16_384 / max(width, 1)) }
 
   var tiles: Int { (rows + rowsPerTile - 1) / rowsPerTile }
 }

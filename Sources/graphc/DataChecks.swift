@@ -6,12 +6,17 @@ import IR
 
 /// Model and tokenizer must agree on the vocabulary.
 func checkVocabulary(_ model: Model, _ data: DataFolder) throws {
+  try checkVocabulary(model, data.tokenizer, of: data.path)
+}
+
+/// The same for a tokenizer that was loaded from `path`.
+func checkVocabulary(_ model: Model, _ tokenizer: Tokenizer, of path: String) throws {
   let graph = model.graph
   guard let vocabulary = graph.type(graph.outputs[0].value).shape.last?.number else { return }
-  let tokenizer = data.tokenizer.vocabSize
-  if vocabulary != tokenizer {
+  let size = tokenizer.vocabSize
+  if vocabulary != size {
     throw Failure.usage(
-      "the model has a vocabulary of \(vocabulary), the tokenizer of \(data.path) one of \(tokenizer); "
-        + "prepare the data with --vocab \(vocabulary) or use --set vocab=\(tokenizer)")
+      "the model has a vocabulary of \(vocabulary), the tokenizer of \(path) one of \(size); "
+        + "prepare the data with --vocab \(vocabulary) or use --set vocab=\(size)")
   }
 }

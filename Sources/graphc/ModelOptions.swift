@@ -47,8 +47,12 @@ func readText(_ path: String) throws -> String {
 }
 
 /// Elaborates a .graph file (or core text) with overrides; warnings go to stderr.
-func loadModel(_ path: String, overrides: [ConstantOverride] = []) throws -> Model {
-  let text = try readText(path)
+///
+/// `text` is given where the file was read before: standard input can be read once.
+func loadModel(
+  _ path: String, text: String? = nil, overrides: [ConstantOverride] = []
+) throws -> Model {
+  let text = try text ?? readText(path)
   let model = try elaborate(
     file: SourceFile(path: path, text: text), includes: { try readText($0) }, overrides: overrides)
   for warning in model.warnings {
@@ -85,7 +89,7 @@ func loadPlan(_ path: String, overrides: [ConstantOverride]) throws -> Plan {
   let text = try readText(path)
   let host = Host.machine()
   guard Plan.isPlan(text) else {
-    let model = try loadModel(path, overrides: overrides)
+    let model = try loadModel(path, text: text, overrides: overrides)
     var runner = PassRunner()
     return try compile(model, target: host, runner: &runner)
   }

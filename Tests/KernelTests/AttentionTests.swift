@@ -65,14 +65,19 @@ extension KernelTests {
     // Softmax weights carry the error of a score (1e-6) and of exp (1e-7); gradients cancel once.
     @Test(arguments: sizes) func matchesTheDefinition(s: Sizes) {
       let scale = 1 / Double(s.d).squareRoot()
-      let q = Floats(noise(s.q, 1, scale: 3)), k = Floats(noise(s.kv, 2, scale: 3))
-      let v = Floats(noise(s.kv, 3)), dy = Floats(noise(s.q, 4))
+      let q = Floats(noise(s.q, 1, scale: 3))
+      let k = Floats(noise(s.kv, 2, scale: 3))
+      let v = Floats(noise(s.kv, 3))
+      let dy = Floats(noise(s.q, 4))
       let want = Reference(s, scale, q: q, k: k, v: v, dy: dy)
       forEachRoute { route in
         var first: [[UInt32]] = []
         for threads in [1, 2, 3] {
-          let y = Floats(s.q), lse = Floats(s.b * s.h * s.t)
-          let dq = Floats(s.q), dk = Floats(s.kv), dv = Floats(s.kv)
+          let y = Floats(s.q)
+          let lse = Floats(s.b * s.h * s.t)
+          let dq = Floats(s.q)
+          let dk = Floats(s.kv)
+          let dv = Floats(s.kv)
           run(
             KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list, [scale],
             threads: threads)
@@ -93,13 +98,19 @@ extension KernelTests {
     }
 
     @Test func bitsDoNotDependOnTheBatch() {
-      let s = Sizes(b: 3, t: 77, h: 2, g: 1, d: 24), one = Sizes(b: 1, t: 77, h: 2, g: 1, d: 24)
-      let q = Floats(noise(s.q, 1)), k = Floats(noise(s.kv, 2)), v = Floats(noise(s.kv, 3))
+      let s = Sizes(b: 3, t: 77, h: 2, g: 1, d: 24)
+      let one = Sizes(b: 1, t: 77, h: 2, g: 1, d: 24)
+      let q = Floats(noise(s.q, 1))
+      let k = Floats(noise(s.kv, 2))
+      let v = Floats(noise(s.kv, 3))
       forEachRoute { route in
-        let y = Floats(s.q), lse = Floats(s.b * s.h * s.t)
+        let y = Floats(s.q)
+        let lse = Floats(s.b * s.h * s.t)
         run(KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list, [0.2])
-        let y1 = Floats(one.q), lse1 = Floats(one.h * one.t)
-        let kv = k.raw + one.kv * 4, vv = v.raw + one.kv * 4
+        let y1 = Floats(one.q)
+        let lse1 = Floats(one.h * one.t)
+        let kv = k.raw + one.kv * 4
+        let vv = v.raw + one.kv * 4
         run(KERNEL_ATTENTION, [y1.raw, lse1.raw, q.raw + one.q * 4, kv, vv], one.list, [0.2])
         #expect(y1.bits == Array(y.bits[one.q..<(2 * one.q)]), "\(route)")
       }
@@ -108,11 +119,14 @@ extension KernelTests {
     // Scores of several hundred: the running maximum must keep exp in range.
     @Test func largeScoresStayFinite() {
       let s = Sizes(b: 1, t: 150, h: 1, g: 1, d: 16)
-      let q = Floats(noise(s.q, 1, scale: 40)), k = Floats(noise(s.kv, 2, scale: 40))
-      let v = Floats(noise(s.kv, 3)), dy = Floats(noise(s.q, 4))
+      let q = Floats(noise(s.q, 1, scale: 40))
+      let k = Floats(noise(s.kv, 2, scale: 40))
+      let v = Floats(noise(s.kv, 3))
+      let dy = Floats(noise(s.q, 4))
       let want = Reference(s, 0.25, q: q, k: k, v: v, dy: dy)
       forEachISA { isa in
-        let y = Floats(s.q), lse = Floats(s.t)
+        let y = Floats(s.q)
+        let lse = Floats(s.t)
         run(KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list, [0.25])
         // A score of 1,000 has an error of 1e-4, and so have the weights.
         expectClose(y.values, want.y, 2e-3, isa)

@@ -9,11 +9,15 @@ extension KernelTests {
     @Test(arguments: [(1, 1), (3, 7), (5, 67), (9, 97), (33, 1024), (4, 8191)], [0.0, 3.0, 30.0])
     func crossEntropyAndItsGradient(shape: (Int, Int), cap: Double) {
       let (rows, vocab) = shape
-      let z = Floats(noise(rows * vocab, 1, scale: 12)), dnll = Floats(noise(rows, 2))
+      let z = Floats(noise(rows * vocab, 1, scale: 12))
+      let dnll = Floats(noise(rows, 2))
       let targets = Ints((0..<rows).map { Int32(($0 * 7919 + 3) % vocab) })
-      var wantNll: [Double] = [], wantDz: [Double] = []
+      var wantNll: [Double] = []
+      var wantDz: [Double] = []
       for r in 0..<rows {
-        let y = (0..<vocab).map { cap > 0 ? cap * tanh64(z[r * vocab + $0] / cap) : z[r * vocab + $0] }
+        let y = (0..<vocab).map {
+          cap > 0 ? cap * tanh64(z[r * vocab + $0] / cap) : z[r * vocab + $0]
+        }
         let top = y.max()!
         let lse = top + log64(y.reduce(0) { $0 + exp64($1 - top) })
         wantNll.append(lse - y[Int(targets[r])])
@@ -25,7 +29,9 @@ extension KernelTests {
       }
       forEachISA { isa in
         for threads in [1, 3] {
-          let nll = Floats(rows), lse = Floats(rows), dz = Floats(rows * vocab)
+          let nll = Floats(rows)
+          let lse = Floats(rows)
+          let dz = Floats(rows * vocab)
           run(
             KERNEL_CROSS_ENTROPY, [nll.raw, lse.raw, z.raw, targets.raw], [rows, vocab], [cap],
             threads: threads)
@@ -45,7 +51,8 @@ extension KernelTests {
             [rows, vocab], [cap])
           #expect(same.bits == dz.bits, "\(isa)")
           same.pointer[vocab / 2] = .nan
-          run(KERNEL_CROSS_ENTROPY, [nll.raw, lse.raw, same.raw, targets.raw], [rows, vocab], [cap])
+          run(
+            KERNEL_CROSS_ENTROPY, [nll.raw, lse.raw, same.raw, targets.raw], [rows, vocab], [cap])
           #expect(nll.values[0].isNaN, "\(isa): a NaN logit must not disappear")
         }
       }
@@ -53,16 +60,19 @@ extension KernelTests {
 
     @Test(arguments: [(1, 1, 1), (70, 7, 5), (500, 97, 33), (300, 130, 64)])
     func embeddingAndItsGradient(rows: Int, width: Int, vocab: Int) {
-      let table = Floats(noise(vocab * width, 1)), dy = Floats(noise(rows * width, 2))
+      let table = Floats(noise(vocab * width, 1))
+      let dy = Floats(noise(rows * width, 2))
       let ids = Ints((0..<rows).map { Int32($0 * $0 % vocab) })
       var want = [Float](repeating: 0, count: vocab * width)
       for r in 0..<rows {
         for c in 0..<width { want[Int(ids[r]) * width + c] += dy.values[r * width + c] }
       }
       forEachISA { isa in
-        let out = Floats(rows * width), dtable = Floats(vocab * width)
+        let out = Floats(rows * width)
+        let dtable = Floats(vocab * width)
         run(KERNEL_EMBED, [out.raw, table.raw, ids.raw], [rows, width, vocab], threads: 3)
-        run(KERNEL_EMBED_BACKWARD, [dtable.raw, dy.raw, ids.raw], [rows, width, vocab], threads: 3)
+        run(
+          KERNEL_EMBED_BACKWARD, [dtable.raw, dy.raw, ids.raw], [rows, width, vocab], threads: 3)
         let t = table.values
         #expect(
           out.values == (0..<(rows * width)).map { t[Int(ids[$0 / width]) * width + $0 % width] },
@@ -76,7 +86,8 @@ extension KernelTests {
     @Test(arguments: [
       (0.0, 0.0, 1.0), (16.0, 0.0, 1.0), (0.0, 0.25, 8.0),
     ]) func ropeTableAndRotation(train: Double, from: Double, factor: Double) {
-      let (batch, positions, heads, headDim, dims) = (2, 37, 3, 20, 14), half = dims / 2
+      let (batch, positions, heads, headDim, dims) = (2, 37, 3, 20, 14)
+      let half = dims / 2
       var base = 10_000.0
       if train > 0 { base *= pow64(Double(positions) / train, Double(dims) / Double(dims - 2)) }
       var want: [Double] = []
@@ -94,15 +105,19 @@ extension KernelTests {
       for row in 0..<(batch * positions) {
         for h in 0..<heads {
           for i in 0..<half {
-            let at = (row * heads + h) * headDim + i, p = row % positions
-            let c = want[p * dims + i], s = want[p * dims + half + i]
+            let at = (row * heads + h) * headDim + i
+            let p = row % positions
+            let c = want[p * dims + i]
+            let s = want[p * dims + half + i]
             turned[at] = x[at] * c + x[at + half] * s
             turned[at + half] = x[at + half] * c - x[at] * s
           }
         }
       }
       forEachISA { isa in
-        let table = Floats(positions * dims), out = Floats(x.count), back = Floats(x.count)
+        let table = Floats(positions * dims)
+        let out = Floats(x.count)
+        let back = Floats(x.count)
         run(KERNEL_ROPE_TABLE, [table.raw], [positions, dims], [10_000, train, from, factor])
         expectClose(table.values, want, 1e-7, isa)
         let sizes = [batch, positions, heads, headDim, dims]
@@ -117,9 +132,11 @@ extension KernelTests {
 
     @Test func slicesAndTheirGradients() {
       let (outer, extent, inner, start, count) = (19, 11, 7, 3, 5)
-      let x = Floats(noise(outer * extent * inner, 1)), v = x.values
+      let x = Floats(noise(outer * extent * inner, 1))
+      let v = x.values
       forEachISA { isa in
-        let y = Floats(outer * count * inner), back = Floats(x.count)
+        let y = Floats(outer * count * inner)
+        let back = Floats(x.count)
         run(KERNEL_SLICE, [y.raw, x.raw], [outer, extent, inner, start, count])
         run(KERNEL_UNSLICE, [back.raw, y.raw], [outer, extent, inner, start, count])
         for i in 0..<x.count {

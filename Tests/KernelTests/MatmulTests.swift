@@ -10,12 +10,15 @@ extension KernelTests {
       m: Int, n: Int, k: Int, transposed: Bool, accumulate: Bool, pad: Int, threads: Int = 2,
       x: Floats? = nil, w: Floats? = nil
     ) -> (got: [Float], want: [Double], bits: [UInt32]) {
-      let ldx = k + pad, ldy = n + pad
+      let ldx = k + pad
+      let ldy = n + pad
       let x = x ?? Floats(noise(m * ldx, 1), shift: pad % 3)
       let w = w ?? Floats(noise(n * k, 2), shift: pad % 5)
-      let y = Floats(noise(m * ldy, 3)), before = y.values
+      let y = Floats(noise(m * ldy, 3))
+      let before = y.values
       // The pack always describes w: [n, k], or [k, n] when it is used as it lies.
-      let wn = transposed ? k : n, wk = transposed ? n : k
+      let wn = transposed ? k : n
+      let wk = transposed ? n : k
       let bytes = Int(kernel_packed_bytes(Int64(wn), Int64(wk), transposed ? 1 : 0))
       let packed = Floats(bytes / 4)
       runCalls(
@@ -61,7 +64,8 @@ extension KernelTests {
 
     @Test func bitsDoNotDependOnThreads() {
       forEachRoute { route in
-        let one = product(m: 300, n: 200, k: 97, transposed: false, accumulate: false, pad: 1, threads: 1)
+        let one = product(
+          m: 300, n: 200, k: 97, transposed: false, accumulate: false, pad: 1, threads: 1)
         for threads in [2, 3, 5] {
           let more = product(
             m: 300, n: 200, k: 97, transposed: false, accumulate: false, pad: 1, threads: threads)
@@ -88,7 +92,9 @@ extension KernelTests {
             return y.bits
           }
           let whole = rows(0, 2100)
-          for (first, count) in [(0, 1), (77, 1), (5, 7), (64, 64), (3, 65), (130, 129), (2047, 53)] {
+          for (first, count) in [
+            (0, 1), (77, 1), (5, 7), (64, 64), (3, 65), (130, 129), (2047, 53),
+          ] {
             let same = rows(first, count) == Array(whole[(first * n)..<((first + count) * n)])
             #expect(
               same,
@@ -102,8 +108,10 @@ extension KernelTests {
       (1, 1, 1), (7, 17, 33), (65, 67, 97), (300, 130, 64), (257, 256, 128), (513, 65, 300),
       (600, 520, 515),
     ]) func weightGradientsMatchPlainLoops(m: Int, n: Int, k: Int) {
-      let lddy = n + 2, ldx = k + 5
-      let dy = Floats(noise(m * lddy, 7)), x = Floats(noise(m * ldx, 8), shift: 1)
+      let lddy = n + 2
+      let ldx = k + 5
+      let dy = Floats(noise(m * lddy, 7))
+      let x = Floats(noise(m * ldx, 8), shift: 1)
       let before = noise(n * k, 9)
       var sums = [Double](repeating: 0, count: n * k)
       for t in 0..<m {

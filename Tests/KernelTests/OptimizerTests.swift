@@ -6,11 +6,22 @@ import Testing
 extension KernelTests {
   @Suite struct Optimizers {
     @Test(arguments: [1, 33, 40_001]) func adamwAndSGD(n: Int) {
-      let w = noise(n, 1), m = noise(n, 2), v = noise(n, 3).map(abs), g = Floats(noise(n, 4))
-      let lr = Floats([0.05]), factor = Floats([0.7]), step = Floats([3])
-      let (b1, b2, eps, decay) = (0.9, 0.95, 1e-8, 0.1), rate = lr[0], f = factor[0]
+      let w = noise(n, 1)
+      let m = noise(n, 2)
+      let v = noise(n, 3).map(abs)
+      let g = Floats(noise(n, 4))
+      let lr = Floats([0.05])
+      let factor = Floats([0.7])
+      let step = Floats([3])
+      let (b1, b2, eps, decay) = (0.9, 0.95, 1e-8, 0.1)
+      let rate = lr[0]
+      let f = factor[0]
       forEachISA { isa in
-        let aw = Floats(w), am = Floats(m), av = Floats(v), sw = Floats(w), sm = Floats(m)
+        let aw = Floats(w)
+        let am = Floats(m)
+        let av = Floats(v)
+        let sw = Floats(w)
+        let sm = Floats(m)
         run(
           KERNEL_ADAMW, [aw.raw, am.raw, av.raw, g.raw, lr.raw, factor.raw, step.raw], [n],
           [b1, b2, eps, decay])
@@ -20,7 +31,8 @@ extension KernelTests {
           let slope = g[i] * f
           let m1 = b1 * Double(m[i]) + (1 - b1) * slope
           let v1 = b2 * Double(v[i]) + (1 - b2) * slope * slope
-          let mh = m1 / (1 - b1 * b1 * b1), vh = v1 / (1 - b2 * b2 * b2)
+          let mh = m1 / (1 - b1 * b1 * b1)
+          let vh = v1 / (1 - b2 * b2 * b2)
           want[0].append((1 - rate * decay) * Double(w[i]) - rate * mh / (vh.squareRoot() + eps))
           want[1].append(m1)
           want[2].append(v1)
@@ -35,10 +47,14 @@ extension KernelTests {
     }
 
     @Test func normAndClipping() {
-      let a = Floats(noise(10_007, 1)), b = Floats(noise(10_007, 2))
+      let a = Floats(noise(10_007, 1))
+      let b = Floats(noise(10_007, 2))
       let exact = (0..<a.count).reduce(0.0) { $0 + a[$1] * b[$1] }
       forEachISA { isa in
-        let dot = Floats(1), factor = Floats(1), norm = Floats(1), parts = Floats([9, 16])
+        let dot = Floats(1)
+        let factor = Floats(1)
+        let norm = Floats(1)
+        let parts = Floats([9, 16])
         run(KERNEL_DOT, [dot.raw, a.raw, b.raw], [a.count])
         #expect(abs(dot[0] - exact) < 1e-6 * abs(exact) + 1e-9, "\(isa)")
         for (limit, want) in [(0.0, 1.0), (2.5, 0.5), (100.0, 1.0)] {
@@ -67,16 +83,24 @@ extension KernelTests {
       }
     }
 
-    // Five steps of the iteration multiply rounding errors by the first coefficient each: 3e-5 of an
-    // update whose entries are about 1/sqrt(cols).
+    // Five steps multiply rounding errors by the first coefficient each: 3e-5 of an update whose
+    // entries are about 1/sqrt(cols).
     @Test(arguments: [(1, 1), (7, 33), (33, 7), (64, 64), (65, 130), (130, 97)], [false, true])
     func muonOrthogonalises(shape: (Int, Int), normalise: Bool) {
-      let (rows, cols) = shape, n = rows * cols, steps = 5
-      let w = noise(n, 1), m = noise(n, 2, scale: 0.1), g = Floats(noise(n, 3))
-      let lr = Floats([0.5]), factor = Floats([0.5]), mu = Floats([0.9]), decay = 0.1
+      let (rows, cols) = shape
+      let n = rows * cols
+      let steps = 5
+      let w = noise(n, 1)
+      let m = noise(n, 2, scale: 0.1)
+      let g = Floats(noise(n, 3))
+      let lr = Floats([0.5])
+      let factor = Floats([0.5])
+      let mu = Floats([0.9])
+      let decay = 0.1
       let coefficients = Floats((0..<steps).flatMap { _ in [Float(3.4445), -4.775, 2.0315] })
       let (a, b, c) = (coefficients[0], coefficients[1], coefficients[2])
-      var x = Matrix(rows: rows, cols: cols, v: []), moments: [Double] = []
+      var x = Matrix(rows: rows, cols: cols, v: [])
+      var moments: [Double] = []
       for i in 0..<n {
         let moment = mu[0] * Double(m[i]) + factor[0] * g[i]
         moments.append(moment)
@@ -92,7 +116,8 @@ extension KernelTests {
       x.v = x.v.map { $0 / norm }
       if rows > cols { x = x.turned }
       for _ in 0..<steps {
-        let gram = x * x.turned, square = gram * gram
+        let gram = x * x.turned
+        let square = gram * gram
         var mixed = gram
         for i in mixed.v.indices { mixed.v[i] = b * gram.v[i] + c * square.v[i] }
         let next = mixed * x
@@ -102,7 +127,8 @@ extension KernelTests {
       let size = max(1, Double(rows) / Double(cols)).squareRoot()
       let want = (0..<n).map { (1 - 0.5 * decay) * Double(w[$0]) - 0.5 * size * x.v[$0] }
       forEachRoute { route in
-        let gw = Floats(w), gm = Floats(m)
+        let gw = Floats(w)
+        let gm = Floats(m)
         run(
           KERNEL_MUON, [gw.raw, gm.raw, g.raw, lr.raw, factor.raw, mu.raw, coefficients.raw],
           [rows, cols, steps, normalise ? 1 : 0], [decay])

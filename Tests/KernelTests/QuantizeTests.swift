@@ -6,10 +6,12 @@ import Testing
 extension KernelTests {
   @Suite struct Quantiser {
     static func clip(_ row: [Double], _ rule: Int, _ parameter: Double) -> Double {
-      let size = row.map(abs).sorted(), n = row.count
+      let size = row.map(abs).sorted()
+      let n = row.count
       switch rule {
       case 1:
-        let place = parameter * Double(n - 1), low = Int(place)
+        let place = parameter * Double(n - 1)
+        let low = Int(place)
         let above = size[min(low + 1, n - 1)]
         return size[low] + (place - Double(low)) * (above - size[low])
       case 2:
@@ -20,7 +22,8 @@ extension KernelTests {
       }
     }
 
-    @Test(arguments: [(1, 1), (5, 7), (17, 97), (3, 2049)], [(0, 0.0), (1, 0.9), (1, 0.9999), (2, 3.0)])
+    @Test(
+      arguments: [(1, 1), (5, 7), (17, 97), (3, 2049)], [(0, 0.0), (1, 0.9), (1, 0.9999), (2, 3.0)])
     func scalesAndCodes(shape: (Int, Int), rule: (Int, Double)) {
       let (rows, cols) = shape
       var values = noise(rows * cols, 1)
@@ -33,7 +36,10 @@ extension KernelTests {
         let exact = clips.map { max($0 / Double(qmax), floor) }
         let halves = exact.map { Float(Float16($0)) }
         forEachISA { isa in
-          let scale = Floats(rows), full = Floats(rows), limit = Floats(rows), tiled = Floats(rows)
+          let scale = Floats(rows)
+          let full = Floats(rows)
+          let limit = Floats(rows)
+          let tiled = Floats(rows)
           quantise_scales(
             scale.pointer, full.pointer, limit.pointer, w.pointer, Int64(rows), Int64(cols),
             Int32(rule.0), Int32(qmax), rule.1, floor, 0)
@@ -50,8 +56,11 @@ extension KernelTests {
 
           var codes = [Int8](repeating: 99, count: rows * cols)
           quantise_codes(
-            &codes, w.pointer, scale.pointer, nil, Int64(rows), Int64(cols), Int32(qmin), Int32(qmax))
-          let back = Floats(rows * cols), fake = Floats(rows * cols), alpha = Floats([1])
+            &codes, w.pointer, scale.pointer, nil, Int64(rows), Int64(cols), Int32(qmin),
+            Int32(qmax))
+          let back = Floats(rows * cols)
+          let fake = Floats(rows * cols)
+          let alpha = Floats([1])
           quantise_dequantise(back.pointer, codes, scale.pointer, Int64(rows), Int64(cols))
           run(
             KERNEL_FAKE_QUANT, [fake.raw, w.raw, scale.raw, alpha.raw], [rows, cols, qmin, qmax, 0])
@@ -66,7 +75,9 @@ extension KernelTests {
     }
 
     @Test func codesAfterClippingValues() {
-      let w = Floats([-3, -1, 0.2, 1, 3]), scale = Floats([0.01]), clip = Floats([0.5])
+      let w = Floats([-3, -1, 0.2, 1, 3])
+      let scale = Floats([0.01])
+      let clip = Floats([0.5])
       var codes = [Int8](repeating: 0, count: 5)
       quantise_codes(&codes, w.pointer, scale.pointer, clip.pointer, 1, 5, -127, 127)
       #expect(codes == [-50, -50, 20, 50, 50])
@@ -87,13 +98,21 @@ extension KernelTests {
     // f32: the fraction of w/scale has an error of about 4e-6, which alpha multiplies.
     @Test(arguments: [0.0, 0.01, 1, 4, 16], [1, 2]) func softRounding(alpha: Double, mode: Int) {
       let (rows, cols, qmax) = (9, 67, 31)
-      let w = Floats(noise(rows * cols, 1)), dy = Floats(noise(rows * cols, 2))
-      let scale = Floats((0..<rows).map { 0.02 + 0.003 * Float($0) }), a = Floats([Float(alpha)])
-      var want: [Double] = [], slopes: [Double] = []
+      let w = Floats(noise(rows * cols, 1))
+      let dy = Floats(noise(rows * cols, 2))
+      let scale = Floats((0..<rows).map { 0.02 + 0.003 * Float($0) })
+      let a = Floats([Float(alpha)])
+      var want: [Double] = []
+      var slopes: [Double] = []
       for i in 0..<w.count {
-        let s = scale[i / cols], y = w[i] / s, whole = y.rounded(.down)
-        let r = y - whole - 0.5, al = a[0]
-        let t = tanh64(al * r), sigma = 1 / (1 + exp64(-al * r)), half = tanh64(al / 2)
+        let s = scale[i / cols]
+        let y = w[i] / s
+        let whole = y.rounded(.down)
+        let r = y - whole - 0.5
+        let al = a[0]
+        let t = tanh64(al * r)
+        let sigma = 1 / (1 + exp64(-al * r))
+        let half = tanh64(al / 2)
         let value = mode == 1 ? whole + 0.5 + 0.5 * t / half : whole + sigma
         let slope = mode == 1 ? 0.5 * al * (1 - t * t) / half : al * sigma * (1 - sigma)
         let clamped = abs(value) > Double(qmax)
@@ -101,7 +120,8 @@ extension KernelTests {
         slopes.append(al <= 0 ? dy[i] : clamped ? 0 : slope * dy[i])
       }
       forEachISA { isa in
-        let out = Floats(w.count), dw = Floats(w.count)
+        let out = Floats(w.count)
+        let dw = Floats(w.count)
         let sizes = [rows, cols, -31, qmax, mode]
         run(KERNEL_FAKE_QUANT, [out.raw, w.raw, scale.raw, a.raw], sizes)
         run(KERNEL_FAKE_QUANT_BACKWARD, [dw.raw, dy.raw, w.raw, scale.raw, a.raw], sizes)

@@ -17,7 +17,8 @@ struct Program {
     return index
   }
 
-  mutating func add(_ op: row_op, _ dst: Int32, _ a: Int32, _ b: Int32 = 0, _ immediate: Float = 0) {
+  mutating func add(_ op: row_op, _ dst: Int32, _ a: Int32, _ b: Int32 = 0, _ immediate: Float = 0)
+  {
     let index = Int(value.instructions)
     withUnsafeMutableBytes(of: &value.code) {
       $0.bindMemory(to: row_instruction.self)[index] = row_instruction(
@@ -26,29 +27,39 @@ struct Program {
     value.instructions += 1
   }
 
+  /// Small tiles, so that small matrices have several.
+  static func rowsPerTile(_ width: Int) -> Int { max(1, 64 / width) }
+
   func run(_ buffers: [UnsafeMutableRawPointer?], rows: Int, width: Int, threads: Int = 2) {
     withUnsafePointer(to: value) {
       runCalls(
-        [makeCall(KERNEL_ROWS, buffers, [rows, width], program: $0)], threads: threads)
+        [makeCall(KERNEL_ROWS, buffers, [rows, width, Self.rowsPerTile(width)], program: $0)],
+        threads: threads)
     }
   }
 }
 
 extension KernelTests {
   @Suite struct RowPrograms {
-    static let sizes = [(1, 1), (3, 7), (70, 1), (65, 16), (300, 33), (130, 64), (5, 1000), (40, 513)]
+    static let sizes = [
+      (1, 1), (3, 7), (70, 1), (65, 16), (300, 33), (130, 64), (5, 1000), (40, 513),
+    ]
 
-    static var binary: [(row_op, (Double, Double) -> Double)] { [
-      (ROW_ADD, { $0 + $1 }), (ROW_SUB, { $0 - $1 }), (ROW_MUL, { $0 * $1 }),
-      (ROW_LEAKY_RELU_BACKWARD, { $1 > 0 ? $0 : 0.5 * $0 }),
-      (ROW_SOFTCAP_BACKWARD, { $0 * (1 - ($1 / 0.5) * ($1 / 0.5)) }),
-    ] }
-    static var unary: [(row_op, (Double) -> Double)] { [
-      (ROW_COPY, { $0 }), (ROW_SCALE, { $0 * 0.5 }), (ROW_OFFSET, { $0 + 0.5 }),
-      (ROW_SQUARE, { $0 * $0 }), (ROW_SIGMOID, { 1 / (1 + exp64(-$0)) }),
-      (ROW_TANH, { tanh64($0) }), (ROW_LEAKY_RELU, { $0 > 0 ? $0 : 0.5 * $0 }),
-      (ROW_SOFTCAP, { 0.5 * tanh64($0 / 0.5) }),
-    ] }
+    static var binary: [(row_op, (Double, Double) -> Double)] {
+      [
+        (ROW_ADD, { $0 + $1 }), (ROW_SUB, { $0 - $1 }), (ROW_MUL, { $0 * $1 }),
+        (ROW_LEAKY_RELU_BACKWARD, { $1 > 0 ? $0 : 0.5 * $0 }),
+        (ROW_SOFTCAP_BACKWARD, { $0 * (1 - ($1 / 0.5) * ($1 / 0.5)) }),
+      ]
+    }
+    static var unary: [(row_op, (Double) -> Double)] {
+      [
+        (ROW_COPY, { $0 }), (ROW_SCALE, { $0 * 0.5 }), (ROW_OFFSET, { $0 + 0.5 }),
+        (ROW_SQUARE, { $0 * $0 }), (ROW_SIGMOID, { 1 / (1 + exp64(-$0)) }),
+        (ROW_TANH, { tanh64($0) }), (ROW_LEAKY_RELU, { $0 > 0 ? $0 : 0.5 * $0 }),
+        (ROW_SOFTCAP, { 0.5 * tanh64($0 / 0.5) }),
+      ]
+    }
 
     // The operations round a few times each: 2e-6 of the largest value is a dozen half ulps.
     @Test(arguments: sizes) func elementwiseOperationsBroadcast(rows: Int, width: Int) {
@@ -74,7 +85,8 @@ extension KernelTests {
         let out = Floats(rows * width)
         var program = Program()
         let d = program.register(ROW_FULL, 0)
-        let x = program.register(a.0, 1, period: period), y = program.register(b.0, 2, period: period)
+        let x = program.register(a.0, 1, period: period)
+        let y = program.register(b.0, 2, period: period)
         let t = program.register(ROW_FULL)
         program.add(op, t, x, y, 0.5)
         program.add(ROW_COPY, d, t)
@@ -96,18 +108,26 @@ extension KernelTests {
 
     @Test(arguments: sizes) func rowReductionsAndPartialSums(rows: Int, width: Int) {
       let period = 3
-      let x = Floats(noise(rows * width, 1)), y = Floats(noise(rows * width, 2))
-      let tiles = Int(kernel_row_tiles(Int64(rows), Int64(width)))
+      let x = Floats(noise(rows * width, 1))
+      let y = Floats(noise(rows * width, 2))
+      let step = Program.rowsPerTile(width)
+      let tiles = (rows + step - 1) / step
       forEachISA { isa in
         var first: [[UInt32]] = []
         for threads in [1, 2, 3] {
-          let inverse = Floats(rows), dot = Floats(rows)
-          let columns = Floats(tiles * width), all = Floats(tiles), periodic = Floats(tiles * period)
+          let inverse = Floats(rows)
+          let dot = Floats(rows)
+          let columns = Floats(tiles * width)
+          let all = Floats(tiles)
+          let periodic = Floats(tiles * period)
           let sums = [Floats(width), Floats(1), Floats(period)]
           var p = Program()
-          let rx = p.register(ROW_FULL, 0), ry = p.register(ROW_FULL, 1)
-          let ri = p.register(ROW_SCALAR, 2), rd = p.register(ROW_SCALAR, 3)
-          let rc = p.register(ROW_FULL, 4), ra = p.register(ROW_CONSTANT, 5)
+          let rx = p.register(ROW_FULL, 0)
+          let ry = p.register(ROW_FULL, 1)
+          let ri = p.register(ROW_SCALAR, 2)
+          let rd = p.register(ROW_SCALAR, 3)
+          let rc = p.register(ROW_FULL, 4)
+          let ra = p.register(ROW_CONSTANT, 5)
           let rp = p.register(ROW_PERIODIC, 6, period: period)
           p.add(ROW_INVERSE_RMS, ri, rx, 0, 1e-3)
           p.add(ROW_DOT, rd, rx, ry)
@@ -120,16 +140,22 @@ extension KernelTests {
           for (sum, part) in zip(sums, [columns, all, periodic]) {
             run(KERNEL_SUM_PARTIALS, [sum.raw, part.raw], [sum.count, tiles], threads: threads)
           }
-          let dots = (0..<rows).map { r in (0..<width).reduce(0) { $0 + x[r * width + $1] * y[r * width + $1] } }
+          let dots = (0..<rows).map { r in
+            (0..<width).reduce(0) { $0 + x[r * width + $1] * y[r * width + $1] }
+          }
           let inverses = (0..<rows).map { r in
             let squares = (0..<width).reduce(0) { $0 + x[r * width + $1] * x[r * width + $1] }
             return 1 / (squares / Double(width) + Double(Float(1e-3))).squareRoot()
           }
-          var column = [Double](repeating: 0, count: width), total = 0.0
+          var column = [Double](repeating: 0, count: width)
+          var total = 0.0
           var byPeriod = [Double](repeating: 0, count: period)
           for r in 0..<rows {
             byPeriod[r % period] += dots[r]
-            for c in 0..<width { column[c] += x[r * width + c]; total += y[r * width + c] }
+            for c in 0..<width {
+              column[c] += x[r * width + c]
+              total += y[r * width + c]
+            }
           }
           expectClose(inverse.values, inverses, 1e-6, "\(isa) inverse rms")
           // Sums of terms of both signs: errors are relative to the terms, not to the result.
@@ -145,16 +171,24 @@ extension KernelTests {
     }
 
     @Test func scalarsAndVectorsAsDestinations() {
-      let rows = 50, width = 33
-      let s = Floats(noise(rows, 1)), p = Floats(noise(4, 2)), c = Floats(noise(1, 3))
+      let rows = 50
+      let width = 33
+      let s = Floats(noise(rows, 1))
+      let p = Floats(noise(4, 2))
+      let c = Floats(noise(1, 3))
       let v = Floats(noise(width, 4))
       forEachISA { isa in
-        let outS = Floats(rows), outV = Floats(width)
+        let outS = Floats(rows)
+        let outV = Floats(width)
         var program = Program()
-        let rs = program.register(ROW_SCALAR, 0), rp = program.register(ROW_PERIODIC, 1, period: 4)
-        let rc = program.register(ROW_CONSTANT, 2), rv = program.register(ROW_VECTOR, 3)
-        let ds = program.register(ROW_SCALAR, 4), dv = program.register(ROW_VECTOR, 5)
-        let t = program.register(ROW_SCALAR), k = program.register(ROW_CONSTANT)
+        let rs = program.register(ROW_SCALAR, 0)
+        let rp = program.register(ROW_PERIODIC, 1, period: 4)
+        let rc = program.register(ROW_CONSTANT, 2)
+        let rv = program.register(ROW_VECTOR, 3)
+        let ds = program.register(ROW_SCALAR, 4)
+        let dv = program.register(ROW_VECTOR, 5)
+        let t = program.register(ROW_SCALAR)
+        let k = program.register(ROW_CONSTANT)
         program.add(ROW_SQUARE, k, rc)
         program.add(ROW_MUL, t, rs, rp)
         program.add(ROW_ADD, ds, t, k)
@@ -167,16 +201,23 @@ extension KernelTests {
 
     /// A norm with gain written over its input, and the same rows alone: equal bits.
     @Test func outputsMayBeInputsAndRowsAreIndependent() {
-      let rows = 517, width = 97
-      let x = noise(rows * width, 1), gain = Floats(noise(width, 2))
+      let rows = 517
+      let width = 97
+      let x = noise(rows * width, 1)
+      let gain = Floats(noise(width, 2))
       var p = Program()
-      let rx = p.register(ROW_FULL, 0), rg = p.register(ROW_VECTOR, 1), ro = p.register(ROW_FULL, 2)
-      let ri = p.register(ROW_SCALAR), t = p.register(ROW_FULL)
+      let rx = p.register(ROW_FULL, 0)
+      let rg = p.register(ROW_VECTOR, 1)
+      let ro = p.register(ROW_FULL, 2)
+      let ri = p.register(ROW_SCALAR)
+      let t = p.register(ROW_FULL)
       p.add(ROW_INVERSE_RMS, ri, rx, 0, 1e-6)
       p.add(ROW_MUL, t, rx, ri)
       p.add(ROW_MUL, ro, t, rg)
       forEachISA { isa in
-        let separate = Floats(rows * width), input = Floats(x), same = Floats(x)
+        let separate = Floats(rows * width)
+        let input = Floats(x)
+        let same = Floats(x)
         p.run([input.raw, gain.raw, separate.raw], rows: rows, width: width, threads: 3)
         p.run([same.raw, gain.raw, same.raw], rows: rows, width: width, threads: 1)
         #expect(separate.bits == same.bits, "\(isa)")
@@ -190,15 +231,20 @@ extension KernelTests {
     @Test func transcendentalsAreAccurate() {
       let x = (0..<40_000).map { Float($0 - 20_000) * 0.0004 * 10 } + noise(4096, 3, scale: 1e-3)
       forEachISA { isa in
-        let tanh = Floats(x.count), sigmoid = Floats(x.count), input = Floats(x)
+        let tanh = Floats(x.count)
+        let sigmoid = Floats(x.count)
+        let input = Floats(x)
         var p = Program()
-        let rx = p.register(ROW_FULL, 0), rt = p.register(ROW_FULL, 1), rs = p.register(ROW_FULL, 2)
+        let rx = p.register(ROW_FULL, 0)
+        let rt = p.register(ROW_FULL, 1)
+        let rs = p.register(ROW_FULL, 2)
         p.add(ROW_TANH, rt, rx)
         p.add(ROW_SIGMOID, rs, rx)
         p.run([input.raw, tanh.raw, sigmoid.raw], rows: 1, width: x.count)
         var worst = (0.0, 0.0)
         for i in 0..<x.count where x[i] != 0 && abs(x[i]) < 80 {
-          let t = tanh64(Double(x[i])), s = 1 / (1 + exp64(-Double(x[i])))
+          let t = tanh64(Double(x[i]))
+          let s = 1 / (1 + exp64(-Double(x[i])))
           worst.0 = max(worst.0, abs(tanh[i] - t) / abs(t))
           worst.1 = max(worst.1, abs(sigmoid[i] - s) / s)
         }

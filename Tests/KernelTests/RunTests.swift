@@ -7,12 +7,17 @@ extension KernelTests {
   @Suite struct Running {
     /// A chain of calls in which each needs everything the one before it wrote.
     @Test func barriersOrderCalls() {
-      let n = 64 * 1024, lengths = 60
+      let n = 64 * 1024
+      let lengths = 60
       var p = Program()
-      let a = p.register(ROW_FULL, 0), b = p.register(ROW_FULL, 1), c = p.register(ROW_CONSTANT, 2)
+      let a = p.register(ROW_FULL, 0)
+      let b = p.register(ROW_FULL, 1)
+      let c = p.register(ROW_CONSTANT, 2)
       p.add(ROW_ADD, b, a, c)
       for threads in [1, 2, 3, 5] {
-        let x = Floats(n, fill: 0), y = Floats(n, fill: -1), one = Floats([1])
+        let x = Floats(n, fill: 0)
+        let y = Floats(n, fill: -1)
+        let one = Floats([1])
         let total = Floats(1, fill: 0)
         withUnsafePointer(to: p.value) { program in
           var calls: [kernel_call] = []
@@ -22,7 +27,7 @@ extension KernelTests {
             let rows = i % 3 == 0 ? 64 : 256
             calls.append(
               makeCall(
-                KERNEL_ROWS, [from.raw, to.raw, one.raw], [rows, n / rows], program: program,
+                KERNEL_ROWS, [from.raw, to.raw, one.raw], [rows, n / rows, 8], program: program,
                 barrier: true))
           }
           calls.append(makeCall(KERNEL_DOT, [total.raw, x.raw, x.raw], [n], barrier: true))
@@ -42,7 +47,8 @@ extension KernelTests {
     /// Independent calls without barriers are all finished when the run returns.
     @Test func callsWithoutBarriersAllFinish() {
       for threads in [1, 2, 3, 5] {
-        let outs = (0..<40).map { _ in Floats(5_000) }, x = Floats(noise(5_000, 1))
+        let outs = (0..<40).map { _ in Floats(5_000) }
+        let x = Floats(noise(5_000, 1))
         runCalls(
           outs.map { makeCall(KERNEL_SLICE, [$0.raw, x.raw], [5_000, 1, 1, 0, 1]) },
           threads: threads)

@@ -4,9 +4,9 @@ import CKernels
 import Testing
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 func exp64(_ x: Double) -> Double { exp(x) }

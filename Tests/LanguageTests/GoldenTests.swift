@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of Tests/Golden/Parser and Tests/Golden/Elaborate: `# error:` stands on each guilty line, and
-// nothing else may be reported. UPDATE_GOLDEN=1 rewrites the expectations.
+// Files of Tests/Golden/Parser and Tests/Golden/Elaborate: `# error:` stands on each guilty line,
+// and nothing else may be reported. UPDATE_GOLDEN=1 rewrites the expectations.
 
 import Foundation
 import IR
@@ -8,7 +8,8 @@ import Passes
 import Testing
 
 @Suite struct GoldenTests {
-  static let files = Repository.graphs(in: "Tests/Golden/Parser")
+  static let files =
+    Repository.graphs(in: "Tests/Golden/Parser")
     + Repository.graphs(in: "Tests/Golden/Elaborate")
 
   /// Codes that no golden can raise in one file, with the test that does.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// docs/graph-format.md holds the section tables as the compiler has them. UPDATE_GOLDEN=1 rewrites them.
+// docs/graph-format.md holds the section tables as the compiler has them. UPDATE_GOLDEN=1 rewrites
+// them.
 
 import Foundation
 import IR

@@ -72,9 +72,11 @@ import Testing
     #expect(train.average == .ema(0.997) && train.zLoss == 1e-4 && train.clip == 0.3)
     #expect(train.validateEvery == 20 && train.validateTokens == 1024)
     #expect(train.checkpointEvery == 50)
-    #expect(train.optimizers.map(\.target) == [.group("embedding"), .group("scalar"), .group("matrix")])
     #expect(
-      train.optimizers[0].rule == .adamw(AdamWRule(lr: 0.05, beta1: 0.9, beta2: 0.99, epsilon: 1e-8)))
+      train.optimizers.map(\.target) == [.group("embedding"), .group("scalar"), .group("matrix")])
+    #expect(
+      train.optimizers[0].rule
+        == .adamw(AdamWRule(lr: 0.05, beta1: 0.9, beta2: 0.99, epsilon: 1e-8)))
     #expect(
       train.optimizers[2].rule
         == .muon(
@@ -115,8 +117,14 @@ import Testing
     ("off", QATSettings.off),
     ("straight_through from start", .on(.straightThrough, from: .start)),
     ("straight_through from lr_below(0.15)", .on(.straightThrough, from: .rateBelow(0.15))),
-    ("soft_round from 0.5 of warmdown", .on(.softRound(form: .a, from: 1, to: 16), from: .warmdown(0.5))),
-    ("soft_round alpha 1 to 4 from 0 of training", .on(.softRound(form: .a, from: 1, to: 4), from: .training(0))),
+    (
+      "soft_round from 0.5 of warmdown",
+      .on(.softRound(form: .a, from: 1, to: 16), from: .warmdown(0.5))
+    ),
+    (
+      "soft_round alpha 1 to 4 from 0 of training",
+      .on(.softRound(form: .a, from: 1, to: 4), from: .training(0))
+    ),
   ])
   func qatWindows(entry: String, expected: QATSettings) throws {
     let sections = """
@@ -148,10 +156,12 @@ import Testing
   @Test func globsMatchWholePaths() throws {
     let cases: [(String, String, Bool)] = [
       ("*.mlp.proj", "blocks.3.mlp.proj", true), ("*.mlp.proj", "mlp.proj", false),
-      ("blocks.{0..4}.*", "blocks.4.attn.c_q", true), ("blocks.{0..4}.*", "blocks.14.attn.c_q", false),
+      ("blocks.{0..4}.*", "blocks.4.attn.c_q", true),
+      ("blocks.{0..4}.*", "blocks.14.attn.c_q", false),
       ("blocks.{0..14}.*", "blocks.14.x", true), ("*.{c_q,c_k}", "blocks.0.attn.c_k", true),
       ("*.{c_q,c_k}", "blocks.0.attn.c_v", false), ("tok_emb", "tok_emb", true),
-      ("tok_emb", "tok_emb2", false), ("*", "anything.at.all", true), ("{a*,b.{x,y}}.z", "b.y.z", true),
+      ("tok_emb", "tok_emb2", false), ("*", "anything.at.all", true),
+      ("{a*,b.{x,y}}.z", "b.y.z", true),
       ("{a*,b.{x,y}}.z", "abc.z", true), ("{a*,b.{x,y}}.z", "b.w.z", false),
     ]
     for (pattern, path, expected) in cases {

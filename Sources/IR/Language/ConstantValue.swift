@@ -18,7 +18,8 @@ public indirect enum ConstantValue: Hashable, Sendable {
     switch self {
     case .number: "a number"
     case .bool: "true or false"
-    case .list(let entries): "a list of \(entries.count) \(entries.count == 1 ? "entry" : "entries")"
+    case .list(let entries):
+      "a list of \(entries.count) \(entries.count == 1 ? "entry" : "entries")"
     }
   }
 
@@ -60,7 +61,8 @@ extension ConstantValue {
     case ("+", .list(let a), .list(let b)): return try list(a.count + b.count) { a + b }
     case ("*", .number, .list(let entries)):
       guard let times = left.whole, times >= 0 else {
-        throw ConstantError(.notWhole, "a list is repeated a whole number of times, not \(left.text)")
+        throw ConstantError(
+          .notWhole, "a list is repeated a whole number of times, not \(left.text)")
       }
       let (count, overflow) = entries.count.multipliedReportingOverflow(by: times)
       return try list(overflow ? Int.max : count) {

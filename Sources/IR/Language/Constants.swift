@@ -8,12 +8,16 @@ public struct ConstantOverride: Sendable {
   public let origin: ConstantOrigin
   /// The path under which positions of the expression are shown.
   public let path: String
+  /// The text of a flag, for messages.
+  public let source: SourceFile?
 
   /// An override from the command line; throws if `text` is no expression.
   public init(flag name: String, text: String) throws(Diagnostics) {
     self.name = name
     path = "--set \(name)"
-    expression = try parseExpression(SourceFile(path: path, text: text))
+    let source = SourceFile(path: path, text: text)
+    self.source = source
+    expression = try parseExpression(source)
     origin = .flag
   }
 
@@ -21,6 +25,7 @@ public struct ConstantOverride: Sendable {
     self.name = name
     self.expression = expression
     self.path = path
+    source = nil
     origin = .variant(variant)
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages to the user about a source text, and their printed form. Codes are listed in DiagnosticCode.swift.
+// Messages to the user about a source text, and their printed form. Codes are listed in
+// DiagnosticCode.swift.
 
 /// One message about the user's source: where, what, and what to do about it.
 public struct Diagnostic: Error, Equatable, Sendable {
@@ -51,7 +52,8 @@ public struct Diagnostics: Error, Equatable, Sendable {
     self.sources = sources
   }
 
-  /// Sorts by position and keeps, of equal errors at one position, the first with the number of others.
+  /// Sorts by position and keeps, of equal errors at one position, the first with the number of
+  /// others.
   ///
   /// A library block under a loop raises the same error once for each instance; one is enough.
   public static func sorted(_ diagnostics: [Diagnostic]) -> [Diagnostic] {
@@ -165,10 +167,11 @@ extension Diagnostic {
       return (rest.firstIndex(of: "\"") ?? scalars.count - 1) - start + 1
     }
     var end = start
-    while end < scalars.count, scalars[end].properties.isAlphabetic || scalars[end] == "_"
-      || ("0"..."9").contains(scalars[end])
-      || (scalars[end] == "." && end > start && ("0"..."9").contains(scalars[start])
-        && end + 1 < scalars.count && ("0"..."9").contains(scalars[end + 1]))
+    while end < scalars.count,
+      scalars[end].properties.isAlphabetic || scalars[end] == "_"
+        || ("0"..."9").contains(scalars[end])
+        || (scalars[end] == "." && end > start && ("0"..."9").contains(scalars[start])
+          && end + 1 < scalars.count && ("0"..."9").contains(scalars[end + 1]))
     { end += 1 }
     return max(1, end - start)
   }

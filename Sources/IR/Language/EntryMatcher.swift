@@ -119,9 +119,10 @@ struct EntryMatcher {
       }) {
         throw Diagnostic(.notSupported, "'\(later)' is not supported yet", at: here)
       }
+      let name = previous.word == previous.word.uppercased() ? "this entry" : "'\(previous.word)'"
       let optional = previous.form.flatMap(\.optionalWords)
       throw Diagnostic(
-        .malformedEntry, "'\(atom.text)' does not follow in '\(previous.word)'", at: here,
+        .malformedEntry, "'\(atom.text)' does not follow in \(name)", at: here,
         suggestion: suggestion(for: word, among: optional + words)
           ?? "the form is: \(previous.form.text)")
     }
@@ -152,7 +153,8 @@ struct EntryMatcher {
     case (.target, .name(let name)): ["default", "group", "at_most"].contains(name)
     case (.target, .call(let name, _)): name == "at_most"
     case (.target, .string), (.optimizerTarget, .string), (.optimizerTarget, .name): true
-    case (.rule(_, let signatures), .name(let name)), (.rule(_, let signatures), .call(let name, _)):
+    case (.rule(_, let signatures), .name(let name)),
+      (.rule(_, let signatures), .call(let name, _)):
       signatures.contains { $0.name == name }
     case (.oneOf(let choices), _): choices.contains { $0.first.map { begins($0, atom) } ?? false }
     case (.optional(let elements), _): elements.first.map { begins($0, atom) } ?? false

@@ -103,7 +103,9 @@ private struct Formatter {
 
   /// The index at which the next line begins: the last one that fits, or the first after the width.
   private func breakPosition(in line: [Character], after start: Int) -> Int? {
-    for separators in [[", "], [" |> "], [" + ", " - ", " and ", " or "], [" * ", " ..< ", " = "]] {
+    for separators in [
+      [", "], [" |> "], [" + ", " - ", " and ", " or "], [" * ", " ..< ", " = "],
+    ] {
       var best: Int?
       var inString = false
       for index in line.indices {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text to tokens: numbers, strings, names, symbols, and the rule for line ends. Comments are kept aside.
+// Text to tokens: numbers, strings, names, symbols, and the rule for line ends. Comments are kept
+// aside.
 
 /// Splits a source text into tokens and comments. All line-end rules are decided here.
 struct Lexer {
@@ -55,7 +56,9 @@ struct Lexer {
       default: symbol()
       }
     }
-    while let opener = open.popLast() { unclosed(opener, at: position, what: "the end of the file") }
+    while let opener = open.popLast() {
+      unclosed(opener, at: position, what: "the end of the file")
+    }
     add(.newline, from: position)
     tokens.append(Token(kind: .end, position: position, end: position))
     removeIgnoredLineEnds()
@@ -208,7 +211,8 @@ struct Lexer {
           open.removeLast()
           return
         }
-        // A `}` closes a body even if a ( or [ in it was forgotten; other mismatches are the parser's.
+        // A `}` closes a body even if a ( or [ in it was forgotten; other mismatches are the
+        // parser's.
         guard closer == "}", symbol != "{" else { return }
         open.removeLast()
         unclosed(opener, at: token.position, what: "'}'")
@@ -240,7 +244,8 @@ struct Lexer {
     tokens.insert(Token(kind: .symbol(closer), position: at, end: at), at: insertion)
   }
 
-  /// Drops the line ends inside ( ) and [ ], after a token that continues, and before `|>` and `else`.
+  /// Drops the line ends inside ( ) and [ ], after a token that continues, and before `|>` and
+  /// `else`.
   private mutating func removeIgnoredLineEnds() {
     var kept: [Token] = []
     var nesting: [Bool] = []  // whether line ends count

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A compiled source file: its forward graphs and the settings of its sections, with their core text.
+// A compiled source file: its forward graphs and the settings of its sections, with their core
+// text.
 
 /// The model with the consts of one variant.
 public struct Variant: Hashable, Sendable {
@@ -114,7 +115,8 @@ public struct Model: Sendable {
   private static func settings(
     _ source: SourceFile, from line: Int
   ) throws(Diagnostics) -> Settings {
-    let text = String(repeating: "\n", count: line)
+    let text =
+      String(repeating: "\n", count: line)
       + source.lines.dropFirst(line).joined(separator: "\n")
     let file = try parseGraph(SourceFile(path: source.path, text: text))
     var reader = SectionReader(evaluator: .empty(path: source.path))
@@ -142,7 +144,8 @@ extension ConstantEvaluator {
 }
 
 extension Graph {
-  /// Why the graph is no forward function, or nil: one tokens input, one output `dist` from a softmax.
+  /// Why the graph is no forward function, or nil: one tokens input, one output `dist` from a
+  /// softmax.
   public var forwardProblem: String? {
     guard inputs.count == 1, type(inputs[0]).kind == .tokens else {
       return "forward takes one input, of tokens"

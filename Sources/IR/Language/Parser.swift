@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recursive descent over the tokens: the entry point, token access, recovery, and the items of a file.
-// Statements are in ParserStatements.swift, expressions in ParserExpressions.swift.
+// Recursive descent over the tokens: the entry point, token access, recovery, and the items of a
+// file. Statements are in ParserStatements.swift, expressions in ParserExpressions.swift.
 
 /// Parses a source text; throws every syntax error found in it.
 public func parseGraph(_ source: SourceFile) throws(Diagnostics) -> SyntaxFile {

@@ -43,7 +43,7 @@ extension Parser {
       kind = .loop(name, list, try body())
     case .keyword("return"):
       advance()
-      kind = .return_(try commaSeparated { parser throws(Diagnostic) in try parser.expression() })
+      kind = .returning(try commaSeparated { parser throws(Diagnostic) in try parser.expression() })
     case .keyword(let word)
     where ["block", "forward", "const", "include", "needs", "variant", "model"].contains(word):
       throw error(.misplaced, "'\(word)' stands at the top of a file, not in a body")
@@ -69,7 +69,7 @@ extension Parser {
         suggestion: "a statement is a declaration, if, for, return, or 'name = value'")
     }
     advance()
-    return .let_(targets, try expression())
+    return .assignment(targets, try expression())
   }
 
   private mutating func param() throws(Diagnostic) -> SyntaxStatement.Kind {

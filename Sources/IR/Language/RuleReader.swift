@@ -80,7 +80,9 @@ struct RuleReader {
           at: location)
       }
       var numbers: [Double] = []
-      for entry in entries { numbers.append(try RuleReader.checked(entry, range, what, at: location)) }
+      for entry in entries {
+        numbers.append(try RuleReader.checked(entry, range, what, at: location))
+      }
       return .numbers(numbers)
     case .ramp:
       guard case .call(let callee, let arguments) = expression.kind,

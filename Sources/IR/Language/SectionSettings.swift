@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the entries of each section become, with the checks that need several entries of one section.
+// What the entries of each section become, with the checks that need several entries of one
+// section.
 
 extension SectionReader {
   mutating func readInitial(_ matches: [EntryMatch]) {
@@ -28,6 +29,7 @@ extension SectionReader {
       return
     }
     var train = TrainSettings(rows: rows, seq: seq)
+    train.isShuffled = read.has("shuffled")
     for match in matches {
       switch match.entry.word {
       case "accumulate": train.accumulate = match.whole("passes") ?? 1

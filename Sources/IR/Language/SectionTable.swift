@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One table per section: every entry with its form, default and meaning. Reading, suggestions and the
-// manual all follow these tables; what the entries become is in SectionReader.swift.
+// One table per section: every entry with its form, default and meaning. Reading, suggestions and
+// the manual all follow these tables; what the entries become is in SectionReader.swift.
 
 /// An entry of a section.
 public struct SectionEntry: Sendable {
@@ -104,8 +104,10 @@ extension SectionTable {
         "read",
         [
           .word("read"), .number("rows", .whole(atLeast: 1)), .word("rows"), .word("of"),
-          .number("seq", .whole(atLeast: 1)),
-        ], "Sequences of one forward pass, and their length in tokens."),
+          .number("seq", .whole(atLeast: 1)), .optional([.word("shuffled")]),
+        ],
+        "Sequences of one forward pass, and their length in tokens: in the order of the stream, or "
+          + "shuffled, each window of the stream once before any comes again."),
       SectionEntry(
         "accumulate", [.word("accumulate"), .number("passes", .whole(atLeast: 1))], default: "1",
         "Forward passes whose gradients make one step."),
@@ -225,7 +227,7 @@ extension SectionTable {
           .optional([.word("batch"), .number("batch", .whole(atLeast: 1)), .word("rows")]),
           .optional([.word("on"), .word("float")]),
         ],
-        "Windows of that many tokens; with a stride they overlap and each scores its last tokens."),
+        "Windows of that many tokens; with a stride they overlap and each scores its last tokens.")
     ])
 
   static let ttt = SectionTable(
@@ -285,6 +287,6 @@ extension SectionTable {
 
   /// Words of published recipes that no table compiles yet, for rules inside an entry.
   static let laterWords = [
-    "gptq", "search", "ternary", "fp8", "shrink_fix", "lora", "swa", "bf16", "piece", "bos",
+    "gptq", "search", "ternary", "fp8", "shrink_fix", "lora", "swa", "bf16", "document", "bos",
   ]
 }

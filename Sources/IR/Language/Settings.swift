@@ -156,6 +156,8 @@ public struct TrainSettings: Equatable, Sendable {
   public var rows: Int
   /// Tokens of one sequence.
   public var seq: Int
+  /// Whether windows of the stream come in a random order.
+  public var isShuffled = false
   /// Forward passes of one step.
   public var accumulate = 1
   public var stopSteps: Int?
@@ -184,7 +186,8 @@ public struct TrainSettings: Equatable, Sendable {
 public enum QATSettings: Equatable, Sendable {
   public enum Mode: Hashable, Sendable {
     case straightThrough
-    /// The tanh form (a) or the sigmoid form (b), with the steepness at the start and end of the window.
+    /// The tanh form (a) or the sigmoid form (b), with the steepness at the start and end of the
+    /// window.
     case softRound(form: Form, from: Double, to: Double)
   }
   public enum Form: String, Hashable, Sendable, CaseIterable { case a, b }
@@ -231,7 +234,8 @@ public struct Evaluation: Equatable, Sendable {
   public var name: String
   /// Tokens a window sees.
   public var window: Int
-  /// Tokens from one window to the next, of which that many are scored; nil: windows do not overlap.
+  /// Tokens from one window to the next, of which that many are scored; nil: windows do not
+  /// overlap.
   public var stride: Int?
   /// Windows of one forward pass; nil: the compiler chooses.
   public var batch: Int?

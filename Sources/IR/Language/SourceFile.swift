@@ -52,11 +52,12 @@ public struct CallSite: Hashable, Sendable {
   }
 }
 
-/// A position in a source text, the loop values that hold there, and the chain of calls that led there.
+/// A position in a source text, the loop values that hold there, and the chain of calls that led
+/// there.
 ///
-/// Lines and columns count from 1; a column counts Unicode scalars. The text form is the one of the core
-/// form: `lib/blocks.graph:41:13 < m.graph:29:43 < 46:12 j=6`, where a caller in the same file as
-/// the place before it leaves its path out.
+/// Lines and columns count from 1; a column counts Unicode scalars. The text form is the one of the
+/// core form: `lib/blocks.graph:41:13 < m.graph:29:43 < 46:12 j=6`, where a caller in the same file
+/// as the place before it leaves its path out.
 public struct SourceLocation: Hashable, Sendable {
   public var path: String
   public var line: Int

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // "Did you mean": the nearest of the known spellings to an unknown one.
 
-/// The number of single-character edits (insert, delete, replace, swap neighbours) between two words.
+/// The number of single-character edits (insert, delete, replace, swap neighbours) between two
+/// words.
 public func editDistance(_ first: String, _ second: String) -> Int {
   let a = Array(first.unicodeScalars)
   let b = Array(second.unicodeScalars)

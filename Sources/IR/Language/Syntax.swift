@@ -116,8 +116,8 @@ public struct SyntaxStatement: Equatable, Sendable {
     /// The final `else` of a conditional.
     case otherwise(SyntaxBody)
     case loop(SyntaxName, SyntaxExpression, SyntaxBody)
-    case let_([SyntaxTarget], SyntaxExpression)
-    case return_([SyntaxExpression])
+    case assignment([SyntaxTarget], SyntaxExpression)
+    case returning([SyntaxExpression])
   }
 
   public var kind: Kind
@@ -167,7 +167,8 @@ public struct SyntaxItem: Equatable, Sendable {
     case include(String)
     case needs([SyntaxName])
     case const([SyntaxBinding])
-    case variant(SyntaxName, from: [SyntaxAtom], [SyntaxBinding], open: SyntaxPosition, close: SyntaxPosition)
+    case variant(
+      SyntaxName, from: [SyntaxAtom], [SyntaxBinding], open: SyntaxPosition, close: SyntaxPosition)
     case block(SyntaxName, [SyntaxInput], SyntaxBody)
     case forward([SyntaxInput], SyntaxType, SyntaxBody)
     case section(SyntaxName, kind: SyntaxName?, SyntaxEntries)

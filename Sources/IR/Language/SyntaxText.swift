@@ -55,11 +55,13 @@ extension SyntaxAtom {
 }
 
 extension SyntaxBinding {
-  var text: String { name.text + (value.map { " = " + $0.text } ?? "") }
+  /// `name = value`, or the name alone.
+  public var text: String { name.text + (value.map { " = " + $0.text } ?? "") }
 }
 
 extension SyntaxFamily {
-  var text: String { "[\(name.text) in \(list.text)]" }
+  /// `[name in list]`.
+  public var text: String { "[\(name.text) in \(list.text)]" }
 }
 
 extension SyntaxParam {
@@ -77,11 +79,13 @@ extension SyntaxPart {
 }
 
 extension SyntaxWord {
-  var text: String { name.text + (arguments.map(argumentList) ?? "") }
+  /// The word with its arguments.
+  public var text: String { name.text + (arguments.map(argumentList) ?? "") }
 }
 
 extension SyntaxType {
-  var text: String { "\(word?.text ?? "")[\(commaSeparated(shape.map(\.text)))]" }
+  /// Word and shape.
+  public var text: String { "\(word?.text ?? "")[\(commaSeparated(shape.map(\.text)))]" }
 }
 
 extension SyntaxInput {
@@ -92,7 +96,8 @@ extension SyntaxInput {
 }
 
 extension SyntaxTarget {
-  var text: String { name.text + (index.map { "[\($0.text)]" } ?? "") }
+  /// The name with its index.
+  public var text: String { name.text + (index.map { "[\($0.text)]" } ?? "") }
 }
 
 extension SyntaxStatement {
@@ -104,8 +109,9 @@ extension SyntaxStatement {
       "param " + commaSeparated(params.map(\.text))
         + (initial.map { "  init " + $0.text } ?? "") + (group.map { "  group " + $0.text } ?? "")
     case .part(let parts): "part " + commaSeparated(parts.map(\.text))
-    case .let_(let targets, let value): "\(commaSeparated(targets.map(\.text))) = \(value.text)"
-    case .return_(let values): "return " + commaSeparated(values.map(\.text))
+    case .assignment(let targets, let value):
+      "\(commaSeparated(targets.map(\.text))) = \(value.text)"
+    case .returning(let values): "return " + commaSeparated(values.map(\.text))
     case .conditional, .otherwise, .loop: nil
     }
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a rule of a section applies to: targets, and globs over parameter paths.
 
-/// A pattern over whole parameter paths: `*` any text, `{a,b}` either, `{0..4}` a number from 0 to 4.
+/// A pattern over whole parameter paths: `*` any text, `{a,b}` either, `{0..4}` a number from 0 to
+/// 4.
 public struct Glob: Hashable, Sendable {
   private indirect enum Piece: Hashable, Sendable {
     case literal([Unicode.Scalar])
@@ -56,7 +57,8 @@ public struct Glob: Hashable, Sendable {
   }
 
   /// What stands between braces; the closing one is consumed.
-  private static func alternatives(of text: inout ArraySlice<Unicode.Scalar>, depth: Int) -> Piece? {
+  private static func alternatives(of text: inout ArraySlice<Unicode.Scalar>, depth: Int) -> Piece?
+  {
     guard let close = text.firstIndex(of: "}") else { return nil }
     let inner = String(String.UnicodeScalarView(text[..<close]))
     if let dots = inner.firstIndex(of: "."), inner[dots...].hasPrefix(".."),
@@ -84,7 +86,8 @@ public struct Glob: Hashable, Sendable {
     return Glob.ends(pieces, in: text, from: [0]).contains(text.count)
   }
 
-  /// Where a match that begins at one of `starts` can end. Sets keep many stars from multiplying work.
+  /// Where a match that begins at one of `starts` can end. Sets keep many stars from multiplying
+  /// work.
   private static func ends(
     _ pieces: [Piece], in text: [Unicode.Scalar], from starts: Set<Int>
   ) -> Set<Int> {

@@ -5,8 +5,9 @@ import IR
 
 /// Compiles a source file, or reads core text in its place.
 ///
-/// `includes` gives the text of an included file by its path, which is resolved against the path of the
-/// including file; this module reads nothing itself. All errors that can be found are thrown together.
+/// `includes` gives the text of an included file by its path, which is resolved against the path of
+/// the including file; this module reads nothing itself. All errors that can be found are thrown
+/// together.
 public func elaborate(
   file: SourceFile, includes: @escaping (String) throws -> String,
   overrides: [ConstantOverride] = []
@@ -23,7 +24,8 @@ public func elaborate(
   }
   var loader = ProgramLoader(mainPath: file.path, read: includes)
   loader.load(file)
-  let program = loader.program
+  var program = loader.program
+  program.sources += overrides.compactMap(\.source)
   try failIfAny(program.diagnostics, program)
 
   var diagnostics: [Diagnostic] = []
@@ -118,7 +120,8 @@ extension Program {
         if let last = result.last?.variant, last.start == start {
           diagnostics.append(
             Diagnostic(
-              .emptyWindow, "the variant '\(last.name)' ends where '\(name.text)' begins", at: place))
+              .emptyWindow, "the variant '\(last.name)' ends where '\(name.text)' begins", at: place
+            ))
         }
         let variant = Variant(name: name.text, start: start, graph: run.builder.graph)
         result.append((variant, run))

@@ -52,7 +52,7 @@ extension Elaborator {
         if topLevel {
           throw failure(.misplaced, "this belongs into forward", at: statement.position)
         }
-      case .let_, .return_:
+      case .assignment, .returning:
         if topLevel {
           throw failure(
             .misplaced, "this belongs into forward", at: statement.position,
@@ -91,7 +91,8 @@ extension Elaborator {
       guard case .diagnostic(var diagnostic) = error, diagnostic.code == .unknownName else {
         throw error
       }
-      diagnostic.suggestion = diagnostic.suggestion
+      diagnostic.suggestion =
+        diagnostic.suggestion
         ?? "conditions around declarations use consts and options only"
       throw .diagnostic(diagnostic)
     }
@@ -156,7 +157,8 @@ extension Elaborator {
     for entry in entries {
       guard let index = entry.whole, index >= 0, seen.insert(index).inserted else {
         throw failure(
-          .badIndex, "a family's numbers are whole, not negative and different, found \(entry.text)",
+          .badIndex,
+          "a family's numbers are whole, not negative and different, found \(entry.text)",
           at: family.list.position)
       }
       frame.scopes.append([:])
@@ -188,7 +190,8 @@ extension Elaborator {
     }
     if shape.count < 2, initial == nil || group == nil {
       throw failure(
-        .incompleteParam, "'\(param.name.text)' has \(shape.count) axes and must state "
+        .incompleteParam,
+        "'\(param.name.text)' has \(shape.count) axes and must state "
           + (initial == nil ? "its init" : "its group"),
         at: param.name.position,
         suggestion: "such as: param \(param.text)  init zeros  group scalar")
@@ -315,67 +318,6 @@ extension Elaborator {
     frames.removeLast()
     return index
   }
-
-  // MARK: Constants
-
-  /// The constant an expression stands for.
-  mutating func constantValue(_ expression: SyntaxExpression) throws(Failure) -> ConstantValue {
-    let meaning = try evaluate(expression)
-    guard case .constant(let value) = meaning else {
-      throw failure(
-        .notConstant, "'\(expression.text)' must be a constant, found \(describe(meaning))",
-        at: expression.position)
-    }
-    return value
-  }
-
-  /// The value of a condition, which is decided while elaborating.
-  mutating func constantBool(_ expression: SyntaxExpression) throws(Failure) -> Bool {
-    let meaning = try evaluate(expression)
-    guard case .constant(.bool(let value)) = meaning else {
-      if case .constant(let other) = meaning {
-        throw failure(
-          .wrongKind, "a condition is true or false, '\(expression.text)' is \(other.kind)",
-          at: expression.position)
-      }
-      throw failure(
-        .notConstant, "'if' is decided before the run, '\(expression.text)' is "
-          + describe(meaning),
-        at: expression.position)
-    }
-    return value
-  }
-
-  /// The whole number an expression stands for.
-  mutating func constantWhole(
-    _ expression: SyntaxExpression, atLeast least: Int
-  ) throws(Failure) -> Int {
-    let value = try constantValue(expression)
-    guard let whole = value.whole else {
-      throw failure(
-        .notWhole, "'\(expression.text)' must be a whole number, it is "
-          + (Double(value.text) == nil ? value.kind : value.text),
-        at: expression.position,
-        suggestion: expression.divides ? "// rounds down" : nil)
-    }
-    guard whole >= least else {
-      throw failure(
-        .valueRange, "'\(expression.text)' must be at least \(least), it is \(whole)",
-        at: expression.position)
-    }
-    return whole
-  }
-}
-
-extension SyntaxExpression {
-  /// Whether the outermost operation is an exact division.
-  fileprivate var divides: Bool {
-    switch kind {
-    case .binary("/", _, _): true
-    case .parentheses(let inner): inner.divides
-    default: false
-    }
-  }
 }
 
 extension SyntaxStatement {
@@ -386,7 +328,7 @@ extension SyntaxStatement {
     case .conditional(_, let then, let otherwise):
       then.statements.contains(where: \.declares) || otherwise?.declares ?? false
     case .otherwise(let body), .loop(_, _, let body): body.statements.contains(where: \.declares)
-    case .let_, .return_: false
+    case .assignment, .returning: false
     }
   }
 

@@ -4,7 +4,8 @@
 import IR
 
 extension Elaborator {
-  /// What an expression stands for. `name` is given to the node that makes the result, if there is one.
+  /// What an expression stands for. `name` is given to the node that makes the result, if there is
+  /// one.
   mutating func evaluate(
     _ expression: SyntaxExpression, name: String? = nil
   ) throws(Failure) -> Meaning {
@@ -126,7 +127,8 @@ extension Elaborator {
         suggestion: "a tensor can be divided by a constant")
     default:
       throw failure(
-        .notConstant, "'\(symbol)' is for constants, found \(describe(left)) and "
+        .notConstant,
+        "'\(symbol)' is for constants, found \(describe(left)) and "
           + describe(right),
         at: place, suggestion: "'if' and sizes are decided before the run")
     }
@@ -156,7 +158,9 @@ extension Elaborator {
       throw failure(
         .wrongKind, "'\(base.text)' is \(describe(meaning)), only parts have members", at: place)
     }
-    let readable = instances[index].names.filter { $0.value.kind == .param || $0.value.kind == .part }
+    let readable = instances[index].names.filter {
+      $0.value.kind == .param || $0.value.kind == .part
+    }
     guard let member = readable[name] else {
       throw failure(
         .unknownName, "the part '\(instances[index].path)' has no '\(name)'", at: place,

@@ -23,7 +23,7 @@ extension Elaborator {
       } catch {
         report(error)
         poison(statement)
-        if case .return_ = statement.kind {
+        if case .returning = statement.kind {
           return Returned(meanings: [.unknown], place: statement.position)
         }
       }
@@ -47,10 +47,10 @@ extension Elaborator {
       return nil
     case .otherwise(let body): return run(body)
     case .loop(let name, let list, let body): return try loop(name, list, body)
-    case .let_(let targets, let value):
+    case .assignment(let targets, let value):
       try assign(targets, value)
       return nil
-    case .return_(let values):
+    case .returning(let values):
       var meanings: [Meaning] = []
       for value in values {
         let meaning = try evaluate(value)
@@ -172,17 +172,18 @@ extension Elaborator {
     frame.scopes[0][name] = Binding(meaning: .indexed(entries), kind: .local, place: first)
   }
 
-  /// After an error the names a statement would have assigned are unknown, so that reading is silent.
+  /// After an error the names a statement would have assigned are unknown, so that reading is
+  /// silent.
   private mutating func poison(_ statement: SyntaxStatement) {
     switch statement.kind {
-    case .let_(let targets, _):
+    case .assignment(let targets, _):
       for target in targets { poison(target) }
     case .conditional(_, let then, let otherwise):
       for inner in then.statements { poison(inner) }
       if let otherwise { poison(otherwise) }
     case .otherwise(let body), .loop(_, _, let body):
       for inner in body.statements { poison(inner) }
-    case .option, .param, .part, .return_: break
+    case .option, .param, .part, .returning: break
     }
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of elaborating one variant: instances, frames, names, and the forward function as a whole.
-// Declarations, statements, expressions and calls are in the files beside this one.
+// The state of elaborating one variant: instances, frames, names, and the forward function as a
+// whole. Declarations, statements, expressions and calls are in the files beside this one.
 
 import IR
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks that need the whole model: nothing declared is unread, no rule is without effect, no product
-// of two zeros, and what `expect` says holds.
+// Checks that need the whole model: nothing declared is unread, no rule is without effect, no
+// product of two zeros, and what `expect` says holds.
 
 import IR
 
@@ -67,7 +67,8 @@ struct ModelChecks {
     let first = runs[0]
     for (index, instance) in first.instances.enumerated() {
       let isUsed = runs.contains { run in
-        index < run.instances.count && (run.instances[index].isCalled || run.instances[index].isRead)
+        index < run.instances.count
+          && (run.instances[index].isCalled || run.instances[index].isRead)
       }
       if isUsed || silent.contains(where: { instance.path.hasPrefix($0) }) { continue }
       silent.append(instance.path + ".")
@@ -86,7 +87,8 @@ struct ModelChecks {
     for (index, parameter) in parameters.enumerated() where !isRead[index] {
       if silent.contains(where: { parameter.path.hasPrefix($0) }) { continue }
       report(
-        .unread, "nobody reads the param '\(parameter.path)'", at: first.paramPlaces[parameter.path],
+        .unread, "nobody reads the param '\(parameter.path)'",
+        at: first.paramPlaces[parameter.path],
         suggestion: "it would be trained and stored for nothing")
     }
   }
@@ -107,10 +109,12 @@ struct ModelChecks {
   mutating func reportNoMatch(_ target: String, at place: SourceLocation?) {
     let pattern = target.filter { $0 != "\"" }
     let paths = parameters.map(\.path)
+    let few = paths.prefix(4).joined(separator: ", ") + (paths.count > 4 ? ", …" : "")
     report(
       .matchesNothing, "\(target) matches no param", at: place,
       suggestion: suggestion(for: pattern, among: paths)
-        ?? "the params are \(paths.prefix(4).joined(separator: ", "))\(paths.count > 4 ? ", …" : "")")
+        ?? "the params are \(few)"
+    )
   }
 
   // MARK: Zero products
@@ -155,11 +159,11 @@ struct ModelChecks {
     guard !constants.contains(where: { $0.origin == .flag }) else { return }
     let count = runs[0].builder.graph.parameterCount
     guard let expected = sections.settings.expect.parameters, expected != count else { return }
-    let difference = abs(count - expected)
-    report(
-      .expectation,
-      "the model has \(count) parameters, \(difference) \(count > expected ? "more" : "fewer") than "
-        + "the \(expected) expected",
-      at: sections.places["parameters"])
+    let difference = "\(abs(count - expected)) \(count > expected ? "more" : "fewer")"
+    diagnostics.append(
+      Diagnostic(
+        .expectation,
+        "the model has \(count) parameters, \(difference) than the \(expected) expected",
+        at: sections.places["parameters"]))
   }
 }

@@ -17,7 +17,7 @@ struct NameUsage {
         add(body)
       case .forward(let inputs, let type, let body):
         add(inputs)
-        type.shape.forEach { add($0) }
+        for each in type.shape { add(each) }
         add(body)
       case .section(_, kind: _, let entries): add(entries, everything: false)
       case .statement(let statement): add(statement)
@@ -27,12 +27,12 @@ struct NameUsage {
 
   private mutating func add(_ inputs: [SyntaxInput]) {
     for input in inputs {
-      input.type?.shape.forEach { add($0) }
+      for each in input.type?.shape ?? [] { add(each) }
       if let value = input.value { add(value) }
     }
   }
 
-  mutating func add(_ body: SyntaxBody) { body.statements.forEach { add($0) } }
+  mutating func add(_ body: SyntaxBody) { for each in body.statements { add(each) } }
 
   mutating func add(_ statement: SyntaxStatement) {
     switch statement.kind {
@@ -41,13 +41,13 @@ struct NameUsage {
     case .param(let params, let initial, group: _):
       for param in params {
         if let family = param.family { add(family.list) }
-        param.shape.forEach { add($0) }
+        for each in param.shape { add(each) }
       }
-      initial?.arguments?.forEach { add($0.value) }
+      for each in initial?.arguments ?? [] { add(each.value) }
     case .part(let parts):
       for part in parts {
         if let family = part.family { add(family.list) }
-        part.arguments.forEach { add($0.value) }
+        for each in part.arguments { add(each.value) }
       }
     case .conditional(let condition, let then, let otherwise):
       add(condition)
@@ -57,16 +57,16 @@ struct NameUsage {
     case .loop(_, let list, let body):
       add(list)
       add(body)
-    case .let_(let targets, let value):
-      targets.forEach { if let index = $0.index { add(index) } }
+    case .assignment(let targets, let value):
+      for target in targets { if let index = target.index { add(index) } }
       add(value)
-    case .return_(let values): values.forEach { add($0) }
+    case .returning(let values): for each in values { add(each) }
     }
   }
 
   /// Entries behind an `if` may not be live, so their bare names count too.
   private mutating func add(_ entries: SyntaxEntries, everything: Bool) {
-    entries.entries.forEach { add($0, everything: everything) }
+    for each in entries.entries { add(each, everything: everything) }
   }
 
   private mutating func add(_ entry: SyntaxEntry, everything: Bool) {
@@ -74,8 +74,8 @@ struct NameUsage {
     case .plain(let atoms, let nested):
       for atom in atoms {
         switch atom.kind {
-        case .call(_, let arguments): arguments.forEach { add($0.value) }
-        case .list(let elements): elements.forEach { add($0) }
+        case .call(_, let arguments): for each in arguments { add(each.value) }
+        case .list(let elements): for each in elements { add(each) }
         case .name(let name) where everything: names.insert(name)
         default: break
         }
@@ -97,7 +97,7 @@ struct NameUsage {
     case .binary(_, let left, let right):
       add(left)
       add(right)
-    case .list(let elements): elements.forEach { add($0) }
+    case .list(let elements): for each in elements { add(each) }
     case .call(let callee, let arguments): add(callee: callee, arguments)
     case .pipe(let value, let callee, let arguments):
       add(value)
@@ -119,6 +119,6 @@ struct NameUsage {
   /// The name of an op or part before ( reads no const of that name.
   private mutating func add(callee: SyntaxExpression, _ arguments: [SyntaxArgument]) {
     if case .name = callee.kind {} else { add(callee) }
-    arguments.forEach { add($0.value) }
+    for each in arguments { add(each.value) }
   }
 }

@@ -123,7 +123,8 @@ struct ProgramLoader {
     case .forward, .section, .variant:
       if !isMain {
         program.report(
-          .misplaced, "a library declares consts and blocks; this belongs into the model", at: place)
+          .misplaced, "a library declares consts and blocks; this belongs into the model", at: place
+        )
       }
       program.items.append(LoadedItem(item: item, path: path))
     case .statement(let statement):

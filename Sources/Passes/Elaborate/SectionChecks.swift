@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules of sections against the params of the model: every rule matches and wins somewhere, every param
-// is trained, and every start lies inside of training.
+// Rules of sections against the params of the model: every rule matches and wins somewhere, every
+// param is trained, and every start lies inside of training.
 
 import IR
 
@@ -9,7 +9,8 @@ extension ModelChecks {
     let settings = sections.settings
     if let train = settings.train {
       checkRules(train.optimizers.map { ($0.target, $0.target.optimizerText, $0.location) })
-      checkOptimizers(train.optimizers, missing: "is never trained")
+      checkOptimizers(
+        train.optimizers, of: parameters, missing: "is never trained", advice: "add: optimizer")
     }
     if let quantize = settings.quantize {
       checkRules(quantize.rules.map { ($0.target, $0.target.text, $0.location) })
@@ -26,6 +27,9 @@ extension ModelChecks {
       let adapted = parameters.filter { parameter in
         !ttt.frozen.contains { $0.matches(parameter.path) }
       }
+      checkOptimizers(
+        ttt.optimizers, of: adapted, missing: "is not updated",
+        advice: "freeze it, or add: optimizer")
       if adapted.isEmpty {
         report(
           .emptyWindow, "all params are frozen, so ttt would change nothing",
@@ -54,7 +58,7 @@ extension ModelChecks {
     for (index, rule) in rules.enumerated() {
       if matches[index] == 0 {
         reportMissing(rule.target, rule.text, at: rule.place)
-      } else if wins[index] == 0, rule.target != .default {
+      } else if wins[index] == 0, !rule.target.isNet {
         report(
           .neverWins, "\(rule.text) never wins: later rules apply to all params it matches",
           at: rule.place, suggestion: "remove it, or put it behind the others")
@@ -71,7 +75,9 @@ extension ModelChecks {
         ?? "the groups are \(groups.joined(separator: ", "))")
   }
 
-  private mutating func checkOptimizers(_ optimizers: [OptimizerEntry], missing: String) {
+  private mutating func checkOptimizers(
+    _ optimizers: [OptimizerEntry], of parameters: [Parameter], missing: String, advice: String
+  ) {
     var untrained: Set<String> = []
     for parameter in parameters {
       let winner = optimizers.lastMatch(
@@ -83,7 +89,7 @@ extension ModelChecks {
         if untrained.insert(parameter.group).inserted {
           report(
             .missingEntry, "'\(parameter.path)' \(missing): no optimizer matches it", at: place,
-            suggestion: "add: optimizer \(parameter.group) …")
+            suggestion: "\(advice) \(parameter.group) …")
         }
         continue
       }
@@ -156,6 +162,16 @@ extension ModelChecks {
           at: place)
       }
     case .warmdown: break
+    }
+  }
+}
+
+extension Target {
+  /// Whether the target catches what no other rule names; being overruled everywhere is no mistake.
+  fileprivate var isNet: Bool {
+    switch self {
+    case .default, .atMost: true
+    case .group, .glob: false
     }
   }
 }

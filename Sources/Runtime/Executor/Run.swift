@@ -110,7 +110,7 @@ public final class Run {
   public func run(manifest: [String: JSONValue]) throws -> RunResult {
     let directory = try RunDirectory(
       options.directory, resumes: options.resumes, manifest: manifest)
-    let trainer = Trainer(
+    let trainer = try Trainer(
       plan, data: try data.train(), length: options.length, seed: options.seed,
       threads: options.threads, clock: clock)
     var result = RunResult(scores: EvaluationScores())

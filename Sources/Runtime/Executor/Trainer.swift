@@ -30,8 +30,7 @@ public final class Trainer {
   public private(set) var moment = TrainingMoment(step: 0, seconds: 0)
   public private(set) var live: [LiveFeature]
   private let train: TrainSettings
-  private let data: TokenStream
-  private var cursor = 0
+  private var reader: BatchReader
   /// One function a variant: whole steps, or gradients where several forwards make a step.
   private let steps: [Executable]
   private let update: Executable?
@@ -42,13 +41,14 @@ public final class Trainer {
   public init(
     _ plan: Plan, data: TokenStream, length: TrainingLength, seed: UInt64, threads: Int,
     clock: @escaping () -> Double
-  ) {
+  ) throws(FormatError) {
     guard let train = plan.model.settings.train else {
       preconditionFailure("the plan was compiled without a train section")
     }
     model = plan.model
     self.train = train
-    self.data = data
+    reader = try BatchReader(
+      data, rows: train.rows, seq: train.seq, isShuffled: train.isShuffled, seed: seed)
     self.clock = clock
     schedule = Schedule(model: model, train: train, length: length)
     let parameters = ParameterBlock(layout: plan.layout)
@@ -140,29 +140,11 @@ public final class Trainer {
     return report
   }
 
-  /// Reads the next rows: a span of rows * seq + 1 tokens, as the baseline's loader does.
   private func load(_ executable: Executable, weight: Float) {
-    let count = train.rows * train.seq
-    let ids = executable.tokens(executable.function.inputs[0].name)
-    let targets = executable.tokens("targets")
-    let span = nextSpan(count + 1)
-    for index in 0..<count {
-      ids[index] = Int32(span[index])
-      targets[index] = Int32(span[index + 1])
-    }
+    reader.load(
+      ids: executable.tokens(executable.function.inputs[0].name),
+      targets: executable.tokens("targets"))
     executable.input("weights").update(repeating: weight)
-  }
-
-  /// The next tokens of the stream, from its beginning again behind its end.
-  private func nextSpan(_ count: Int) -> [UInt16] {
-    var span: [UInt16] = []
-    while span.count < count {
-      if cursor >= data.count { cursor = 0 }
-      let end = min(cursor + count - span.count, data.count)
-      span += data[cursor..<end]
-      cursor = end
-    }
-    return span
   }
 
   private func setScalars(_ executable: Executable, _ settings: StepSettings) {
@@ -239,7 +221,7 @@ public final class Trainer {
   /// Counters of a resume.
   public func savedCounters() -> JSONValue {
     [
-      "step": .int(moment.step), "seconds": .double(moment.seconds), "cursor": .int(cursor),
+      "step": .int(moment.step), "seconds": .double(moment.seconds), "rows": .int(reader.position),
       "live": .array(
         live.map {
           [
@@ -254,11 +236,11 @@ public final class Trainer {
   public func restore(_ checkpoint: Checkpoint) throws {
     let counters = checkpoint.metadata["trainer"]
     guard let step = counters?["step"]?.intValue, let seconds = counters?["seconds"]?.doubleValue,
-      let cursor = counters?["cursor"]?.intValue, step >= 0, cursor >= 0, cursor <= data.count,
+      let rows = counters?["rows"]?.intValue, step >= 0, rows >= 0,
       let saved = counters?["live"]?.arrayValue
     else {
       throw FormatError(
-        .corrupt, file: checkpoint.path, field: "trainer", "step, seconds, cursor or live is missing")
+        .corrupt, file: checkpoint.path, field: "trainer", "step, seconds, rows or live is missing")
     }
     let weights = try checkpoint.tensors("parameters")
     for entry in parameters.layout.entries {
@@ -269,7 +251,7 @@ public final class Trainer {
       try restore(state.path, states, to: holder.state(state.path)!, checkpoint)
     }
     moment = TrainingMoment(step: step, seconds: seconds)
-    self.cursor = cursor
+    reader.restore(position: rows)
     for feature in saved {
       guard let index = live.firstIndex(where: { $0.feature == feature["feature"]?.stringValue })
       else { continue }

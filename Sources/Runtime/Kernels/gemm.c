@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where small products come from: JIT code of libxsmm, OpenBLAS with one thread, or the plain bodies
-// of the ISA. Shapes are looked up once, when a plan is prepared.
+// Where small products come from: JIT code of libxsmm, OpenBLAS with one thread, or the plain
+// bodies of the ISA. Shapes are looked up once, when a plan is prepared.
 #include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,8 +54,8 @@ static void openblas_pick(int32_t isa) {
 }
 
 // Some cores of OpenBLAS sum a row differently according to its place in the block (AVX2: six rows
-// one way, six another). Then a sequence's result would depend on where it is in the batch, so such a
-// core is not used. Tried with equal rows, which must give equal bits.
+// one way, six another). Then a sequence's result would depend on where it is in the batch, so such
+// a core is not used. Tried with equal rows, which must give equal bits.
 static int32_t openblas_treats_rows_alike(void) {
   enum { ROWS = BLAS_ROWS, COLUMNS = 256, DEPTH = 131 };
   static float a[ROWS * DEPTH], b[DEPTH * COLUMNS], c[ROWS * COLUMNS];
@@ -90,7 +90,8 @@ static void libxsmm_start(void) {
 #endif
 
 // isa < 0: whatever the library finds. A forced ISA forces the JIT too. Without the JIT the bodies
-// multiply: on AVX2 and AVX-512 they are 1.1 to 1.25 times as fast as OpenBLAS under the same tiling.
+// multiply: on AVX2 and AVX-512 they are 1.1 to 1.25 times as fast as OpenBLAS under the same
+// tiling.
 void gemm_select(gemm_route wanted, int32_t isa) {
 #if HAVE_LIBXSMM
   if (wanted == GEMM_LIBXSMM && isa != ISA_PORTABLE) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the dispatcher and the per-ISA bodies share: small products, the table of bodies, the extent of
-// tiles. Extents depend on sizes only (and, for products, on the GEMM route), never on threads.
+// What the dispatcher and the per-ISA bodies share: small products, the table of bodies, the extent
+// of tiles. Extents depend on sizes only (and, for products, on the GEMM route), never on threads.
 #ifndef GRAPHC_KERNELS_INTERNAL_H
 #define GRAPHC_KERNELS_INTERNAL_H
 
 #include "include/CKernels.h"
 
-// One shape of a small product: c[m,n] (+)= a[m,k] b[k,n], row-major, `a` stored [k,m] if transposed.
-// `code` is JIT code, `library` a BLAS; with neither, the body of the ISA computes it.
+// One shape of a small product: c[m,n] (+)= a[m,k] b[k,n], row-major, `a` stored [k,m] if
+// transposed. `code` is JIT code, `library` a BLAS; with neither, the body of the ISA computes it.
 typedef struct gemm {
   int32_t m, n, k, lda, ldb, ldc, transposed, accumulate;
   void (*code)(const float *b, const float *a, float *c);
@@ -50,7 +50,9 @@ static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // Elementwise tiles: 64 KiB of one operand, a few microseconds of work.
 enum { TILE_ELEMENTS = 16384 };
-static inline int64_t rows_per_tile(int64_t width) { return most(1, TILE_ELEMENTS / most(width, 1)); }
+static inline int64_t rows_per_tile(int64_t width) {
+  return most(1, TILE_ELEMENTS / most(width, 1));
+}
 
 // A tile of a row program runs in blocks this large, so that several temporaries share L1.
 enum { ROW_BLOCK_ELEMENTS = 4096 };

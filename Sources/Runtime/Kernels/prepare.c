@@ -6,15 +6,6 @@
 
 #include "internal.h"
 
-int64_t kernel_row_tile(int64_t rows, int64_t width) {
-  (void)rows;
-  return rows_per_tile(width);
-}
-
-int64_t kernel_row_tiles(int64_t rows, int64_t width) {
-  return parts_of(rows, rows_per_tile(width));
-}
-
 int64_t kernel_packed_bytes(int64_t n, int64_t k, int32_t transposed) {
   const int64_t columns = transposed ? k : n, depth = transposed ? n : k;
   return round_up(columns, panel_unit(columns)) * depth * (int64_t)sizeof(float);
@@ -64,8 +55,8 @@ static void prepare_matmul(kernel_call *call) {
   call->scratch = floats(height * width + (route == GEMM_OPENBLAS ? height * ldx : 0));
 }
 
-// Panels of dy and x in one tile of a weight gradient. Large tiles copy less (4 x 4 panels run at 90 %
-// of peak, single ones at 75 %), but there should be eight tiles to share.
+// Panels of dy and x in one tile of a weight gradient. Large tiles copy less (4 x 4 panels run at
+// 90 % of peak, single ones at 75 %), but there should be eight tiles to share.
 static void weight_panels(int64_t n, int64_t k, int64_t *high, int64_t *wide) {
   enum { B = WEIGHT_BLOCK, MOST = 4, TILES = 8 };
   int64_t p = 1, q = 1;
@@ -115,7 +106,7 @@ static void prepare_matmul_weight(kernel_call *call) {
 static void prepare_rows(kernel_call *call) {
   const row_program *program = call->program;
   const int64_t rows = call->size[0], width = call->size[1];
-  const int64_t block = least(row_block(width), rows_per_tile(width));
+  const int64_t block = least(row_block(width), call->size[2]);
   int64_t room = 2 * round_up(block, 16);
   for (int32_t r = 0; r < program->registers; r++) {
     const row_register *reg = &program->reg[r];
@@ -127,7 +118,7 @@ static void prepare_rows(kernel_call *call) {
     room += round_up(size, 16);
   }
   call->scratch = floats(room);
-  call->tiles = kernel_row_tiles(rows, width);
+  call->tiles = parts_of(rows, call->size[2]);
 }
 
 // The order of the shapes is documented beside the bodies.

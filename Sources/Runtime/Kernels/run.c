@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One parallel region over a whole call list. A thread claims tiles of a call until none is left and
-// goes on to the next call; only calls marked with a barrier wait for everybody.
+// One parallel region over a whole call list. A thread claims tiles of a call until none is left
+// and goes on to the next call; only calls marked with a barrier wait for everybody.
 //
 // One run at a time per process: the counters, the barrier and the scratch are shared, and a lock
 // keeps a second caller out until the first is done.
@@ -59,8 +59,8 @@ static void wake_all(atomic_int *word) {
 #endif
 }
 
-// Spins for some 50 microseconds, then sleeps: when other work holds a core, spinning would only keep the
-// late thread from running.
+// Spins for some 50 microseconds, then sleeps: when other work holds a core, spinning would only
+// keep the late thread from running.
 static void wait_for_all(int threads) {
   const int now = atomic_load(&generation);
   if (atomic_fetch_add(&arrived, 1) + 1 == threads) {
@@ -104,9 +104,10 @@ static void walk(const kernel_table *table, const kernel_call *calls, int64_t co
   }
 }
 
-// Some schedulers leave two threads of a team on one processor for whole seconds. A team as large as
-// the machine is therefore bound while it runs; the caller's thread is let go afterwards, because
-// threads it starts inherit its binding. OMP_PROC_BIND or KMP_AFFINITY leave it to the library.
+// Some schedulers leave two threads of a team on one processor for whole seconds. A team as large
+// as the machine is therefore bound while it runs; the caller's thread is let go afterwards,
+// because threads it starts inherit its binding. OMP_PROC_BIND or KMP_AFFINITY leave it to the
+// library.
 static void keep_apart(int thread) {
   static _Thread_local int32_t bound;
   if (thread && bound == thread) return;

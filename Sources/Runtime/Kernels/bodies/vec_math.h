@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// exp, tanh and the logistic function on sixteen lanes: no branches, no tables. Relative error about
-// 1e-7, at worst 3e-7 for tanh (tested). Where there is no rounding instruction (SSE2), adding and
-// subtracting 1.5 * 2^23 rounds.
+// exp, tanh and the logistic function on sixteen lanes: no branches, no tables. Relative error
+// about 1e-7, at worst 3e-7 for tanh (tested). Where there is no rounding instruction (SSE2),
+// adding and subtracting 1.5 * 2^23 rounds.
 #ifndef GRAPHC_VEC_MATH_H
 #define GRAPHC_VEC_MATH_H
 
@@ -30,8 +30,8 @@ INLINE v16 exp_reduced(v16 r) {
   return p * (r * r) + r + 1.0f;
 }
 
-// 2^n * p(r). Far below the range it gives 0, above it inf; the limits are written so that NaN stays
-// NaN and each is one instruction.
+// 2^n * p(r). Far below the range it gives 0, above it inf; the limits are written so that NaN
+// stays NaN and each is one instruction.
 #if defined(__AVX512F__)
 INLINE v16 exp16(v16 x) {
   x = -120.0f > x ? splat(-120.0f) : x;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sixteen floats as one value, on every ISA: the compiler splits them into what the machine has. All
-// reductions use the same lanes and the same tree, so their order is one for all positions.
+// Sixteen floats as one value, on every ISA: the compiler splits them into what the machine has.
+// All reductions use the same lanes and the same tree, so their order is one for all positions.
 #ifndef GRAPHC_VECTOR_H
 #define GRAPHC_VECTOR_H
 
@@ -24,7 +24,8 @@ typedef double v16d __attribute__((ext_vector_type(16)));
 
 INLINE v16 splat(float x) { return (v16)x; }
 
-// Loads and stores of `part` lanes; the others read as zero. `part` is the constant 16 in hot loops.
+// Loads and stores of `part` lanes; the others read as zero. `part` is the constant 16 in hot
+// loops.
 INLINE v16 load(const float *p, int64_t part) {
   v16 x;
   if (part == 16) {

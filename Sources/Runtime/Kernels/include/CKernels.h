@@ -3,9 +3,9 @@
 // its scalars. Kernels know no graph, allocate nothing while running, and cannot fail: the caller
 // checks sizes. All matrices are row-major f32; `ids` and `targets` are int32.
 //
-// Determinism: a call is cut into tiles whose extent depends on the sizes only, every output element
-// is summed in one fixed order inside one tile, and sums across tiles go through a fixed tree.
-// Threads only decide who computes a tile, so results do not depend on their number.
+// Determinism: a call is cut into tiles whose extent depends on the sizes only, every output
+// element is summed in one fixed order inside one tile, and sums across tiles go through a fixed
+// tree. Threads only decide who computes a tile, so results do not depend on their number.
 #ifndef GRAPHC_CKERNELS_H
 #define GRAPHC_CKERNELS_H
 
@@ -19,14 +19,18 @@ typedef enum kernel_id {
   KERNEL_EMBED,
   // dtable[vocab,width] overwritten; dy[rows,width], ids[rows] | rows, width, vocab
   KERNEL_EMBED_BACKWARD,
-  // packed; w[n,k] | n, k, transposed. transposed 0: for y[.,n] = x[.,k] wᵀ; 1: for dx[.,k] = dy[.,n] w
+  // packed; w[n,k] | n, k, transposed. transposed 0: for y[.,n] = x[.,k] wᵀ; 1: for dx[.,k] =
+  // dy[.,n] w
   KERNEL_PACK,
-  // y[m,n]; x[m,k], packed | m, n, k, ldy, ldx, accumulate(0|1). packed holds an [n,k] operand in the
-  // panel layout of KERNEL_PACK (for the transposed pack the roles of n and k are already exchanged).
+  // y[m,n]; x[m,k], packed | m, n, k, ldy, ldx, accumulate(0|1). packed holds an [n,k] operand in
+  // the panel layout of KERNEL_PACK (for the transposed pack the roles of n and k are already
+  // exchanged).
   KERNEL_MATMUL,
   // dw[n,k]; dy[m,n], x[m,k] | m, n, k, lddy, ldx, accumulate(0|1).   dw = dyᵀ x
   KERNEL_MATMUL_WEIGHT,
-  // A row program (struct row_program): buffers are named by the program. | rows, width
+  // A row program (struct row_program): buffers are named by the program. | rows, width, rows_per_tile
+  // The plan chooses the rows of a tile, because they fix the order of its sums: ROW_SUM_* write one
+  // part a tile.
   KERNEL_ROWS,
   // out[n]; partial[parts,n] | n, parts. Fixed tree over parts; out is overwritten.
   KERNEL_SUM_PARTIALS,
@@ -36,77 +40,82 @@ typedef enum kernel_id {
   // base * (positions/train_length)^(dims/(dims-2)); with ramp_factor != 1: t = clamp((2i/dims -
   // ramp_from)/(1 - ramp_from), 0, 1), inv_freq_i /= t (ramp_factor - 1) + 1. Computed in double.
   KERNEL_ROPE_TABLE,
-  // out; x[batch,positions,heads,head_dim], table | batch, positions, heads, head_dim, dims, inverse(0|1)
-  // (u,w) -> (u cos + w sin, w cos - u sin), halves of the first `dims`; inverse turns back. out may be x.
+  // out; x[batch,positions,heads,head_dim], table | batch, positions, heads, head_dim, dims,
+  // inverse(0|1). (u,w) -> (u cos + w sin, w cos - u sin), halves of the first `dims`; inverse
+  // turns back. out may be x.
   KERNEL_ROPE,
   // y[b,t,h,d], lse[b,h,t]; q[b,t,h,d], k[b,t,g,d], v[b,t,g,d] | b, t, h, g, d | scale
   // Causal; query head i reads kv head i / (h/g). lse is the natural log of the sum of exp.
   KERNEL_ATTENTION,
   // dq, dk, dv; q, k, v, y, lse, dy | b, t, h, g, d | scale
   KERNEL_ATTENTION_BACKWARD,
-  // nll[rows], lse[rows]; z[rows,vocab], targets[rows] | rows, vocab | cap. Logits are cap*tanh(z/cap),
-  // or z itself where cap is 0.
+  // nll[rows], lse[rows]; z[rows,vocab], targets[rows] | rows, vocab | cap. Logits are
+  // cap*tanh(z/cap), or z itself where cap is 0.
   KERNEL_CROSS_ENTROPY,
   // dz; z, targets, lse, dnll[rows] | rows, vocab | cap. dz may be z.
   KERNEL_CROSS_ENTROPY_BACKWARD,
   // out[1]; a[n], b[n] | n.  Fixed-tree sum of a*b (accumulated in double, stored f32).
   KERNEL_DOT,
-  // factor[1], norm[1]; parts[n] | n | limit.  norm = sqrt(sum parts), factor = min(1, limit/(norm+1e-6));
-  // limit 0: factor 1.
+  // factor[1], norm[1]; parts[n] | n | limit.  norm = sqrt(sum parts), factor = min(1,
+  // limit/(norm+1e-6)); limit 0: factor 1.
   KERNEL_CLIP_FACTOR,
   // w, m, v updated in place; g, lr[1], factor[1], step[1] | n | beta1, beta2, eps, decay
   // g is multiplied by factor first; m, v moments with bias correction (step counts from 1);
   // w = (1 - lr decay) w - lr mhat/(sqrt(vhat)+eps).
   KERNEL_ADAMW,
-  // w, m in place; g, lr[1], factor[1] | n | momentum, decay.  m = momentum m + factor g; w = (1-lr decay) w - lr m.
+  // w, m in place; g, lr[1], factor[1] | n | momentum, decay.  m = momentum m + factor g; w = (1-lr
+  // decay) w - lr m.
   KERNEL_SGD,
-  // w, m in place; g, lr[1], factor[1], momentum[1], coefficients[steps,3] | rows, cols, steps, row_normalise | decay
-  // Catalogue 2.2/2.3: m = mu m + g; u = g + mu m; optional row L2 normalise (max(norm,1e-7));
-  // X = u/(|u|_F+1e-7), transposed if rows > cols; steps: A = X Xᵀ, X = aX + (bA + cA²)X;
-  // w = (1 - lr decay) w - lr sqrt(max(1, rows/cols)) X.  One call is one tile.
+  // w, m in place; g, lr[1], factor[1], momentum[1], coefficients[steps,3] | rows, cols, steps,
+  // row_normalise | decay Catalogue 2.2/2.3: m = mu m + g; u = g + mu m; optional row L2 normalise
+  // (max(norm,1e-7)); X = u/(|u|_F+1e-7), transposed if rows > cols; steps: A = X Xᵀ, X = aX + (bA
+  // + cA²)X; w = (1 - lr decay) w - lr sqrt(max(1, rows/cols)) X.  One call is one tile.
   KERNEL_MUON,
-  // scale[rows]; w[rows,cols] | rows, cols, clip(0 max,1 quantile,2 sdclip), qmax | parameter(q or k), floor, half_floor
-  // An optional size[4] != 0 leaves the scale unrounded (QAT, "codes_from full").
-  // scale = max(clip/qmax, floor), rounded to f16, then raised to half_floor. quantile: linear
-  // interpolation at q(n-1) of |w|; sdclip: k * standard deviation with n-1.
+  // scale[rows]; w[rows,cols] | rows, cols, clip(0 max,1 quantile,2 sdclip), qmax | parameter(q or
+  // k), floor, half_floor An optional size[4] != 0 leaves the scale unrounded (QAT, "codes_from
+  // full"). scale = max(clip/qmax, floor), rounded to f16, then raised to half_floor. quantile:
+  // linear interpolation at q(n-1) of |w|; sdclip: k * standard deviation with n-1.
   KERNEL_QUANT_SCALE,
-  // out[rows,cols]; w, scale[rows], alpha[1] | rows, cols, qmin, qmax, mode(0 straight-through, 1 soft a, 2 soft b)
-  // alpha <= 0: out = w (off). mode 0: code*scale. Soft forms: catalogue 3.6 (a), (b), clamped to +-qmax.
+  // out[rows,cols]; w, scale[rows], alpha[1] | rows, cols, qmin, qmax, mode(0 straight-through, 1
+  // soft a, 2 soft b) alpha <= 0: out = w (off). mode 0: code*scale. Soft forms: catalogue 3.6 (a),
+  // (b), clamped to +-qmax.
   KERNEL_FAKE_QUANT,
-  // dw; dy, w, scale, alpha | as KERNEL_FAKE_QUANT. Straight-through: dw = dy. Soft: dy * slope, 0 where clamped.
+  // dw; dy, w, scale, alpha | as KERNEL_FAKE_QUANT. Straight-through: dw = dy. Soft: dy * slope, 0
+  // where clamped.
   KERNEL_FAKE_QUANT_BACKWARD,
   // out[outer, count*inner]; x[outer, extent*inner] | outer, extent, inner, start, count
   KERNEL_SLICE,
-  // out[outer, extent*inner] zero elsewhere; y[outer, count*inner] | outer, extent, inner, start, count
+  // out[outer, extent*inner] zero elsewhere; y[outer, count*inner] | outer, extent, inner, start,
+  // count
   KERNEL_UNSLICE,
   KERNEL_COUNT
 } kernel_id;
 
 // ---- Row programs -------------------------------------------------------------------------------
-// A tiny vector machine: one fused region over a [rows, width] space. Registers are either bound to a
-// buffer of the call or temporary. A tile is a block of rows (fixed by rows and width), each
+// A tiny vector machine: one fused region over a [rows, width] space. Registers are either bound to
+// a buffer of the call or temporary. A tile is a block of rows (fixed by rows and width), each
 // instruction runs over the whole block before the next one, so temporaries stay in L1/L2.
 typedef enum row_shape {
-  ROW_FULL,      // [rows, width]
-  ROW_VECTOR,    // [width], the same for every row
-  ROW_SCALAR,    // [rows], one number a row
+  ROW_FULL,                               // [rows, width]
+  ROW_VECTOR,                             // [width], the same for every row
+  ROW_SCALAR,                             // [rows], one number a row
   ROW_PERIODIC,  // [period], one number a row, index row % period
-  ROW_CONSTANT   // [1]
+  ROW_CONSTANT                            // [1]
 } row_shape;
 
 typedef enum row_op {
-  ROW_COPY, ROW_ADD, ROW_SUB, ROW_MUL,              // any shapes that broadcast into dst's
-  ROW_SCALE, ROW_OFFSET,                            // a * immediate, a + immediate
-  ROW_SQUARE, ROW_SIGMOID, ROW_TANH,                // elementwise
-  ROW_LEAKY_RELU,                                   // a > 0 ? a : immediate * a
-  ROW_LEAKY_RELU_BACKWARD,                          // a = dy, b = x: x > 0 ? dy : immediate * dy
-  ROW_SOFTCAP,                                      // immediate * tanh(a / immediate)
-  ROW_SOFTCAP_BACKWARD,                             // a = dy, b = y = softcap(x): dy * (1 - (y/immediate)^2)
-  ROW_INVERSE_RMS,                                  // dst scalar = 1/sqrt(mean(a^2) + immediate), a full
-  ROW_DOT,                                          // dst scalar = sum over width of a * b
-  ROW_SUM_COLUMNS,                                  // dst partial[tiles, width]: sum of full a over the tile's rows
-  ROW_SUM_PERIODIC,                                 // dst partial[tiles, period]: sum of scalar a by row % period
-  ROW_SUM_ALL                                       // dst partial[tiles, 1]: sum of a (full or scalar)
+  ROW_COPY, ROW_ADD, ROW_SUB, ROW_MUL,    // any shapes that broadcast into dst's
+  ROW_SCALE, ROW_OFFSET,                  // a * immediate, a + immediate
+  ROW_SQUARE, ROW_SIGMOID, ROW_TANH,      // elementwise
+  ROW_LEAKY_RELU,                         // a > 0 ? a : immediate * a
+  ROW_LEAKY_RELU_BACKWARD,                // a = dy, b = x: x > 0 ? dy : immediate * dy
+  ROW_SOFTCAP,                            // immediate * tanh(a / immediate)
+  ROW_SOFTCAP_BACKWARD,                   // a = dy, b = y = softcap(x): dy * (1 - (y/immediate)^2)
+  ROW_INVERSE_RMS,                        // dst scalar = 1/sqrt(mean(a^2) + immediate), a full
+  ROW_DOT,                                // dst scalar = sum over width of a * b
+  ROW_SUM_COLUMNS,                        // dst partial[tiles, width]: full a over the tile's rows
+  ROW_SUM_PERIODIC,                       // dst partial[tiles, period]: scalar a by row % period
+  ROW_SUM_ALL                             // dst partial[tiles, 1]: sum of a (full or scalar)
 } row_op;
 
 typedef struct row_register {
@@ -128,15 +137,10 @@ typedef struct row_program {
   row_instruction code[ROW_INSTRUCTIONS];
 } row_program;
 
-// Rows in one tile of a row program: depends on rows and width only. Partials have
-// kernel_row_tiles(rows, width) parts.
-int64_t kernel_row_tile(int64_t rows, int64_t width);
-int64_t kernel_row_tiles(int64_t rows, int64_t width);
-
-// ---- Calls and execution --------------------------------------------------------------------------
+// ---- Calls and execution ------------------------------------------------------------------------
 typedef struct kernel_call {
   int32_t kernel;                       // kernel_id
-  int32_t barrier;                      // nonzero: all tiles of all earlier calls are finished first
+  int32_t barrier;                      // nonzero: every tile of all earlier calls is done first
   void *buffer[ROW_BUFFERS];            // in the order written beside the kernel: outputs first
   int64_t size[KERNEL_SIZES];
   double scalar[KERNEL_SCALARS];
@@ -154,20 +158,22 @@ int64_t kernel_packed_bytes(int64_t n, int64_t k, int32_t transposed);
 // Fills tiles, scratch and jit. Once per plan and machine; not thread safe.
 void kernels_prepare(kernel_call *calls, int64_t count);
 
-// Runs the calls in one parallel region; threads claim tiles. `barrier` is the only order between calls.
+// Runs the calls in one parallel region; threads claim tiles. `barrier` is the only order between
+// calls.
 void kernels_run(const kernel_call *calls, int64_t count, int32_t threads);
 
 // The same one call at a time with a clock: adds to nanoseconds of each call.
 void kernels_profile(kernel_call *calls, int64_t count, int32_t threads);
 
-// ---- Machine ---------------------------------------------------------------------------------------
-// Called once before anything else: picks the ISA (GRAPHC_ISA=portable|avx2|avx512|avx512bf16 overrides,
-// never above what the CPU has), the GEMM route (GRAPHC_GEMM=libxsmm|openblas|portable overrides; libxsmm where
-// it exists, else portable). For openblas it re-picks the core, sets one thread, and falls back to portable
-// where that core does not give a row the same bits at every place.
+// ---- Machine ------------------------------------------------------------------------------------
+// Called once before anything else: picks the ISA (GRAPHC_ISA=portable|avx2|avx512|avx512bf16
+// overrides, never above what the CPU has), the GEMM route (GRAPHC_GEMM=libxsmm|openblas|portable
+// overrides; libxsmm where it exists, else portable). For openblas it re-picks the core, sets one
+// thread, and falls back to portable where that core does not give a row the same bits at every
+// place.
 void kernels_init(void);
 const char *kernels_isa(void);          // "portable", "avx2", "avx512", "avx512bf16", "neon"
-const char *kernels_gemm(void);         // "libxsmm 1.17 (cpx)", "openblas 0.3.21 (Cooperlake)", "portable"
+const char *kernels_gemm(void); // "libxsmm 1.17 (cpx)", "openblas 0.3.21 (Cooperlake)", "portable"
 const char *kernels_machine(void);      // "x86_64" or "aarch64"
 int32_t kernels_max_threads(void);      // processors this process may use
 
@@ -175,15 +181,15 @@ int32_t kernels_max_threads(void);      // processors this process may use
 // must be prepared (and weights packed) again afterwards. Returns 1 if both were available.
 int32_t kernels_select(const char *isa, const char *gemm);
 
-// ---- Quantiser ---------------------------------------------------------------------------------------
+// ---- Quantiser ----------------------------------------------------------------------------------
 // The definitions behind KERNEL_QUANT_SCALE and KERNEL_FAKE_QUANT, serial, for export.
-// scale[rows]: rounded to f16 and raised to half_floor; full[rows]: before that; clip[rows]: the limit
-// itself. Each of the three may be NULL. `rule` and `parameter` as in KERNEL_QUANT_SCALE.
+// scale[rows]: rounded to f16 and raised to half_floor; full[rows]: before that; clip[rows]: the
+// limit itself. Each of the three may be NULL. `rule` and `parameter` as in KERNEL_QUANT_SCALE.
 void quantise_scales(float *scale, float *full, float *clip, const float *w, int64_t rows,
                      int64_t cols, int32_t rule, int32_t qmax, double parameter, double floor,
                      double half_floor);
-// codes = clamp(half-even(w / scale), qmin, qmax); with `clip` (may be NULL) w is clamped to it first;
-// scale 0 gives codes 0. Pass `full` as scale where codes come from the unrounded scale.
+// codes = clamp(half-even(w / scale), qmin, qmax); with `clip` (may be NULL) w is clamped to it
+// first; scale 0 gives codes 0. Pass `full` as scale where codes come from the unrounded scale.
 void quantise_codes(int8_t *codes, const float *w, const float *scale, const float *clip,
                     int64_t rows, int64_t cols, int32_t qmin, int32_t qmax);
 // w = code * scale.

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// graphc eval: the scores of an artifact, as a run would print them.
+
+import ArgumentParser
+import Formats
+import IR
+import Passes
+import Runtime
+
+struct EvalCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "eval",
+    abstract: "Score an artifact on held-out text.",
+    discussion: """
+      Without --window, --stride and --validation-tokens the scores are, to the bit, those of the \
+      run that wrote the artifact.
+
+      Example: graphc eval runs/tiny/artifact.gca --data data --ttt
+      """)
+
+  @Argument(help: "The artifact.")
+  var artifact: String
+
+  @Option(help: "Folder of token shards, as 'graphc data prepare' makes it.")
+  var data: String
+
+  @Option(help: "SentencePiece model, for folders that hold none.")
+  var tokenizer: String?
+
+  @Flag(help: "Adapt at test time, as the file's ttt section says.")
+  var ttt = false
+
+  @Option(help: "Tokens that every evaluation's window sees, instead of the file's.")
+  var window: Int?
+
+  @Option(help: "Tokens from one sliding window to the next, instead of the file's.")
+  var stride: Int?
+
+  @Option(help: "Evaluate only this many tokens: a quick look, not a score.")
+  var validationTokens: Int?
+
+  @Option(help: "Threads; the results do not depend on it. Default: all processors.")
+  var threads: Int?
+
+  @Flag(help: "Print the result as one JSON document.")
+  var json = false
+
+  mutating func run() throws {
+    let threads = try Host.threads(threads)
+    let loaded = try Artifact.read(artifact)
+    var model = loaded.model
+    model.settings.evaluate = try evaluations(model.settings.evaluate)
+    if ttt && model.settings.ttt == nil {
+      throw Failure.usage("--ttt: the ttt section of \(artifact) is off or missing")
+    }
+    if !ttt { model.settings.ttt = nil }
+    let data = try DataFolder.open(data, tokenizer: tokenizer)
+    try checkVocabulary(model, data)
+    var runner = PassRunner()
+    let plan = try compile(model, target: Host.machine(), runner: &runner)
+    let progress = RunProgress(length: TrainingLength(steps: nil, seconds: nil))
+    let evaluator = Evaluator(
+      functions: plan.functions, settings: model.settings, data: data, threads: threads,
+      validationTokens: validationTokens, observe: progress.observe)
+    let scores = try evaluator.evaluate(
+      float: nil, quantized: loaded.parameters(), adapts: ttt, audit: nil)
+    progress.end()
+    let bytes = try MappedFile(artifact).count
+    if json {
+      let document: JSONValue = [
+        "schema": "graphc-eval/1", "eval": scores.json,
+        "artifact": ["bytes": .int(bytes), "path": .string(artifact)],
+      ]
+      print(document.text)
+    } else {
+      print(table(scores, model))
+      print("\n\(grouped(bytes)) bytes in \(artifact)")
+    }
+  }
+
+  /// The file's evaluations with the window and stride of the command line.
+  private func evaluations(_ declared: [Evaluation]) throws -> [Evaluation] {
+    for (name, value) in [
+      ("--window", window), ("--stride", stride), ("--validation-tokens", validationTokens),
+    ] {
+      if let value, value < 1 { throw Failure.usage("\(name) takes a number from 1, found \(value)") }
+    }
+    var result = declared
+    if let window {
+      for index in result.indices { result[index].window = window }
+    }
+    if let stride {
+      for index in result.indices where result[index].stride != nil { result[index].stride = stride }
+      if !result.contains(where: { $0.stride != nil }) {
+        guard let size = window ?? result.first?.window else {
+          throw Failure.usage("\(artifact) declares no evaluation; give --window too")
+        }
+        var sliding = Evaluation(name: "sliding", window: size)
+        sliding.stride = stride
+        result.append(sliding)
+      }
+    } else if let window, result.isEmpty {
+      result.append(Evaluation(name: "quantized", window: window))
+    }
+    for entry in result {
+      guard let stride = entry.stride, stride > entry.window else { continue }
+      throw Failure.usage(
+        "a stride of \(stride) with windows of \(entry.window) would leave tokens out; choose a "
+          + "stride of at most \(entry.window)")
+    }
+    if result.isEmpty && !ttt {
+      throw Failure.usage("\(artifact) declares no evaluation; give --window")
+    }
+    return result
+  }
+
+  private func table(_ scores: EvaluationScores, _ model: Model) -> String {
+    func entry(_ isSliding: Bool) -> String {
+      guard let entry = model.settings.evaluate.first(where: { ($0.stride != nil) == isSliding })
+      else { return "" }
+      return "window \(entry.window)" + (entry.stride.map { ", stride \($0)" } ?? "")
+    }
+    var rows: [[String]] = []
+    func row(_ name: String, _ score: Score?, _ how: String) {
+      guard let score else { return }
+      rows.append([
+        "  " + fixed(score.bitsPerByte, 4), name, how,
+        "\(grouped(score.tokens)) tokens, \(grouped(score.bytes)) bytes",
+      ])
+    }
+    row("plain", scores.quantized, entry(false))
+    row("sliding", scores.sliding, entry(true))
+    if let ttt = model.settings.ttt {
+      let how = "window \(ttt.window), stride \(ttt.stride)"
+      row("test-time training", scores.adapted, how)
+      row("adapt_first: not a score", scores.illegal, how)
+    }
+    var lines = ["bits per byte of the held-out text", textTable(rows)]
+    if let original = scores.originalBytes, let counted = scores.sliding, original != counted.bytes {
+      lines.append("\(grouped(original)) bytes in the documents")
+    }
+    if validationTokens != nil { lines.append("Only part of the validation data: not a score.") }
+    return lines.joined(separator: "\n")
+  }
+}

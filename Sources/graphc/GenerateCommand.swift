@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// graphc generate: text from an artifact.
+
+import ArgumentParser
+import Formats
+import Foundation
+import IR
+import Passes
+import Runtime
+
+struct GenerateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate",
+    abstract: "Continue a text with an artifact.",
+    discussion: """
+      Prints the prompt and what follows. Equal seeds give equal texts, whatever the threads; \
+      temperature 0 always takes the likeliest token.
+
+      Example: graphc generate runs/tiny/artifact.gca --data data --prompt 'The '
+      """)
+
+  @Argument(help: "The artifact.")
+  var artifact: String
+
+  @Option(help: "Folder of token shards whose tokenizer is used.")
+  var data: String?
+
+  @Option(help: "SentencePiece model.")
+  var tokenizer: String?
+
+  @Option(help: "The text to continue; empty begins a document.")
+  var prompt = ""
+
+  @Option(help: "Most tokens to generate.")
+  var tokens = 100
+
+  @Option(help: "Above 1: more varied; below 1: more likely; 0: the likeliest.")
+  var temperature = 0.8
+
+  @Option(help: "Seed of the random numbers.")
+  var seed: UInt64 = 1
+
+  @Option(help: "Threads. Default: all processors.")
+  var threads: Int?
+
+  mutating func run() throws {
+    guard tokens >= 0 else { throw Failure.usage("--tokens takes a number from 0, found \(tokens)") }
+    guard temperature >= 0, temperature.isFinite else {
+      throw Failure.usage("--temperature takes a number from 0, found \(temperature)")
+    }
+    let threads = try Host.threads(threads)
+    let tokenizer = try loadTokenizer()
+    let loaded = try Artifact.read(artifact)
+    try checkVocabulary(loaded.model, tokenizer, of: self.tokenizer ?? data ?? "")
+    guard let window = loaded.model.settings.evaluate.first?.window ?? loaded.model.settings.ttt?.window
+    else {
+      throw Failure(
+        exitCode: 3, message: "error: \(artifact) declares no evaluation, so its window is unknown")
+    }
+    let parameters = loaded.parameters()
+    let graph = loaded.model.scored.graph
+    var runner = PassRunner()
+    let logits = try runner.run(
+      Pipeline.logits(sizes: graph.openSizes(["B": 1, "T": window])) + Pipeline.fuse, on: graph)
+    let generator = Generator(
+      try lower(logits, layout: parameters.layout), parameters: parameters, threads: threads)
+
+    var ids = try tokenizer.encodeDocument(Array(prompt.utf8))
+    var printed = 0
+    func printNew() {
+      let text = tokenizer.decode(ids)
+      FileHandle.standardOutput.write(Data(text[printed...]))
+      printed = text.count
+    }
+    printNew()
+    try generator.generate(
+      after: ids, tokens: tokens, temperature: temperature, seed: seed
+    ) { id in
+      // A control token ends the document.
+      if tokenizer.type(Int(id)) == .control { return false }
+      ids.append(id)
+      printNew()
+      return true
+    }
+    print()
+  }
+
+  private func loadTokenizer() throws -> Tokenizer {
+    if let tokenizer { return try Tokenizer(path: tokenizer) }
+    guard let data else {
+      throw Failure.usage("the tokens need a tokenizer: give --data DIR or --tokenizer FILE")
+    }
+    return try DataFolder.open(data).tokenizer
+  }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// graphc audit on logs written by hand: legal ones, edited ones, and honest logs of illegal protocols.
+
+import Formats
+import Foundation
+import Testing
+
+@Suite struct AuditCommandTests {
+  private typealias Event = [String: JSONValue]
+
+  /// Two chunks of 64 targets, scored and then learned from.
+  private static let legal: [Event] = [
+    evaluation("quantized", weights: "w0", nats: 200, tokens: 96, bytes: 250),
+    evaluation("sliding", weights: "w0", nats: 210, tokens: 100, bytes: 260),
+    [
+      "event": "ttt begin", "protocol": "score_first", "chunk": 64, "targets": 100, "weights": "w0",
+    ],
+    score(chunk: 0, first: 0, end: 64, weights: "w0", nats: 120.5),
+    update(chunk: 0, first: 0, end: 64, before: "w0", after: "w1"),
+    score(chunk: 1, first: 64, end: 100, weights: "w1", nats: 60.25),
+    ["event": "ttt end", "tokens": 100, "bytes": 260, "nats": 180.75, "legal": true],
+  ]
+
+  private static func evaluation(
+    _ name: String, weights: String, nats: Double, tokens: Int, bytes: Int
+  ) -> Event {
+    [
+      "event": "evaluation", "name": .string(name), "window": 32, "stride": .null,
+      "tokens": .int(tokens), "bytes": .int(bytes), "nats": .double(nats),
+      "weights": .string(weights),
+    ]
+  }
+
+  private static func score(
+    chunk: Int, first: Int, end: Int, weights: String, nats: Double
+  ) -> Event {
+    [
+      "event": "score", "chunk": .int(chunk), "first": .int(first), "end": .int(end),
+      "nats": .double(nats), "weights": .string(weights),
+    ]
+  }
+
+  private static func update(
+    chunk: Int, first: Int, end: Int, before: String, after: String
+  ) -> Event {
+    [
+      "event": "update", "chunk": .int(chunk), "first": .int(first), "end": .int(end), "epochs": 1,
+      "rate": 1.0, "before": .string(before), "after": .string(after),
+    ]
+  }
+
+  /// A run directory with these events.
+  private func directory(_ events: [Event]) throws -> TemporaryFolder {
+    let folder = try TemporaryFolder()
+    let manifest: JSONValue = ["schema": "graphc-manifest/1", "model": "small", "seed": "1"]
+    try folder.write("manifest.json", manifest.prettyText + "\n")
+    let log = try AuditLog(
+      create: folder.file("audit.jsonl"), about: ["manifest": .string(SHA256.hex(manifest.text))])
+    for event in events { try log.append(event: event) }
+    return folder
+  }
+
+  /// The legal events with one of them changed.
+  private func changed(_ index: Int, _ members: Event) -> [Event] {
+    var events = Self.legal
+    events[index].merge(members) { _, new in new }
+    return events
+  }
+
+  @Test func acceptsALegalLog() throws {
+    let folder = try directory(Self.legal)
+    let outcome = try graphc("audit", folder.path)
+    #expect(outcome.code == 0, "\(outcome.errors)")
+    #expect(outcome.output.contains("targets 0 ..< 100 were scored once each, in order, in 2 chunks"))
+    #expect(outcome.output.contains("180.75 nats, to the bit"))
+    #expect(outcome.output.contains("--  result"))
+    let json = try graphc("audit", folder.path, "--json").output
+    #expect(try JSONValue.parse(Array(json.utf8))["ok"] == true)
+  }
+
+  @Test func namesTheLineThatBreaksARule() throws {
+    // The first event is line 2, behind the genesis record.
+    let cases: [(events: [Event], line: Int, words: String)] = [
+      (changed(1, ["weights": "w9"]), 3, "other weights"),
+      (changed(2, ["weights": "w9"]), 5, "not those that test-time training began with"),
+      (changed(3, ["first": 1]), 5, "targets 1 ..< 64"),
+      (changed(4, ["before": "w9"]), 6, "weights before the update"),
+      (changed(4, ["end": 100]), 6, "not those of chunk 0"),
+      (changed(4, ["epochs": 0]), 6, "no epoch"),
+      (changed(5, ["weights": "w0"]), 7, "not those that the last update left"),
+      (changed(5, ["first": 0]), 7, "where 64 of 100 is next"),
+      (changed(5, ["end": 99]), 8, "99 of 100 targets were scored"),
+      (changed(6, ["nats": 170.5]), 8, "170.5 are claimed"),
+      (changed(6, ["legal": false]), 8, "legal is false"),
+      (Array(Self.legal.dropLast()), 7, "ends inside test-time training"),
+    ]
+    for (events, line, words) in cases {
+      let outcome = try graphc("audit", try directory(events).path)
+      #expect(outcome.code == 5, "\(words)")
+      #expect(outcome.errors.contains("line \(line):"), "\(outcome.errors)")
+      #expect(outcome.errors.contains(words), "\(outcome.errors)")
+    }
+  }
+
+  @Test func refusesAnUpdateBeforeItsScore() throws {
+    var events = Self.legal
+    events.swapAt(3, 4)
+    let outcome = try graphc("audit", try directory(events).path, "--json")
+    #expect(outcome.code == 5)
+    let document = try JSONValue.parse(Array(outcome.output.utf8))
+    #expect(document["ok"] == false)
+    #expect(document["violation"]?.stringValue?.contains("line 5") == true)
+  }
+
+  @Test func callsAdaptFirstNoScore() throws {
+    let events: [Event] = [
+      Self.legal[0],
+      [
+        "event": "ttt begin", "protocol": "adapt_first", "chunk": 64, "targets": 100,
+        "weights": "w0",
+      ],
+      ["event": "adapt_first", "legal": false, "weights": "w5"],
+      Self.score(chunk: 0, first: 0, end: 64, weights: "w5", nats: 10),
+      Self.score(chunk: 1, first: 64, end: 100, weights: "w5", nats: 5),
+      ["event": "ttt end", "tokens": 100, "bytes": 260, "nats": 15.0, "legal": false],
+    ]
+    let outcome = try graphc("audit", try directory(events).path)
+    #expect(outcome.code == 0, "\(outcome.errors)")
+    #expect(outcome.output.contains("not a score"))
+    #expect(!outcome.output.contains("score first"))
+  }
+
+  @Test func findsEditedLogsAndManifests() throws {
+    let folder = try directory(Self.legal)
+    let log = try String(contentsOfFile: folder.file("audit.jsonl"), encoding: .utf8)
+    try folder.write("audit.jsonl", log.replacingOccurrences(of: "120.5", with: "110.5"))
+    #expect(try graphc("audit", folder.path).code == 65)
+    let lines = log.split(separator: "\n")
+    try folder.write("audit.jsonl", (lines[..<3] + lines[4...]).joined(separator: "\n") + "\n")
+    #expect(try graphc("audit", folder.path).code == 65)
+    try folder.write("audit.jsonl", log)
+    #expect(try graphc("audit", folder.path).code == 0)
+    try folder.write("manifest.json", "{\"model\":\"other\"}")
+    let outcome = try graphc("audit", folder.path)
+    #expect(outcome.code == 5)
+    #expect(outcome.errors.contains("line 1:"))
+  }
+
+  @Test func resultsMustFollowFromTheLog() throws {
+    let folder = try directory(Self.legal)
+    func bits(_ nats: Double, _ bytes: Int) -> JSONValue { .double(nats / log(2.0) / Double(bytes)) }
+    var eval: Event = [
+      "bpb_quantized": bits(200, 250), "bpb_sliding": bits(210, 260), "bpb_ttt": bits(180.75, 260),
+    ]
+    try folder.write("result.json", JSONValue.object(["eval": .object(eval)]).text)
+    let honest = try graphc("audit", folder.path)
+    #expect(honest.code == 0, "\(honest.errors)")
+    #expect(honest.output.contains("ok  result"))
+    eval["bpb_ttt"] = 0.9
+    try folder.write("result.json", JSONValue.object(["eval": .object(eval)]).text)
+    let tampered = try graphc("audit", folder.path)
+    #expect(tampered.code == 5)
+    #expect(tampered.errors.contains("bpb_ttt is 0.9"))
+  }
+
+  @Test func missingDirectoriesAreNotFound() throws {
+    #expect(try graphc("audit", "/nonexistent/run").code == 66)
+  }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every command promises: help, exit codes, products on stdout and messages on stderr.
+
+import Formats
+import Foundation
+import Testing
+
+@Suite struct CommandTests {
+  @Test(arguments: [
+    "compile", "run", "eval", "generate", "exec", "bench", "check", "fmt", "dump", "audit", "data",
+    "data prepare", "data inspect", "doctor",
+  ])
+  func helpShowsAnExample(command: String) throws {
+    let words = command.split(separator: " ").map(String.init) + ["--help"]
+    let outcome =
+      words.count == 2 ? try graphc(words[0], words[1]) : try graphc(words[0], words[1], words[2])
+    #expect(outcome.code == 0)
+    #expect(outcome.output.contains("Example:"))
+    #expect(outcome.errors.isEmpty)
+  }
+
+  @Test func unknownCommandsAndOptionsAreWrongUsage() throws {
+    for outcome in [try graphc("compost"), try graphc("check", "--colour", "x.graph")] {
+      #expect(outcome.code == 2)
+      #expect(outcome.output.isEmpty)
+      #expect(!outcome.errors.isEmpty)
+    }
+  }
+
+  @Test func doctorPrintsOneLineOfJSON() throws {
+    let outcome = try graphc("doctor", "--json")
+    #expect(outcome.output.filter { $0 == "\n" }.count == 1)
+    let document = try JSONValue.parse(Array(outcome.output.utf8))
+    #expect(document["schema"] == "graphc-doctor/1")
+    #expect((document["processors"]?.intValue ?? 0) > 0)
+    #expect(try graphc("doctor").output.contains("instruction set"))
+  }
+
+  // MARK: fmt
+
+  @Test func fmtChangesFilesInPlaceAndCheckOnlyListsThem() throws {
+    let folder = try TemporaryFolder()
+    let messy = try folder.write("messy.graph", "const a=3,b = 4\n")
+    let neat = try folder.write("neat.graph", "const a = 3, b = 4\n")
+    let check = try graphc("fmt", "--check", messy, neat)
+    #expect(check.code == 1)
+    #expect(check.output == messy + "\n")
+    #expect(try String(contentsOfFile: messy, encoding: .utf8) == "const a=3,b = 4\n")
+    #expect(try graphc("fmt", messy, neat).code == 0)
+    #expect(try String(contentsOfFile: messy, encoding: .utf8) == "const a = 3, b = 4\n")
+    #expect(try graphc("fmt", "--check", messy, neat).code == 0)
+  }
+
+  @Test func fmtFiltersStandardInput() throws {
+    let outcome = try graphc("fmt", "-", input: "const  a=1")
+    #expect(outcome.code == 0)
+    #expect(outcome.output == "const a = 1\n")
+  }
+
+  @Test func fmtChangesNothingWhenOneFileDoesNotParse() throws {
+    let folder = try TemporaryFolder()
+    let messy = try folder.write("messy.graph", "const a=3\n")
+    let broken = try folder.write("broken.graph", "block {")
+    let outcome = try graphc("fmt", messy, broken)
+    #expect(outcome.code == 3)
+    #expect(outcome.errors.contains("broken.graph:1:7"))
+    #expect(try String(contentsOfFile: messy, encoding: .utf8) == "const a=3\n")
+  }
+
+  // MARK: check and dump
+
+  @Test func checkSummarisesAGraph() throws {
+    let folder = try TemporaryFolder()
+    let file = try folder.write("small.graph", smallGraph)
+    let outcome = try graphc("check", file)
+    #expect(outcome.code == 0, "\(outcome.errors)")
+    for part in ["9,600 parameters", "38,400 bytes", "train", "adapt", "window 32, stride 8", "ok"] {
+      #expect(outcome.output.contains(part), "\(part)")
+    }
+    let json = try graphc("check", "-", "--set", "dim=8", "--json", input: smallGraph)
+    let document = try JSONValue.parse(Array(json.output.utf8))
+    #expect(document["parameters"] == 4800)
+  }
+
+  @Test func checkNamesThePlaceOfAnError() throws {
+    let folder = try TemporaryFolder()
+    let file = try folder.write(
+      "bad.graph", smallGraph.replacingOccurrences(of: "embed(tok_emb", with: "embed(tok_em"))
+    let outcome = try graphc("check", file)
+    #expect(outcome.code == 3)
+    #expect(outcome.errors.contains("bad.graph:9:"))
+    #expect(try graphc("check", folder.file("missing.graph")).code == 66)
+    #expect(try graphc("check", file, "--set", "dim").code == 2)
+  }
+
+  @Test func dumpPrintsCoreTableAndPlan() throws {
+    let folder = try TemporaryFolder()
+    let file = try folder.write("small.graph", smallGraph)
+    let core = try graphc("dump", file)
+    #expect(core.output.hasPrefix("core 1 \"small\"\n"))
+    let copy = try folder.write("copy.core", core.output)
+    #expect(try graphc("dump", copy).output == core.output)
+    #expect(try graphc("dump", file, "--as", "table").output.contains("int8 per_row max"))
+    #expect(try graphc("dump", file, "--as", "plan", "-o", folder.file("small.plan")).code == 0)
+    let plan = try String(contentsOfFile: folder.file("small.plan"), encoding: .utf8)
+    #expect(plan.hasPrefix("plan 1 machine "))
+    #expect(try graphc("dump", folder.file("small.plan")).output == plan)
+    #expect(try graphc("dump", folder.file("small.plan"), "--set", "dim=8").code == 2)
+    #expect(try graphc("dump", file, "--as", "safetensors", "-o", folder.file("w")).code == 2)
+  }
+
+  @Test func damagedArtifactsAreRefused() throws {
+    let folder = try TemporaryFolder()
+    let cut = try folder.write("cut.gca", "GRAPHC-A\u{1}\0\0\0")
+    for outcome in [
+      try graphc("dump", cut), try graphc("eval", cut, "--data", folder.path),
+      try graphc("generate", cut, "--data", folder.path, "--prompt", "a"),
+    ] {
+      #expect(outcome.code == 65 || outcome.code == 66, "\(outcome.errors)")
+      #expect(outcome.output.isEmpty)
+    }
+    #expect(try graphc("dump", cut).code == 65)
+  }
+}

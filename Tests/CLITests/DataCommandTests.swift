@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// graphc data: folders from text, and what is wrong with folders.
+
+import Formats
+import Foundation
+import Testing
+
+@Suite struct DataCommandTests {
+  @Test func preparesAndInspectsAFolder() throws {
+    let folder = try TemporaryFolder()
+    let text = try folder.write("text.txt", sampleText())
+    let data = folder.file("data")
+    let prepared = try graphc(
+      "data", "prepare", "--text", text, "--vocab", "300", "--out", data, "--json")
+    #expect(prepared.code == 0, "\(prepared.errors)")
+    #expect(prepared.errors.contains("training a tokenizer of 300 ids"))
+    let document = try JSONValue.parse(Array(prepared.output.utf8))
+    #expect(document["tokenizer"]?["vocab"] == 300)
+    let parts = ["train", "validation"].compactMap { document[$0]?["original_bytes"]?.intValue }
+    #expect(parts.reduce(0, +) == sampleText().utf8.count)
+
+    let inspected = try graphc("data", "inspect", data)
+    #expect(inspected.code == 0)
+    for part in ["vocabulary of 300", "validation", "no document is in both splits", "xz -9e"] {
+      #expect(inspected.output.contains(part), "\(part)")
+    }
+    let json = try graphc("data", "inspect", data, "--json").output
+    #expect(json.filter { $0 == "\n" }.count == 1)
+
+    let again = try graphc("data", "prepare", "--text", text, "--vocab", "300", "--out", data)
+    #expect(again.code == 0)
+    #expect(again.errors.contains("up to date"))
+    let other = try graphc("data", "prepare", "--text", text, "--vocab", "310", "--out", data)
+    #expect(other.code == 2)
+    try cutShard(data)
+  }
+
+  /// A shard that is cut off.
+  private func cutShard(_ data: String) throws {
+    let shard = URL(fileURLWithPath: data + "/fineweb_val_000000.bin")
+    try Data(contentsOf: shard).dropLast(10).write(to: shard)
+    let outcome = try graphc("data", "inspect", data)
+    #expect(outcome.code == 65)
+    #expect(outcome.output.isEmpty)
+    #expect(outcome.errors.contains("fineweb_val_000000.bin: token count at byte 8"))
+  }
+
+  @Test func namesOfTextsComeFromStandardInputToo() throws {
+    let folder = try TemporaryFolder()
+    let names = try (0..<3).map { number in
+      try folder.write("\(number).txt", "\(number)\n" + sampleText(paragraphs: 4 + number))
+    }
+    let outcome = try graphc(
+      "data", "prepare", "--text", "-", "--vocab", "300", "--validation", "0.5", "--out",
+      folder.file("data"), "--json", input: names.joined(separator: "\n") + "\n")
+    #expect(outcome.code == 0, "\(outcome.errors)")
+    let document = try JSONValue.parse(Array(outcome.output.utf8))
+    #expect(document["sources"]?.arrayValue?.count == 3)
+  }
+
+  @Test func refusesWhatItCannotUse() throws {
+    let folder = try TemporaryFolder()
+    let text = try folder.write("text.txt", sampleText(paragraphs: 8))
+    #expect(try graphc("data", "inspect", folder.file("missing")).code == 66)
+    #expect(
+      try graphc("data", "prepare", "--text", folder.file("no.txt"), "--out", folder.file("x")).code
+        == 66)
+    let occupied = try graphc("data", "prepare", "--text", text, "--vocab", "300", "--out", folder.path)
+    #expect(occupied.code == 2)
+    #expect(occupied.errors.contains("not empty"))
+    #expect(FileManager.default.fileExists(atPath: text))
+    let both = try graphc(
+      "data", "prepare", "--text", text, "--vocab", "300", "--tokenizer", text, "--out",
+      folder.file("x"))
+    #expect(both.code == 2)
+    #expect(try graphc("data", "prepare", "--text", text, "--out").code == 2)
+  }
+}

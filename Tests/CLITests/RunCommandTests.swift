@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// One small run, and everything that reads what it leaves.
+
+import Formats
+import Foundation
+import Testing
+
+@Suite struct RunCommandTests {
+  @Test func everyCommandReadsWhatARunLeaves() throws {
+    let folder = try TemporaryFolder()
+    let text = try folder.write("text.txt", sampleText())
+    let graph = try folder.write("small.graph", smallGraph)
+    let (data, run) = (folder.file("data"), folder.file("run"))
+    let artifact = run + "/artifact.gca"
+    #expect(
+      try graphc("data", "prepare", "--text", text, "--vocab", "300", "--out", data).code == 0)
+    let trained = try graphc("run", "--ttt", graph, "--data", data, "--out", run, "--json")
+    #expect(trained.code == 0, "\(trained.errors)")
+    let scores = try JSONValue.parse(Array(trained.output.utf8))["eval"]
+
+    let evaluated = try graphc("eval", artifact, "--data", data, "--ttt", "--json")
+    #expect(evaluated.code == 0, "\(evaluated.errors)")
+    let again = try JSONValue.parse(Array(evaluated.output.utf8))
+    #expect(again["schema"] == "graphc-eval/1")
+    for key in ["bpb_quantized", "bpb_sliding", "bpb_ttt", "tokens", "bytes", "bytes_original"] {
+      #expect(again["eval"]?[key] == scores?[key], "\(key)")
+    }
+    #expect(try graphc("eval", artifact, "--data", data, "--stride", "33").code == 2)
+    let wide = try graphc("eval", artifact, "--data", data, "--window", "64", "--stride", "16")
+    #expect(wide.output.contains("window 64, stride 16"))
+
+    let audit = try graphc("audit", run)
+    #expect(audit.code == 0, "\(audit.errors)")
+    #expect(audit.output.contains("ok  score first"))
+    #expect(audit.output.contains("ok  artifact"))
+    #expect(audit.output.contains("ok  result"))
+
+    let words = try (1...2).map { threads in
+      try graphc(
+        "generate", artifact, "--data", data, "--prompt", "the miller", "--tokens", "12",
+        "--threads", "\(threads)")
+    }
+    #expect(words[0].code == 0, "\(words[0].errors)")
+    #expect(words[0].output.hasPrefix("the miller"))
+    #expect(words[0].output == words[1].output)
+
+    #expect(try graphc("dump", artifact).output.contains("codes head"))
+    let weights = folder.file("weights.safetensors")
+    #expect(try graphc("dump", artifact, "--as", "safetensors", "-o", weights).code == 0)
+    #expect(try SafeTensors.read(weights)["tok_emb"]?.shape == [300, 16])
+    #expect(try graphc("dump", artifact, "--as", "safetensors").code == 2)
+    #expect(try graphc("dump", artifact, "--set", "dim=8").code == 2)
+    try otherVocabulary(folder, text, artifact)
+  }
+
+  private func otherVocabulary(_ folder: TemporaryFolder, _ text: String, _ artifact: String) throws {
+    let data = folder.file("other")
+    #expect(
+      try graphc("data", "prepare", "--text", text, "--vocab", "310", "--out", data).code == 0)
+    for outcome in [
+      try graphc("eval", artifact, "--data", data),
+      try graphc("generate", artifact, "--data", data, "--prompt", "a"),
+    ] {
+      #expect(outcome.code == 2)
+      #expect(outcome.errors.contains("300"))
+      #expect(outcome.errors.contains("310"))
+    }
+  }
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Running the built executable, and small inputs for it.
+
+import Foundation
+import Testing
+
+/// A folder that is removed when the value goes away.
+final class TemporaryFolder {
+  let path: String
+
+  init() throws {
+    path = NSTemporaryDirectory() + "graphc-cli-" + UUID().uuidString
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  func file(_ name: String) -> String { "\(path)/\(name)" }
+
+  @discardableResult
+  func write(_ name: String, _ text: String) throws -> String {
+    try Data(text.utf8).write(to: URL(fileURLWithPath: file(name)))
+    return file(name)
+  }
+}
+
+/// What a command did.
+struct Outcome {
+  let code: Int32
+  let output: String
+  let errors: String
+}
+
+/// The executable beside the test bundle: both are built into one folder.
+private let executable: String = {
+  let marker = Bundle.allBundles.map(\.bundlePath).first { $0.hasSuffix(".xctest") }
+  var folders = [marker, CommandLine.arguments.first].compactMap { $0 }.map {
+    URL(fileURLWithPath: $0).deletingLastPathComponent().path
+  }
+  // The test process may be a runner that was given the bundle as an argument.
+  folders += CommandLine.arguments.filter { $0.hasSuffix(".xctest") }.map {
+    URL(fileURLWithPath: $0).deletingLastPathComponent().path
+  }
+  folders += ["debug", "release"].map { package.appendingPathComponent(".build/\($0)").path }
+  return folders.map { $0 + "/graphc" }.first(where: FileManager.default.isExecutableFile)
+    ?? "graphc (not built)"
+}()
+
+/// The folder of Package.swift.
+let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+  .deletingLastPathComponent().deletingLastPathComponent()
+
+/// Runs graphc. Output goes through files, so that a full pipe cannot block both sides.
+func graphc(_ arguments: String..., input: String = "") throws -> Outcome {
+  let folder = try TemporaryFolder()
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: executable)
+  process.arguments = arguments
+  for name in ["output", "errors"] { try folder.write(name, "") }
+  try folder.write("input", input)
+  let output = try #require(FileHandle(forWritingAtPath: folder.file("output")))
+  let errors = try #require(FileHandle(forWritingAtPath: folder.file("errors")))
+  process.standardInput = FileHandle(forReadingAtPath: folder.file("input"))
+  process.standardOutput = output
+  process.standardError = errors
+  try process.run()
+  process.waitUntilExit()
+  func text(_ name: String) throws -> String {
+    String(decoding: try Data(contentsOf: URL(fileURLWithPath: folder.file(name))), as: UTF8.self)
+  }
+  return Outcome(
+    code: process.terminationStatus, output: try text("output"), errors: try text("errors"))
+}
+
+/// Some kilobytes of text in paragraphs, the same on every call.
+func sampleText(paragraphs: Int = 40) -> String {
+  let words = [
+    "the", "miller", "walked", "along", "a", "river", "and", "saw", "three", "herons", "stand",
+    "still", "under", "old", "willows", "while", "rain", "fell", "on", "quiet", "water",
+  ]
+  var state: UInt32 = 1
+  var text = ""
+  for _ in 0..<paragraphs {
+    for word in 0..<450 {
+      state = state &* 1_664_525 &+ 1_013_904_223
+      text += words[Int(state >> 16) % words.count] + (word % 12 == 11 ? ".\n" : " ")
+    }
+    text += "\n\n"
+  }
+  return text
+}
+
+/// A complete model that compiles in no time.
+let smallGraph = """
+  model small
+
+  const vocab = 300, dim = 16, seq = 32, batch = 4
+
+  param tok_emb [vocab, dim]  init normal(0.1)  group embedding
+  param head [vocab, dim]  init normal(0.1)
+
+  forward(ids: tokens[B, T]) -> dist[B, T, vocab] {
+    x = rms_norm(embed(tok_emb, ids))
+    return softmax(linear(x, head))
+  }
+
+  train {
+    read batch rows of seq
+    stop at 4 steps
+    optimizer default adam(lr: 0.01)
+    warmdown 2 steps
+    validate every 2 steps
+    checkpoint every 2 steps
+  }
+
+  quantize {
+    default int8 per_row max
+    budget 1_000_000 bytes
+  }
+
+  evaluate {
+    quantized window seq
+    sliding window seq stride 8
+  }
+
+  ttt score_first {
+    chunk 64 tokens
+    window seq
+    stride 8
+    epochs 1
+    batch 2 rows
+    optimizer default sgd(lr: 0.1)
+  }
+
+  """
