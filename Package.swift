@@ -67,6 +67,7 @@ let package = Package(
         "IR", "Passes", "Formats", "Runtime",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
+    .testTarget(name: "CLITests", dependencies: ["graphc", "Formats"]),
     .testTarget(name: "FormatsTests", dependencies: ["Formats"]),
     .testTarget(name: "KernelTests", dependencies: ["CKernels"]),
     .testTarget(name: "LanguageTests", dependencies: ["IR", "Passes"]),

@@ -102,7 +102,10 @@ private struct RowProgramWriter {
       compute(node, result, operands)
     }
     step += 1
-    for operand in Set(node.operands) where lastUse[operand] == step - 1 { release(operand) }
+    for (index, operand) in node.operands.enumerated()
+    where lastUse[operand] == step - 1 && !node.operands[..<index].contains(operand) {
+      release(operand)
+    }
     for result in node.results where lastUse[result] == nil { release(result) }
   }
 

@@ -44,7 +44,8 @@ struct CheckCommand: ParsableCommand {
       return print(document.text)
     }
     print(
-      "\(model.name): \(grouped(parameters)) parameters, \(grouped(4 * parameters)) bytes as floats")
+      "\(model.name): \(grouped(parameters)) parameters, \(grouped(4 * parameters)) bytes as floats"
+    )
     print("\nfunctions")
     print(
       textTable(
@@ -86,7 +87,9 @@ extension Model {
     }
     if case .on(_, let start) = settings.qat { features.append(("qat", "from \(start.text)")) }
     for variant in variants {
-      if let start = variant.start { features.append(("variant \(variant.name)", "from \(start.text)")) }
+      if let start = variant.start {
+        features.append(("variant \(variant.name)", "from \(start.text)"))
+      }
     }
     if let budget = settings.quantize?.budget {
       features.append(("budget", "\(grouped(budget)) bytes"))
@@ -96,11 +99,12 @@ extension Model {
       features.append(("evaluate \(entry.name)", "window \(entry.window)\(stride)"))
     }
     if let ttt = settings.ttt {
-      features.append((
-        "ttt \(ttt.mode.rawValue)",
-        "chunks of \(grouped(ttt.chunk)), window \(ttt.window), stride \(ttt.stride), "
-          + counted(ttt.epochs, "epoch")
-      ))
+      features.append(
+        (
+          "ttt \(ttt.mode.rawValue)",
+          "chunks of \(grouped(ttt.chunk)), window \(ttt.window), stride \(ttt.stride), "
+            + counted(ttt.epochs, "epoch")
+        ))
     }
     return features
   }

@@ -111,7 +111,9 @@ private struct SystemFacts {
   /// The word in brackets: always, madvise or never.
   private static func hugePages() -> String? {
     let line = lines("/sys/kernel/mm/transparent_hugepage/enabled").first
-    return line?.split(separator: " ").first { $0.hasPrefix("[") }.map { String($0.dropFirst().dropLast()) }
+    return line?.split(separator: " ").first { $0.hasPrefix("[") }.map {
+      String($0.dropFirst().dropLast())
+    }
   }
 
   private static func freeDisk() -> Int? {

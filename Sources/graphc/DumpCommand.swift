@@ -73,7 +73,8 @@ struct DumpCommand: ParsableCommand {
   private func refuseOverrides(_ what: String) throws {
     if let first = model.overrides.first {
       throw Failure.usage(
-        "--set \(first): \(file) is \(what), its sizes are fixed; compile the graph again with --set")
+        "--set \(first): \(file) is \(what), its sizes are fixed; compile the graph again with --set"
+      )
     }
   }
 

@@ -83,14 +83,18 @@ struct EvalCommand: ParsableCommand {
     for (name, value) in [
       ("--window", window), ("--stride", stride), ("--validation-tokens", validationTokens),
     ] {
-      if let value, value < 1 { throw Failure.usage("\(name) takes a number from 1, found \(value)") }
+      if let value, value < 1 {
+        throw Failure.usage("\(name) takes a number from 1, found \(value)")
+      }
     }
     var result = declared
     if let window {
       for index in result.indices { result[index].window = window }
     }
     if let stride {
-      for index in result.indices where result[index].stride != nil { result[index].stride = stride }
+      for index in result.indices where result[index].stride != nil {
+        result[index].stride = stride
+      }
       if !result.contains(where: { $0.stride != nil }) {
         guard let size = window ?? result.first?.window else {
           throw Failure.usage("\(artifact) declares no evaluation; give --window too")
@@ -136,7 +140,8 @@ struct EvalCommand: ParsableCommand {
       row("adapt_first: not a score", scores.illegal, how)
     }
     var lines = ["bits per byte of the held-out text", textTable(rows)]
-    if let original = scores.originalBytes, let counted = scores.sliding, original != counted.bytes {
+    if let original = scores.originalBytes, let counted = scores.sliding, original != counted.bytes
+    {
       lines.append("\(grouped(original)) bytes in the documents")
     }
     if validationTokens != nil { lines.append("Only part of the validation data: not a score.") }

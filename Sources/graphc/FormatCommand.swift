@@ -36,7 +36,8 @@ struct FormatCommand: ParsableCommand {
     if check {
       for file in changed { print(file.path) }
       if !changed.isEmpty {
-        throw Failure.check("\(counted(changed.count, "file")) not in canonical layout; run graphc fmt")
+        throw Failure.check(
+          "\(counted(changed.count, "file")) not in canonical layout; run graphc fmt")
       }
       return
     }

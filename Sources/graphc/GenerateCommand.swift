@@ -44,7 +44,9 @@ struct GenerateCommand: ParsableCommand {
   var threads: Int?
 
   mutating func run() throws {
-    guard tokens >= 0 else { throw Failure.usage("--tokens takes a number from 0, found \(tokens)") }
+    guard tokens >= 0 else {
+      throw Failure.usage("--tokens takes a number from 0, found \(tokens)")
+    }
     guard temperature >= 0, temperature.isFinite else {
       throw Failure.usage("--temperature takes a number from 0, found \(temperature)")
     }
@@ -52,7 +54,8 @@ struct GenerateCommand: ParsableCommand {
     let tokenizer = try loadTokenizer()
     let loaded = try Artifact.read(artifact)
     try checkVocabulary(loaded.model, tokenizer, of: self.tokenizer ?? data ?? "")
-    guard let window = loaded.model.settings.evaluate.first?.window ?? loaded.model.settings.ttt?.window
+    guard
+      let window = loaded.model.settings.evaluate.first?.window ?? loaded.model.settings.ttt?.window
     else {
       throw Failure(
         exitCode: 3, message: "error: \(artifact) declares no evaluation, so its window is unknown")

@@ -23,9 +23,9 @@ struct Graphc: ParsableCommand {
       """,
     version: "graphc \(version)",
     subcommands: [
-      CompileCommand.self, RunCommand.self, 
-      ExecCommand.self, BenchCommand.self, 
-      
+      CompileCommand.self, RunCommand.self, EvalCommand.self, GenerateCommand.self,
+      ExecCommand.self, BenchCommand.self, CheckCommand.self, FormatCommand.self,
+      DumpCommand.self, AuditCommand.self, DataCommand.self, DoctorCommand.self,
     ])
 
   static func main() {

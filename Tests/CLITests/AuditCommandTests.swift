@@ -60,6 +60,14 @@ import Testing
     return folder
   }
 
+  /// The audit of a run directory with these events, which is gone afterwards.
+  private func audit(_ events: [Event], json: Bool = false) throws -> Outcome {
+    let folder = try directory(events)
+    return try withExtendedLifetime(folder) {
+      json ? try graphc("audit", folder.path, "--json") : try graphc("audit", folder.path)
+    }
+  }
+
   /// The legal events with one of them changed.
   private func changed(_ index: Int, _ members: Event) -> [Event] {
     var events = Self.legal
@@ -71,7 +79,8 @@ import Testing
     let folder = try directory(Self.legal)
     let outcome = try graphc("audit", folder.path)
     #expect(outcome.code == 0, "\(outcome.errors)")
-    #expect(outcome.output.contains("targets 0 ..< 100 were scored once each, in order, in 2 chunks"))
+    #expect(
+      outcome.output.contains("targets 0 ..< 100 were scored once each, in order, in 2 chunks"))
     #expect(outcome.output.contains("180.75 nats, to the bit"))
     #expect(outcome.output.contains("--  result"))
     let json = try graphc("audit", folder.path, "--json").output
@@ -95,7 +104,7 @@ import Testing
       (Array(Self.legal.dropLast()), 7, "ends inside test-time training"),
     ]
     for (events, line, words) in cases {
-      let outcome = try graphc("audit", try directory(events).path)
+      let outcome = try audit(events)
       #expect(outcome.code == 5, "\(words)")
       #expect(outcome.errors.contains("line \(line):"), "\(outcome.errors)")
       #expect(outcome.errors.contains(words), "\(outcome.errors)")
@@ -105,7 +114,7 @@ import Testing
   @Test func refusesAnUpdateBeforeItsScore() throws {
     var events = Self.legal
     events.swapAt(3, 4)
-    let outcome = try graphc("audit", try directory(events).path, "--json")
+    let outcome = try audit(events, json: true)
     #expect(outcome.code == 5)
     let document = try JSONValue.parse(Array(outcome.output.utf8))
     #expect(document["ok"] == false)
@@ -124,7 +133,7 @@ import Testing
       Self.score(chunk: 1, first: 64, end: 100, weights: "w5", nats: 5),
       ["event": "ttt end", "tokens": 100, "bytes": 260, "nats": 15.0, "legal": false],
     ]
-    let outcome = try graphc("audit", try directory(events).path)
+    let outcome = try audit(events)
     #expect(outcome.code == 0, "\(outcome.errors)")
     #expect(outcome.output.contains("not a score"))
     #expect(!outcome.output.contains("score first"))
@@ -148,7 +157,9 @@ import Testing
 
   @Test func resultsMustFollowFromTheLog() throws {
     let folder = try directory(Self.legal)
-    func bits(_ nats: Double, _ bytes: Int) -> JSONValue { .double(nats / log(2.0) / Double(bytes)) }
+    func bits(_ nats: Double, _ bytes: Int) -> JSONValue {
+      .double(nats / log(2.0) / Double(bytes))
+    }
     var eval: Event = [
       "bpb_quantized": bits(200, 250), "bpb_sliding": bits(210, 260), "bpb_ttt": bits(180.75, 260),
     ]

@@ -74,7 +74,8 @@ import Testing
     let file = try folder.write("small.graph", smallGraph)
     let outcome = try graphc("check", file)
     #expect(outcome.code == 0, "\(outcome.errors)")
-    for part in ["9,600 parameters", "38,400 bytes", "train", "adapt", "window 32, stride 8", "ok"] {
+    for part in ["9,600 parameters", "38,400 bytes", "train", "adapt", "window 32, stride 8", "ok"]
+    {
       #expect(outcome.output.contains(part), "\(part)")
     }
     let json = try graphc("check", "-", "--set", "dim=8", "--json", input: smallGraph)

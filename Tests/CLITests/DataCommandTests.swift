@@ -65,7 +65,8 @@ import Testing
     #expect(
       try graphc("data", "prepare", "--text", folder.file("no.txt"), "--out", folder.file("x")).code
         == 66)
-    let occupied = try graphc("data", "prepare", "--text", text, "--vocab", "300", "--out", folder.path)
+    let occupied = try graphc(
+      "data", "prepare", "--text", text, "--vocab", "300", "--out", folder.path)
     #expect(occupied.code == 2)
     #expect(occupied.errors.contains("not empty"))
     #expect(FileManager.default.fileExists(atPath: text))

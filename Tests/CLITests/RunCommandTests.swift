@@ -53,7 +53,8 @@ import Testing
     try otherVocabulary(folder, text, artifact)
   }
 
-  private func otherVocabulary(_ folder: TemporaryFolder, _ text: String, _ artifact: String) throws {
+  private func otherVocabulary(_ folder: TemporaryFolder, _ text: String, _ artifact: String) throws
+  {
     let data = folder.file("other")
     #expect(
       try graphc("data", "prepare", "--text", text, "--vocab", "310", "--out", data).code == 0)

@@ -65,6 +65,7 @@ func graphc(_ arguments: String..., input: String = "") throws -> Outcome {
   process.standardError = errors
   try process.run()
   process.waitUntilExit()
+  defer { withExtendedLifetime(folder) {} }
   func text(_ name: String) throws -> String {
     String(decoding: try Data(contentsOf: URL(fileURLWithPath: folder.file(name))), as: UTF8.self)
   }

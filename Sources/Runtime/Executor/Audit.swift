@@ -167,7 +167,8 @@ public struct Audit {
     guard first == current.scored, end >= first, end <= current.targets else {
       throw violation(
         line,
-        "targets \(first) ..< \(end) are scored where \(current.scored) of \(current.targets) is next")
+        "targets \(first) ..< \(end) are scored where \(current.scored) of \(current.targets) is next"
+      )
     }
     let weights = try string(event, "weights", line)
     guard weights == current.weights else {
@@ -195,7 +196,8 @@ public struct Audit {
       try int(event, "chunk", line), try int(event, "first", line), try int(event, "end", line)
     )
     guard chunk == current.updates, chunk == current.chunks - 1 else {
-      throw violation(line, "an update on chunk \(chunk) behind the score of chunk \(current.chunks - 1)")
+      throw violation(
+        line, "an update on chunk \(chunk) behind the score of chunk \(current.chunks - 1)")
     }
     guard first == chunk * current.chunk, end == min(first + current.chunk, current.targets) else {
       throw violation(line, "targets \(first) ..< \(end) are not those of chunk \(chunk)")
@@ -226,7 +228,8 @@ public struct Audit {
         "\(current.scored) of \(current.targets) targets were scored, \(sum.tokens) are claimed")
     }
     guard event["legal"] == .bool(current.isScoreFirst) else {
-      throw violation(line, "legal is \(event["legal"]?.text ?? "missing"), which the protocol is not")
+      throw violation(
+        line, "legal is \(event["legal"]?.text ?? "missing"), which the protocol is not")
     }
     guard abs(sum.nats - current.nats) <= 1e-9 * abs(sum.nats) else {
       throw violation(
@@ -250,7 +253,8 @@ public struct Audit {
     for (name, other) in [("quantized", "sliding"), ("float", "float sliding")] {
       guard let plain = evaluations[name], let sliding = evaluations[other] else { continue }
       guard plain.weights == sliding.weights else {
-        throw violation(sliding.line, "\(other) has other weights than \(name) in line \(plain.line)")
+        throw violation(
+          sliding.line, "\(other) has other weights than \(name) in line \(plain.line)")
       }
       report.proved.append("evaluations: \(name) and \(other) have the same weights")
     }
@@ -264,7 +268,8 @@ public struct Audit {
     guard first == quantized.weights else {
       throw violation(
         adaptation.line,
-        "test-time training began from other weights than those evaluated in line \(quantized.line)")
+        "test-time training began from other weights than those evaluated in line \(quantized.line)"
+      )
     }
     report.proved.append("test-time training: it began from the quantised artifact's weights")
     // Plain windows leave out the stream's tail, overlapping ones do not.
@@ -273,7 +278,8 @@ public struct Audit {
         throw violation(
           adaptation.line, "other tokens or bytes are scored than in line \(sliding.line)")
       }
-      report.proved.append("test-time training: it scored the tokens and bytes of the sliding evaluation")
+      report.proved.append(
+        "test-time training: it scored the tokens and bytes of the sliding evaluation")
     }
   }
 
@@ -326,7 +332,8 @@ public struct Audit {
             + (sum.map { "\($0.bitsPerByte)" } ?? "null"))
       }
     }
-    report.proved.append("result: every bits per byte follows from the log's nats and bytes, to the bit")
+    report.proved.append(
+      "result: every bits per byte follows from the log's nats and bytes, to the bit")
   }
 
   // MARK: Members

@@ -43,6 +43,12 @@ public final class Evaluator {
         functions, window: entry.window, rows: entry.batch ?? scoringRows(window: entry.window),
         scored: entry.scoredPerWindow, parameters: weights, threads: threads)
       let score = scorer.evaluate(stream, stride: entry.stride) { observe(.progress($0)) }
+      guard score.tokens > 0 else {
+        throw FormatError(
+          .usage,
+          "\(name): the \(stream.targets) validation targets do not fill one window of \(entry.window); "
+            + "hold out more text or evaluate with a smaller window")
+      }
       try audit?.append(event: [
         "event": "evaluation", "name": .string(name), "window": .int(entry.window),
         "stride": entry.stride.map(JSONValue.int) ?? .null, "tokens": .int(score.tokens),
