@@ -32,7 +32,7 @@ public struct DataFolder: Sendable {
     guard Folder.isFolder(path) else {
       throw FormatError(
         .notFound, file: path,
-        "no such data folder; make it with: graphc data prepare TEXT... --out \(path)")
+        "no such data folder; make it with: graphc data prepare --text FILE... --out \(path)")
     }
     let manifestPath = "\(path)/\(DataManifest.fileName)"
     let manifest =
@@ -42,7 +42,7 @@ public struct DataFolder: Sendable {
       throw FormatError(
         .notFound, file: own,
         "the folder holds no tokenizer; name the one its shards were made with (--tokenizer FILE), "
-          + "or make a folder with: graphc data prepare TEXT... --out \(path)")
+          + "or make a folder with: graphc data prepare --text FILE... --out \(path)")
     }
     let loaded = try Tokenizer(path: tokenizer ?? own)
     if let manifest, manifest.tokenizer != loaded.sha256 || manifest.vocab != loaded.vocabSize {

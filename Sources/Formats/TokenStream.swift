@@ -18,7 +18,7 @@ public final class TokenStream: Sendable {
     guard !names.isEmpty else {
       throw FormatError(
         .notFound, file: folder,
-        "no \(prefix)*.bin here; make a data folder with: graphc data prepare TEXT... --out \(folder)"
+        "no \(prefix)*.bin here; make a data folder with: graphc data prepare --text FILE... --out \(folder)"
       )
     }
     try self.init(paths: names.map { "\(folder)/\($0)" }, vocab: vocab)

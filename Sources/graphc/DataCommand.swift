@@ -46,8 +46,11 @@ struct DataPrepareCommand: ParsableCommand {
 
   mutating func run() throws {
     if let vocab, let tokenizer {
-      throw Failure.usage(
-        "--vocab \(vocab) trains a tokenizer, --tokenizer \(tokenizer) uses one; give one of them")
+      let size = try Tokenizer(path: tokenizer).vocabSize
+      if size != vocab {
+        throw Failure.usage(
+          "--vocab \(vocab): \(tokenizer) has a vocabulary of \(size); drop --vocab or --tokenizer")
+      }
     }
     _ = try DataFolder.prepare(
       texts: files(), vocab: vocab ?? 1024, tokenizer: tokenizer, validation: validation, out: out,

@@ -85,6 +85,11 @@ struct RunCommand: ParsableCommand {
     } else {
       print(try summary(result, plan, data))
     }
+    if let overBudget = result.overBudget { throw overBudget }
+    if let limit = plan.model.settings.expect.artifactAtMost, result.artifactBytes > limit {
+      throw Failure.check(
+        "error: the artifact has \(result.artifactBytes) bytes, the expect section allows \(limit)")
+    }
   }
 
   /// The limits of the file, replaced by those of the command line. One limit there drops the other.
@@ -115,8 +120,7 @@ struct RunCommand: ParsableCommand {
   ) throws -> [String: JSONValue] {
     [
       "schema": "graphc-manifest/1", "graphc": .string(version), "model": .string(plan.model.name),
-      "graph": .string(SHA256.hex(plan.model.printed())),
-      "plan": .string(SHA256.hex(plan.printed())),
+      "graph": .string(SHA256.hex(plan.model.withoutLocations.printed())),
       "data": .string(
         SHA256.hex(try data.train().contentHash() + (try data.validation().contentHash()))),
       "tokenizer": .string(data.tokenizer.sha256), "seed": .string("\(seed)"),

@@ -46,7 +46,7 @@ public struct Interrupted: Error {
 }
 
 /// The artifact does not fit; `largest` names the groups that cost most.
-public struct OverBudget: Error {
+public struct OverBudget: Error, Sendable {
   public let bytes: Int
   public let code: Int
   public let budget: Int
@@ -65,6 +65,8 @@ public struct RunResult: Sendable {
   public var codeBytes = 0
   public var scores: EvaluationScores
   public var live: [LiveFeature] = []
+  /// Set when the artifact does not fit. Everything was measured all the same.
+  public var overBudget: OverBudget?
 }
 
 /// Scores by what was scored.
@@ -143,7 +145,7 @@ public final class Run {
       result.artifactBytes + result.codeBytes > budget
     {
       let groups = container.groups.map { (group: $0.name, bytes: $0.frame.count) }
-      throw OverBudget(
+      result.overBudget = OverBudget(
         bytes: result.artifactBytes, code: result.codeBytes, budget: budget,
         largest: Array(groups.sorted { $0.bytes > $1.bytes }.prefix(5)))
     }
@@ -254,12 +256,21 @@ extension Model {
   /// The declaration that an artifact carries: no training, no places in files, one variant.
   public var forArtifact: Model {
     var model = self
-    model.variants = [Variant(name: "", start: nil, graph: scored.graph.withoutLocations())]
+    model.variants = [Variant(name: "", start: nil, graph: scored.graph)]
     model.settings.train = nil
     model.settings.qat = .off
     model.constants = []
     model.warnings = []
     model.sources = []
+    return model.withoutLocations
+  }
+
+  /// The same declaration, wherever its files lie.
+  public var withoutLocations: Model {
+    var model = self
+    for index in model.variants.indices {
+      model.variants[index].graph = model.variants[index].graph.withoutLocations()
+    }
     return model
   }
 }
