@@ -60,7 +60,8 @@ let package = Package(
       linkerSettings: [.linkedLibrary("omp5"), .linkedLibrary("openblas"), .linkedLibrary("m")]
         + (hasLibxsmm ? [.linkedLibrary("xsmm"), .linkedLibrary("dl")] : [])),
     .target(
-      name: "Runtime", dependencies: ["IR", "Formats", "CKernels"], path: "Sources/Runtime/Executor"),
+      name: "Runtime", dependencies: ["IR", "Formats", "CKernels"], path: "Sources/Runtime/Executor"
+    ),
     .executableTarget(
       name: "graphc",
       dependencies: [

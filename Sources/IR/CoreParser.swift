@@ -186,7 +186,9 @@ public struct CoreParser {
       try endLine()
       let start = builder.graph.nodes.count
       while skipBlank(), !rest.hasPrefix("}") {
-        if rest.hasPrefix("fused") || !rest.hasPrefix("%") { throw OpError("expected a node or '}'") }
+        if rest.hasPrefix("fused") || !rest.hasPrefix("%") {
+          throw OpError("expected a node or '}'")
+        }
         try node()
       }
       try expect("}")
@@ -303,8 +305,12 @@ public struct CoreParser {
 
   private mutating func number() throws -> Double {
     skipSpace()
-    let text = rest.prefix { $0.isNumber || "+-.eE".contains($0) || $0 == "i" || $0 == "n" || $0 == "f" }
-    guard let value = Double(String(text)), !text.isEmpty else { throw OpError("expected a number") }
+    let text = rest.prefix {
+      $0.isNumber || "+-.eE".contains($0) || $0 == "i" || $0 == "n" || $0 == "f"
+    }
+    guard let value = Double(String(text)), !text.isEmpty else {
+      throw OpError("expected a number")
+    }
     rest = rest.dropFirst(text.count)
     return value
   }

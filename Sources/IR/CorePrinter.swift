@@ -31,7 +31,8 @@ extension Graph {
     var text = "\(indent)\(results) = \(node.op.rawValue)(\(operands))"
     if !node.attributes.isEmpty {
       let attributes = node.attributes.sorted { $0.key < $1.key }
-      text += " {" + attributes.map { "\($0.key.rawValue)=\($0.value)" }.joined(separator: ", ") + "}"
+      text +=
+        " {" + attributes.map { "\($0.key.rawValue)=\($0.value)" }.joined(separator: ", ") + "}"
     }
     text += " : " + node.results.map { type($0).description }.joined(separator: ", ")
     return text + place(node.location) + "\n"

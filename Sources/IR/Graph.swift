@@ -177,7 +177,9 @@ public struct Graph: Hashable, Sendable {
   /// The node that makes each value, by value index.
   public func producers() -> [Value: Int] {
     var producers: [Value: Int] = [:]
-    for (index, node) in nodes.enumerated() { for result in node.results { producers[result] = index } }
+    for (index, node) in nodes.enumerated() {
+      for result in node.results { producers[result] = index }
+    }
     return producers
   }
 

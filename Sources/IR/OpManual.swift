@@ -21,7 +21,8 @@ extension Op {
 
   private var manualEntry: String {
     let definition = definition
-    var text = "\n### \(rawValue)(\(definition.operands.joined(separator: ", ")))\n\n\(definition.summary)\n"
+    var text =
+      "\n### \(rawValue)(\(definition.operands.joined(separator: ", ")))\n\n\(definition.summary)\n"
     let positional = definition.positional
     let names =
       positional + definition.attributes.keys.filter { !positional.contains($0) }.sorted()

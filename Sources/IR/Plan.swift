@@ -58,7 +58,9 @@ public struct RowProgram: Hashable, Sendable {
     public var a: Int
     public var b: Int
     public var immediate: Double
-    public init(_ operation: Operation, _ destination: Int, _ a: Int, _ b: Int = 0, _ immediate: Double = 0) {
+    public init(
+      _ operation: Operation, _ destination: Int, _ a: Int, _ b: Int = 0, _ immediate: Double = 0
+    ) {
       self.operation = operation
       self.destination = destination
       self.a = a
@@ -207,7 +209,9 @@ public struct Plan: Sendable {
 
 /// Names of functions by what they compute and at which sizes, so that equal ones are made once.
 public enum FunctionName {
-  public static func train(_ variant: String) -> String { variant.isEmpty ? "train" : "train." + variant }
+  public static func train(_ variant: String) -> String {
+    variant.isEmpty ? "train" : "train." + variant
+  }
   public static func gradient(_ variant: String) -> String {
     variant.isEmpty ? "gradient" : "gradient." + variant
   }

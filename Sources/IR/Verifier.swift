@@ -8,7 +8,9 @@ extension Graph {
     var made = Set(parameterValues + inputs)
     var names = Set<String>()
     for value in parameterValues + inputs {
-      if !names.insert(spelled(value)).inserted { found.append("\(spelled(value)) is declared twice") }
+      if !names.insert(spelled(value)).inserted {
+        found.append("\(spelled(value)) is declared twice")
+      }
     }
     func check(_ node: Node) {
       for operand in node.operands where !made.contains(operand) {
@@ -35,7 +37,9 @@ extension Graph {
       }
       for result in node.results {
         if !made.insert(result).inserted { found.append("%\(name(result)) is made twice") }
-        if !names.insert(spelled(result)).inserted { found.append("two values named %\(name(result))") }
+        if !names.insert(spelled(result)).inserted {
+          found.append("two values named %\(name(result))")
+        }
       }
     }
     for node in nodes { check(node) }
@@ -47,7 +51,8 @@ extension Graph {
       }
       if !made.contains(write.value) { found.append("write of %\(name(write.value)), never made") }
       if made.contains(write.value), type(write.target) != type(write.value) {
-        found.append("@\(name(write.target)) is \(type(write.target)), written \(type(write.value))")
+        found.append(
+          "@\(name(write.target)) is \(type(write.target)), written \(type(write.value))")
       }
     }
     for output in outputs where !made.contains(output.value) {

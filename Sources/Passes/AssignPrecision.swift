@@ -13,17 +13,19 @@ extension Pass {
   /// Row quantisers need two axes; other shapes with an int rule take f16.
   public static func assignPrecision(_ table: [String: Precision]) -> Pass {
     Pass("assign-precision", "Give every parameter its stored form.") { graph in
-      var copy = Rebuilder(graph, declaring: { parameter in
-        guard parameter.role == .param else { return parameter }
-        var parameter = parameter
-        let precision = table[parameter.path] ?? .f32
-        if case .int = precision, parameter.type.rank != 2 {
-          parameter.precision = .f16
-        } else {
-          parameter.precision = precision
-        }
-        return parameter
-      })
+      var copy = Rebuilder(
+        graph,
+        declaring: { parameter in
+          guard parameter.role == .param else { return parameter }
+          var parameter = parameter
+          let precision = table[parameter.path] ?? .f32
+          if case .int = precision, parameter.type.rank != 2 {
+            parameter.precision = .f16
+          } else {
+            parameter.precision = precision
+          }
+          return parameter
+        })
       for node in graph.nodes { copy.copy(node) }
       return copy.finish()
     }

@@ -33,7 +33,8 @@ public func compile(
       } else {
         try add(
           FunctionName.gradient(variant.name), variant.graph,
-          Pipeline.trainGradient(sizes: bound, zLoss: zLoss, precision: precision, qat: qat), &runner)
+          Pipeline.trainGradient(sizes: bound, zLoss: zLoss, precision: precision, qat: qat),
+          &runner)
         try add(FunctionName.update, variant.graph, Pipeline.update(optimizer), &runner)
       }
     }
@@ -80,7 +81,8 @@ extension QATSettings {
     switch self {
     case .off: return nil
     case .on(.straightThrough, _): return "straight_through"
-    case .on(.softRound(let form, _, _), _): return form == .a ? "soft_round" : "soft_round_logistic"
+    case .on(.softRound(let form, _, _), _):
+      return form == .a ? "soft_round" : "soft_round_logistic"
     }
   }
 }

@@ -8,7 +8,8 @@ extension Pass {
   ///
   ///     %p = softmax(%z)           ->   return logits = %z
   ///     return dist = %p
-  public static let deriveLogits = Pass("derive-logits", "Return the logits of the dist.") { graph in
+  public static let deriveLogits = Pass("derive-logits", "Return the logits of the dist.") {
+    graph in
     var copy = Rebuilder(graph, name: "logits")
     let logits = try copyBelowSoftmax(graph, &copy)
     copy.builder.output("logits", logits)

@@ -27,7 +27,8 @@ extension Pass {
       for node in graph.nodes { copy.copy(node) }
       var finished = copy.finish()
       let wanted = finished.parameters.indices.filter {
-        finished.parameters[$0].role == .param && only?.contains(finished.parameters[$0].path) ?? true
+        finished.parameters[$0].role == .param
+          && only?.contains(finished.parameters[$0].path) ?? true
       }
       let differentiable = finished.reached(from: wanted.map { finished.parameterValues[$0] })
       let forward = finished.nodes

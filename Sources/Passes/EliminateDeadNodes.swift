@@ -11,7 +11,8 @@ extension Pass {
   ///     return y = %1             return y = %1
   ///
   /// Requires nothing. Inputs and parameters stay declared: they are the function's signature.
-  public static let eliminateDeadNodes = Pass("eliminate-dead-nodes", "Drop unread nodes.") { graph in
+  public static let eliminateDeadNodes = Pass("eliminate-dead-nodes", "Drop unread nodes.") {
+    graph in
     var live = Set(graph.writes.map(\.value) + graph.outputs.map(\.value))
     var kept: [Node] = []
     for node in graph.nodes.reversed() where node.results.contains(where: live.contains) {

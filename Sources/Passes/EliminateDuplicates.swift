@@ -11,7 +11,8 @@ extension Pass {
   ///     %3 = add(%1, %2)          %3 = add(%1, %1)
   ///
   /// Requires nothing. Does not normalise operand order: add(a, b) and add(b, a) stay distinct.
-  public static let eliminateDuplicates = Pass("eliminate-duplicates", "Merge equal nodes.") { graph in
+  public static let eliminateDuplicates = Pass("eliminate-duplicates", "Merge equal nodes.") {
+    graph in
     struct Key: Hashable {
       let op: Op
       let operands: [Value]

@@ -11,7 +11,8 @@ extension Pass {
   ///     %3 = offset(%2) {by=0}
   ///
   /// Requires nothing. Never reorders a scale and an offset: the rounding of the two orders differs.
-  public static let foldConstants = Pass("fold-constants", "Fold arithmetic with constants.") { graph in
+  public static let foldConstants = Pass("fold-constants", "Fold arithmetic with constants.") {
+    graph in
     var copy = Rebuilder(graph)
     // The constant factor or summand that made a value, and what it was applied to.
     var made: [Value: (op: Op, by: Double, of: Value)] = [:]

@@ -121,7 +121,9 @@ private struct RowScheduler {
     let inside = Set(members)
     let start = copy.builder.graph.nodes.count
     for member in members { copy.copy(graph.nodes[member]) }
-    let escaping = members.flatMap { graph.nodes[$0].results }.filter { isRead($0, outside: inside) }
+    let escaping = members.flatMap { graph.nodes[$0].results }.filter {
+      isRead($0, outside: inside)
+    }
     if members.count > 1 {
       let location = graph.nodes[members[0]].location
       copy.builder.regroup(from: start, results: escaping.map { copy[$0] }, location: location)

@@ -70,14 +70,17 @@ extension Pass {
         scalars[name] = value
         return value
       }
-      var targets: [(parameter: Parameter, value: Value, gradient: Value, update: ParameterUpdate)] = []
+      var targets:
+        [(parameter: Parameter, value: Value, gradient: Value, update: ParameterUpdate)] = []
       for output in graph.outputs {
         guard output.name.hasPrefix("grad.") else {
           builder.output(output.name, copy[output.value])
           continue
         }
         let path = String(output.name.dropFirst(5))
-        guard let update = plan.updates[path], let value = graph.parameterValue(path) else { continue }
+        guard let update = plan.updates[path], let value = graph.parameterValue(path) else {
+          continue
+        }
         targets.append((graph.parameter(value)!, copy[value], copy[output.value], update))
       }
       let clip = try builder.apply(

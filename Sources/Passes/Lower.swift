@@ -111,7 +111,9 @@ struct Lowering {
       for operand in node.operands { lastRead[operand] = index }
     }
     for write in graph.writes {
-      guard let producer = producers[write.value], let target = slots[write.target] else { continue }
+      guard let producer = producers[write.value], let target = slots[write.target] else {
+        continue
+      }
       if lastRead[write.target] ?? -1 <= producer { aliases[write.value] = target }
     }
   }
@@ -119,7 +121,8 @@ struct Lowering {
   // MARK: Calls
 
   mutating func emit(
-    _ kernel: Kernel, to stage: Stage, writing outputs: [(Slot, Int)], reading inputs: [(Slot, Int)],
+    _ kernel: Kernel, to stage: Stage, writing outputs: [(Slot, Int)],
+    reading inputs: [(Slot, Int)],
     sizes: [Int], scalars: [Double] = [], program: RowProgram? = nil, source: Value
   ) {
     let all = outputs + inputs
@@ -249,7 +252,8 @@ struct Lowering {
       packed[key] = slot
       let sizes = graph.type(weight).sizes
       emit(
-        .pack, to: parameterOnly.contains(weight) ? .prepare : .body, writing: [(slot, packedBytes)],
+        .pack, to: parameterOnly.contains(weight) ? .prepare : .body,
+        writing: [(slot, packedBytes)],
         reading: [operand(weight)], sizes: [sizes[0], sizes[1], isTransposed ? 1 : 0],
         source: weight)
     }
@@ -317,7 +321,8 @@ struct Lowering {
     let alpha = operand(node.operands.last!)
     let reading =
       node.op == .fake_quant
-      ? [operand(weight), scale, alpha] : [operand(node.operands[0]), operand(weight), scale, alpha]
+      ? [operand(weight), scale, alpha]
+      : [operand(node.operands[0]), operand(weight), scale, alpha]
     emit(
       node.op == .fake_quant ? .fake_quant : .fake_quant_backward, to: stage,
       writing: [result(node.result)], reading: reading,
@@ -355,7 +360,9 @@ struct Lowering {
     case .adamw_update:
       emit(
         .adamw, to: stage, writing: outputs, reading: reading, sizes: [type.count],
-        scalars: [node.double(.beta1), node.double(.beta2), node.double(.epsilon), node.double(.decay)],
+        scalars: [
+          node.double(.beta1), node.double(.beta2), node.double(.epsilon), node.double(.decay),
+        ],
         source: node.result)
     case .sgd_update:
       emit(

@@ -77,7 +77,9 @@ extension Pass {
     "gradients-as-inputs", "Take the gradients as inputs."
   ) { graph in
     var builder = Builder(name: "update")
-    for parameter in graph.parameters where parameter.role == .param { _ = builder.declare(parameter) }
+    for parameter in graph.parameters where parameter.role == .param {
+      _ = builder.declare(parameter)
+    }
     for parameter in graph.parameters where parameter.role == .param {
       let gradient = builder.input("grad." + parameter.path, parameter.type)
       builder.output("grad." + parameter.path, gradient)

@@ -57,7 +57,9 @@ extension PlanFunction {
   /// The function's memory, values and calls, one a line.
   public func printed() -> String {
     var text = "function \(name) arena=\(arenaBytes) states=\(stateBytes)\n"
-    if !constants.isEmpty { text += "constants " + constants.map { "\($0)" }.joined(separator: " ") + "\n" }
+    if !constants.isEmpty {
+      text += "constants " + constants.map { "\($0)" }.joined(separator: " ") + "\n"
+    }
     for value in inputs { text += "input \(value.name) \(value.buffer.text) \(value.type)\n" }
     for value in outputs { text += "output \(value.name) \(value.buffer.text) \(value.type)\n" }
     for state in states {

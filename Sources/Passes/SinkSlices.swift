@@ -11,7 +11,8 @@ extension Pass {
   ///
   /// Requires bound sizes. Stops at attention and rope, which see absolute positions; a value with
   /// other readers is computed twice only for the sliced rows. Dead rows go with eliminate-dead-nodes.
-  public static let sinkSlices = Pass("sink-slices", "Compute only positions that are read.") { graph in
+  public static let sinkSlices = Pass("sink-slices", "Compute only positions that are read.") {
+    graph in
     let producers = graph.producers()
     let constants = graph.parameterOnlyValues()
     var copy = Rebuilder(graph)

@@ -111,7 +111,8 @@ struct BenchCommand: ParsableCommand {
       sums[call.kernel, default: (0, 0)].seconds += call.seconds
       sums[call.kernel]!.calls += 1
     }
-    for (kernel, sum) in sums.sorted(by: { ($1.value.seconds, $0.key) < ($0.value.seconds, $1.key) }) {
+    for (kernel, sum) in sums.sorted(by: { ($1.value.seconds, $0.key) < ($0.value.seconds, $1.key) }
+    ) {
       printError(padded(fixed(sum.seconds * 1000, 3), 10) + " ms  \(kernel) x \(sum.calls)")
     }
   }
@@ -126,7 +127,8 @@ struct BenchCommand: ParsableCommand {
       rule: .adamw(beta1: 0.9, beta2: 0.95, epsilon: 1e-8), learningRate: 1e-3, decay: 0.01)
     let sgd = ParameterUpdate(rule: .sgd(momentum: 0.9), learningRate: 1e-3, decay: 0)
     let muon = ParameterUpdate(
-      rule: .muon(steps: 5, iteration: "standard", rowNormalise: false), learningRate: 0.02, decay: 0)
+      rule: .muon(steps: 5, iteration: "standard", rowNormalise: false), learningRate: 0.02,
+      decay: 0)
     let passes: [Pass]
     switch phase {
     case .eval: passes = Pipeline.score(sizes: sizes, last: nil)
@@ -139,7 +141,8 @@ struct BenchCommand: ParsableCommand {
           phase == .ttt ? sgd : optimizer == .muon && isMatrix ? muon : adamw
       }
       passes = Pipeline.train(
-        sizes: sizes, zLoss: 0, precision: [:], qat: nil, optimizer: OptimizerPlan(updates: updates))
+        sizes: sizes, zLoss: 0, precision: [:], qat: nil, optimizer: OptimizerPlan(updates: updates)
+      )
     }
     var runner = PassRunner()
     return try lower(try runner.run(passes + Pipeline.fuse, on: graph), layout: layout)
@@ -208,7 +211,8 @@ private struct Flops {
   }
 
   private var newtonSchulz: Double {
-    graph.parameters.filter { $0.group == "matrix" && $0.type.rank == 2 }.reduce(0) { sum, parameter in
+    graph.parameters.filter { $0.group == "matrix" && $0.type.rank == 2 }.reduce(0) {
+      sum, parameter in
       let (m, n) = (Double(parameter.type.sizes.min()!), Double(parameter.type.sizes.max()!))
       return sum + 5 * (4 * m * m * n + 2 * m * m * m)
     }

@@ -38,10 +38,12 @@ struct CompileCommand: ParsableCommand {
   var timePasses = false
 
   mutating func run() throws {
-    for name in dumpIrAfter where name != "all" && !Pipeline.all.contains(where: { $0.name == name }) {
+    for name in dumpIrAfter
+    where name != "all" && !Pipeline.all.contains(where: { $0.name == name }) {
       let names = Pipeline.all.map(\.name)
       let hint = suggestion(for: name, among: names).map { "; " + $0 } ?? ""
-      throw Failure.usage("no pass is named '\(name)'\(hint). Passes: \(names.joined(separator: ", "))")
+      throw Failure.usage(
+        "no pass is named '\(name)'\(hint). Passes: \(names.joined(separator: ", "))")
     }
     let start = now()
     let model = try loadModel(file, overrides: self.model.pairs())
@@ -53,7 +55,8 @@ struct CompileCommand: ParsableCommand {
     let wanted = dumpIrAfter
     runner.observe = { pass, graph in
       defer { previous[graph.name] = graph }
-      guard wanted.contains(pass) || (wanted.contains("all") && previous[graph.name] != graph) else {
+      guard wanted.contains(pass) || (wanted.contains("all") && previous[graph.name] != graph)
+      else {
         return
       }
       print("# after \(pass)\n\(graph.printed())")

@@ -59,7 +59,8 @@ struct ExecCommand: ParsableCommand {
     let ids = try Npy.read(tokens)
     let isStream = function == .slide || function == .ttt
     if interpreter && isStream {
-      throw Failure.usage("--interpreter runs loss, logits and grad; \(function.rawValue) has no interpreter")
+      throw Failure.usage(
+        "--interpreter runs loss, logits and grad; \(function.rawValue) has no interpreter")
     }
     var overrides = try model.pairs()
     if !isStream {
@@ -78,7 +79,8 @@ struct ExecCommand: ParsableCommand {
     case .slide, .ttt:
       guard ids.shape.count == 1, ids.count > 1 else {
         throw FormatError(
-          .corrupt, file: tokens, "\(function.rawValue) takes a stream [targets + 1], found shape \(ids.shape)")
+          .corrupt, file: tokens,
+          "\(function.rawValue) takes a stream [targets + 1], found shape \(ids.shape)")
       }
       results = try runStream(model, parameters, values, threads, names)
     case .loss, .logits, .grad:
@@ -107,9 +109,11 @@ struct ExecCommand: ParsableCommand {
 
   private func checkedTokens(_ blob: TensorBlob, _ path: String, _ model: Model) throws -> [Int32] {
     let values = try blob.int32s()
-    guard case .number(let vocabulary)? = model.graph.outputs.first.map({
-      model.graph.type($0.value).shape.last!
-    }) else { return values }
+    guard
+      case .number(let vocabulary)? = model.graph.outputs.first.map({
+        model.graph.type($0.value).shape.last!
+      })
+    else { return values }
     if let index = values.firstIndex(where: { $0 < 0 || $0 >= vocabulary }) {
       throw FormatError(
         .corrupt, file: path, field: "element \(index)",
@@ -246,7 +250,8 @@ struct ExecCommand: ParsableCommand {
     var runner = PassRunner()
     if function == .slide {
       guard let sliding = model.settings.evaluate.first(where: { $0.stride != nil }) else {
-        throw Failure(exitCode: 3, message: "error: the evaluate section of \(file) has no entry with a stride")
+        throw Failure(
+          exitCode: 3, message: "error: the evaluate section of \(file) has no entry with a stride")
       }
       model.settings.evaluate = [sliding]
       model.settings.ttt = nil
@@ -295,7 +300,9 @@ struct ExecCommand: ParsableCommand {
     if json {
       print(JSONValue.object(summary).text)
     } else {
-      for key in ["loss", "nll_sum"] { if let value = summary[key] { print("\(key) \(value.text)") } }
+      for key in ["loss", "nll_sum"] {
+        if let value = summary[key] { print("\(key) \(value.text)") }
+      }
       if let output { print("\(results.count) tensors in \(output)") }
     }
   }
@@ -320,7 +327,8 @@ struct WeightsFile {
       let name = tensors[path] != nil ? path : path + ".weight"
       guard let tensor = tensors[name] else {
         let hint = suggestion(for: path, among: Array(tensors.keys)).map { "; " + $0 } ?? ""
-        throw FormatError(.corrupt, file: path == "" ? nil : self.path, "no tensor named \(path)\(hint)")
+        throw FormatError(
+          .corrupt, file: path == "" ? nil : self.path, "no tensor named \(path)\(hint)")
       }
       guard tensor.shape == shape else {
         throw FormatError(
@@ -337,7 +345,8 @@ struct WeightsFile {
     let known = Set(names.values)
     if let extra = tensors.keys.sorted().first(where: { !known.contains($0) }) {
       let hint = suggestion(for: extra, among: paths).map { "; " + $0 } ?? ""
-      throw FormatError(.corrupt, file: path, field: extra, "the graph has no such parameter\(hint)")
+      throw FormatError(
+        .corrupt, file: path, field: extra, "the graph has no such parameter\(hint)")
     }
     return names
   }

@@ -88,7 +88,9 @@ struct Failure: Error {
   let exitCode: Int32
   let message: String
 
-  static func usage(_ message: String) -> Failure { Failure(exitCode: 2, message: "error: \(message)") }
+  static func usage(_ message: String) -> Failure {
+    Failure(exitCode: 2, message: "error: \(message)")
+  }
   static func check(_ message: String) -> Failure { Failure(exitCode: 1, message: message) }
 }
 
@@ -116,7 +118,8 @@ extension OverBudget {
     if code > 0 { text += " and the code \(code)" }
     text += ", \(over) more than the budget of \(budget).\nWhat costs most, compressed:"
     for group in largest { text += "\n  \(group.bytes) bytes  \(group.group)" }
-    return text + "\nLower their bits or raise their clip in the quantize section, or shrink the model."
+    return text
+      + "\nLower their bits or raise their clip in the quantize section, or shrink the model."
   }
 }
 

@@ -98,7 +98,9 @@ struct RunCommand: ParsableCommand {
     if let maxSeconds, !(maxSeconds > 0) {
       throw Failure.usage("--max-seconds takes a positive number, found \(maxSeconds)")
     }
-    if steps != nil || maxSeconds != nil { return TrainingLength(steps: steps, seconds: maxSeconds) }
+    if steps != nil || maxSeconds != nil {
+      return TrainingLength(steps: steps, seconds: maxSeconds)
+    }
     guard train.stopSteps != nil || train.stopSeconds != nil else {
       throw Failure.usage("\(file) does not say when training stops; give --steps or --max-seconds")
     }
@@ -159,7 +161,9 @@ struct RunCommand: ParsableCommand {
     if let count {
       lines.append(
         "\(grouped(count.tokens)) tokens, \(grouped(count.bytes)) bytes scored"
-          + (scores.originalBytes.map { $0 == count.bytes ? "" : ", \(grouped($0)) in the documents" }
+          + (scores.originalBytes.map {
+            $0 == count.bytes ? "" : ", \(grouped($0)) in the documents"
+          }
             ?? ", bytes of the documents unknown"))
     }
     if !isOriginal {

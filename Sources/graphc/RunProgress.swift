@@ -78,7 +78,8 @@ final class RunProgress {
   private func bar(_ part: Double) -> String {
     let width = 24
     let full = min(width, max(0, Int(part * Double(width))))
-    return "[" + String(repeating: "#", count: full) + String(repeating: ".", count: width - full) + "]"
+    return "[" + String(repeating: "#", count: full) + String(repeating: ".", count: width - full)
+      + "]"
   }
 
   private func draw(_ text: String) {

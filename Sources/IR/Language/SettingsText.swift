@@ -54,7 +54,9 @@ extension MuonRule {
 
 extension TrainSettings {
   fileprivate var entries: [String] {
-    var entries = ["read \(rows) rows of \(seq)" + (isShuffled ? " shuffled" : ""), "accumulate \(accumulate)"]
+    var entries = [
+      "read \(rows) rows of \(seq)" + (isShuffled ? " shuffled" : ""), "accumulate \(accumulate)",
+    ]
     let limits =
       (stopSteps.map { ["\($0) steps"] } ?? []) + (stopSeconds.map { ["\(shortest($0)) s"] } ?? [])
     if !limits.isEmpty { entries.append("stop at " + limits.joined(separator: " or ")) }

@@ -10,7 +10,8 @@ private let ropeAttributes: [AttributeName: AttributeKind] = [
   try operands.needReal(0, rank: 4)
   let dims = operands.int(.dims)
   guard let width = operands[0].shape[3].number, dims > 0, dims % 2 == 0, dims <= width else {
-    throw operands.fail("dims must be even and at most the head width, found \(dims) for \(operands[0])")
+    throw operands.fail(
+      "dims must be even and at most the head width, found \(dims) for \(operands[0])")
   }
   return [operands[0]]
 }
@@ -23,7 +24,8 @@ private func attentionTypes(_ operands: OpDefinition.Operands) throws {
   try operands.needEqual(q[1], k[1], "the positions")
   try operands.needEqual(q[3], k[3], "the head widths")
   guard let heads = q[2].number, let groups = k[2].number, heads % groups == 0 else {
-    throw operands.fail("query heads must be a multiple of kv heads: \(operands[0]), \(operands[1])")
+    throw operands.fail(
+      "query heads must be a multiple of kv heads: \(operands[0]), \(operands[1])")
   }
 }
 

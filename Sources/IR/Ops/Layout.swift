@@ -42,7 +42,9 @@ extension OpDefinition {
     shape: { operands in
       try operands.needReal(0)
       let (shape, axis, start) = (operands.dims(.shape), operands.int(.axis), operands.int(.start))
-      guard axis >= 0, axis < shape.count else { throw operands.fail("no axis \(axis) in \(shape)") }
+      guard axis >= 0, axis < shape.count else {
+        throw operands.fail("no axis \(axis) in \(shape)")
+      }
       let isSqueezed = operands[0].rank < shape.count
       var expected = shape
       let count = isSqueezed ? Dim.number(1) : operands[0].shape[axis]
@@ -50,7 +52,9 @@ extension OpDefinition {
       if operands[0].shape != expected {
         throw operands.fail("\(operands[0]) does not fit into \(shape) along axis \(axis)")
       }
-      if let extent = shape[axis].number, let count = count.number, start < 0 || start + count > extent {
+      if let extent = shape[axis].number, let count = count.number,
+        start < 0 || start + count > extent
+      {
         throw operands.fail("[\(start) : \(start + count)] leaves axis \(axis) of \(shape)")
       }
       return [TensorType(.tensor, shape)]
@@ -99,7 +103,8 @@ extension OpDefinition {
     shape: { operands in
       try operands.needReal(0)
       let (shape, wide) = (operands.dims(.shape), operands[0].shape)
-      let fits = shape.count <= wide.count
+      let fits =
+        shape.count <= wide.count
         && zip(shape.reversed(), wide.reversed()).allSatisfy { $0 == $1 || $0 == .number(1) }
       if !fits { throw operands.fail("\(shape) does not stretch to \(operands[0])") }
       return [TensorType(.tensor, shape)]

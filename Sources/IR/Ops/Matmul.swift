@@ -27,7 +27,8 @@ extension OpDefinition {
     operands: ["dy", "w"],
     shape: { operands in
       try operands.needReal(1, rank: 2)
-      try operands.needEqual(operands[0].shape.last ?? .number(1), operands[1].shape[0], "the sizes")
+      try operands.needEqual(
+        operands[0].shape.last ?? .number(1), operands[1].shape[0], "the sizes")
       return [TensorType(.tensor, operands[0].shape.dropLast() + [operands[1].shape[1]])]
     },
     gradient: .none(because: "second derivatives are not needed"),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Updates of weights. `factor` scales the gradient (global clipping), `lr` already holds the schedule.
 
-private func updateShape(_ states: Int) -> @Sendable (OpDefinition.Operands) throws -> [TensorType] {
+private func updateShape(_ states: Int) -> @Sendable (OpDefinition.Operands) throws -> [TensorType]
+{
   { operands in
     try operands.needReal(0, rank: operands.op == .muon_update ? 2 : nil)
     for index in 1..<(2 + states) where operands[index] != operands[0] {
@@ -46,7 +47,8 @@ extension OpDefinition {
       + "w = (1 - lr decay) w - lr sqrt(max(1, rows/cols)) X.",
     operands: ["w", "g", "m", "lr", "factor", "momentum"], results: ["w", "m"],
     attributes: [
-      .steps: .int(default: 5), .iteration: .word(["standard", "polar_express"], default: "standard"),
+      .steps: .int(default: 5),
+      .iteration: .word(["standard", "polar_express"], default: "standard"),
       .row_normalise: .bool(default: false), .decay: .double(default: 0),
     ],
     shape: updateShape(1), gradient: updates, position: .none, isSurface: false)

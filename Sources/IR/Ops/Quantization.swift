@@ -3,7 +3,8 @@
 
 private let quantizerAttributes: [AttributeName: AttributeKind] = [
   .bits: .int(), .clip: .word(["max", "quantile", "sdclip"]), .parameter: .double(default: 0),
-  .floor: .double(default: 1e-10), .half_floor: .double(default: 0), .asymmetric: .bool(default: false),
+  .floor: .double(default: 1e-10), .half_floor: .double(default: 0),
+  .asymmetric: .bool(default: false),
   .form: .word(["straight_through", "soft_round", "soft_round_logistic"]),
 ]
 
@@ -27,7 +28,8 @@ extension OpDefinition {
     position: .none, isSurface: false)
 
   static let fakeQuantBackward = OpDefinition(
-    summary: "dw = dy (straight-through), or dy times the slope of the soft round, 0 where clamped.",
+    summary:
+      "dw = dy (straight-through), or dy times the slope of the soft round, 0 where clamped.",
     operands: ["dy", "w", "alpha"], attributes: quantizerAttributes,
     shape: { operands in
       try operands.needReal(1, rank: 2)

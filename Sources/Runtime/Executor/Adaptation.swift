@@ -175,7 +175,9 @@ struct ScoreLedger {
 
   mutating func mark(_ range: Range<Int>) throws {
     for target in range {
-      if scored[target] { throw LegalityError(description: "target \(target) would be scored twice") }
+      if scored[target] {
+        throw LegalityError(description: "target \(target) would be scored twice")
+      }
       scored[target] = true
     }
     count += range.count

@@ -172,7 +172,9 @@ extension String {
 /// All first bytes of the elements, then all second ones: equal exponents stand together.
 private func planes(_ bytes: [UInt8], of size: Int) -> [UInt8] {
   guard size > 1 else { return bytes }
-  return (0..<size).flatMap { byte in stride(from: byte, to: bytes.count, by: size).map { bytes[$0] } }
+  return (0..<size).flatMap { byte in
+    stride(from: byte, to: bytes.count, by: size).map { bytes[$0] }
+  }
 }
 
 private func merged(_ bytes: [UInt8], of size: Int) -> [UInt8] {

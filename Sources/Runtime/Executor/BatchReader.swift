@@ -13,11 +13,13 @@ struct BatchReader {
   /// Rows read since training began.
   private(set) var position = 0
 
-  init(_ data: TokenStream, rows: Int, seq: Int, isShuffled: Bool, seed: UInt64) throws(FormatError) {
+  init(_ data: TokenStream, rows: Int, seq: Int, isShuffled: Bool, seed: UInt64) throws(FormatError)
+  {
     guard data.count > seq + 1 else {
       throw FormatError(
         .corrupt, file: data.paths.first,
-        "the training data has \(data.count) tokens, a sequence needs \(seq + 1); add text or lower seq")
+        "the training data has \(data.count) tokens, a sequence needs \(seq + 1); add text or lower seq"
+      )
     }
     self.data = data
     self.rows = rows

@@ -66,8 +66,10 @@ public final class Trainer {
           function, parameters: parameters, threads: threads, sharing: loaded.first?.states))
     }
     steps = loaded
-    update = isWhole
-      ? nil : plan[FunctionName.update].map { Executable($0, parameters: parameters, threads: threads) }
+    update =
+      isWhole
+      ? nil
+      : plan[FunctionName.update].map { Executable($0, parameters: parameters, threads: threads) }
     live = Trainer.features(model)
     initialiseStates(seed: seed)
   }
@@ -135,7 +137,8 @@ public final class Trainer {
     guard loss.isFinite, norm.isFinite else {
       throw NumericFailure(
         "step \(moment.step): loss \(loss), gradient norm \(norm). Training diverged; lower the "
-          + "learning rates or set `clip` in the train section, and --resume from the last checkpoint")
+          + "learning rates or set `clip` in the train section, and --resume from the last checkpoint"
+      )
     }
     return report
   }
