@@ -79,6 +79,8 @@ static int32_t openblas_select(int32_t isa) {
 }
 
 #if HAVE_LIBXSMM
+int omp_get_max_threads(void);
+
 // libxsmm asks the OpenMP library, through the environment, to bind threads to processors. Then two
 // processes share some processors and leave others idle, and threads started later inherit the
 // binding of the main one. Binding stays the user's choice.
@@ -95,14 +97,17 @@ static void libxsmm_start(void) {
 void gemm_select(gemm_route wanted, int32_t isa) {
 #if HAVE_LIBXSMM
   if (wanted == GEMM_LIBXSMM && isa != ISA_PORTABLE) {
-    static int32_t target = -1;
-    libxsmm_start();
-    if (isa != target) {
+    static int32_t target = -1, started;
+    // The library deletes its thread key when it is finalised and again at exit. The OpenMP library
+    // must have its own key before that, or it gets the deleted one and aborts at exit.
+    omp_get_max_threads();
+    if (!started || isa != target) {
       // JIT code is made for the target at its first use, so a new target needs a fresh registry.
       // The old code is freed, so calls must be prepared again.
-      libxsmm_finalize();
+      if (started) libxsmm_finalize();
       libxsmm_start();
       libxsmm_set_target_arch(isa == ISA_AVX2 ? "hsw" : isa == ISA_AVX512 ? "skx" : NULL);
+      started = 1;
       target = isa;
       epoch++;
     }

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Artifacts: stored, written, read back equal; damage is always noticed.
+
+import Foundation
+import Formats
+import IR
+import Passes
+import Runtime
+import TestSupport
+import Testing
+
+extension RuntimeTests {
+  @Suite struct ArtifactTests {
+    private func artifact(seed: UInt64 = 1) throws -> Artifact {
+      let model = try CompiledModel.small()
+      let block = ParameterBlock(layout: ParameterLayout(model.graph.parameters))
+      block.initialise(seed: seed)
+      return Artifact(
+        model: model.forArtifact, parameters: block, precision: model.precisionTable)
+    }
+
+    @Test func whatIsReadEqualsWhatWasStored() throws {
+      let folder = try TemporaryFolder()
+      let artifact = try artifact()
+      let bytes = try artifact.container().write(folder.path + "/a.gca")
+      #expect(bytes == (try artifact.container().encoded().count))
+      let read = try Artifact.read(folder.path + "/a.gca")
+      #expect(read.tensors == artifact.tensors)
+      #expect(read.model.printed() == artifact.model.printed())
+      #expect(read.parameters().sha256() == artifact.parameters().sha256())
+      // Of three classes of precision none is missing.
+      let kinds = Set(
+        read.tensors.values.map { tensor in
+          switch tensor {
+          case .f32: return "f32"
+          case .f16: return "f16"
+          case .int: return "int"
+          }
+        })
+      #expect(kinds == ["f16", "int"])
+    }
+
+    @Test func equalWeightsGiveEqualBytes() throws {
+      #expect(try artifact().container().encoded() == artifact().container().encoded())
+      #expect(try artifact(seed: 1).container().encoded() != artifact(seed: 2).container().encoded())
+    }
+
+    @Test func storingRestoredWeightsChangesNothing() throws {
+      let first = try artifact()
+      let again = Artifact(
+        model: first.model, parameters: first.parameters(), precision: first.model.precisionTable)
+      let moved = zip(first.parameters().values, again.parameters().values).map { abs($0 - $1) }
+      #expect(moved.allSatisfy { $0 < 0.05 })
+      #expect(Set(again.tensors.keys) == Set(first.tensors.keys))
+    }
+
+    @Test func quantisedWeightsAreWithinHalfAStep() throws {
+      let model = try CompiledModel.small()
+      let block = ParameterBlock(layout: ParameterLayout(model.graph.parameters))
+      block.initialise(seed: 3)
+      let table = model.precisionTable
+      let restored = Artifact(
+        model: model.forArtifact, parameters: block, precision: table)
+      let quantized = restored.parameters()
+      for (path, tensor) in restored.tensors {
+        guard case .int(_, let scales) = tensor else { continue }
+        let (before, after) = (block.floats(path), quantized.floats(path))
+        let width = before.count / scales.count
+        for index in before.indices {
+          let step = Float(Float16(bitPattern: scales[index / width]))
+          #expect(abs(before[index] - after[index]) <= step * 0.5001, "\(path)")
+        }
+      }
+    }
+
+    @Test func everyTruncationIsRefused() throws {
+      let bytes = try artifact().container().encoded()
+      for count in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 97)) {
+        #expect(throws: FormatError.self, "\(count) bytes") {
+          try ArtifactContainer(bytes: Array(bytes[..<count]))
+        }
+      }
+    }
+
+    @Test func everyFlippedByteIsRefused() throws {
+      let bytes = try artifact().container().encoded()
+      for index in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 97)) {
+        var damaged = bytes
+        damaged[index] ^= 0x10
+        #expect(throws: FormatError.self, "byte \(index)") {
+          try ArtifactContainer(bytes: damaged)
+        }
+      }
+      #expect(throws: FormatError.self) { try ArtifactContainer(bytes: bytes + [0]) }
+    }
+
+    /// A container whose hash is right, but whose content contradicts its graph.
+    @Test func contentThatContradictsTheGraphIsRefused() throws {
+      let folder = try TemporaryFolder()
+      let path = folder.path + "/a.gca"
+      let good = try artifact()
+      let text = Array(good.model.printed().utf8)
+      func refused(_ graph: [UInt8], _ groups: [(name: String, content: [UInt8])]) throws -> String {
+        _ = try ArtifactContainer(graph: graph, groups: groups).write(path)
+        let error = #expect(throws: FormatError.self) { try Artifact.read(path) }
+        return error?.description ?? ""
+      }
+      #expect(try refused(text, []).contains("missing"))
+      #expect(try refused(text, [("unknown", [1, 2])]).contains("unknown"))
+      #expect(try refused(Array("core 2".utf8), []).contains("graph"))
+      #expect(try refused([0xFF, 0xFE], []).contains("UTF-8"))
+      #expect(try refused(text, [("f16", [1, 2, 3])]).contains("f16"))
+    }
+
+    @Test func namesFallIntoClassesByLayer() {
+      #expect("blocks.11.attn.c_q".tensorClass == "blocks.*.attn.c_q")
+      #expect("tok_emb".tensorClass == "tok_emb")
+    }
+
+    @Test func initialValuesDependOnSeedAndPathOnly() throws {
+      let model = try CompiledModel.small()
+      let layout = ParameterLayout(model.graph.parameters)
+      let blocks = [1, 1, 2].map { seed in
+        let block = ParameterBlock(layout: layout)
+        block.initialise(seed: UInt64(seed))
+        return block
+      }
+      #expect(blocks[0].sha256() == blocks[1].sha256())
+      #expect(blocks[0].sha256() != blocks[2].sha256())
+      let first = blocks[0].floats("blocks.0.attn.c_q")
+      let second = blocks[0].floats("blocks.1.attn.c_q")
+      #expect(first != second)
+      let bound = 1 / Float(32).squareRoot()
+      #expect(first.allSatisfy { abs($0) <= bound })
+      #expect(first.contains { abs($0) > bound / 2 })
+      #expect(blocks[0].floats("blocks.0.attn_scale").allSatisfy { $0 == 1 })
+    }
+  }
+}
+
+extension ParameterBlock {
+  fileprivate var values: [Float] {
+    layout.entries.flatMap { floats($0.parameter.path) }
+  }
+
+  /// A copy of one parameter: the block may go before the pointer into it is read.
+  func floats(_ path: String) -> [Float] {
+    withExtendedLifetime(self) { Array(self[path]!) }
+  }
+}

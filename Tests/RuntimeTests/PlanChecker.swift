@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+// Proves of one lowered function that every call reads what was meant to be there. Knows only the
+// contract in CKernels.h: which bytes each kernel reads and writes.
+
+import CKernels
+import IR
+
+/// Runs a function on a map of its memory that holds, for every byte, which call wrote it.
+struct PlanChecker {
+  private let function: PlanFunction
+  private let layout: ParameterLayout
+  private(set) var faults: [String] = []
+  private var memory: [BufferReference.Space: [Piece]] = [:]
+  /// What each read found in the first run, to be found again in the second.
+  private var firstRun: [ReadKey: [Writer]] = [:]
+  private var pending: (reads: [Access], writes: [Access]) = ([], [])
+
+  private enum Writer: Hashable {
+    case outside
+    case call(stage: String, index: Int, buffer: Int)
+  }
+  private struct Piece {
+    var start: Int
+    var end: Int
+    var writer: Writer
+  }
+  private struct ReadKey: Hashable {
+    let stage: String
+    let index: Int
+    let buffer: Int
+  }
+  struct Access: Hashable {
+    var buffer: Int
+    var reference: BufferReference
+    var bytes: Int
+    var end: Int { reference.offset + bytes }
+    func overlaps(_ other: Access) -> Bool {
+      reference.space == other.reference.space && reference.offset < other.end
+        && other.reference.offset < end
+    }
+  }
+
+  init(_ function: PlanFunction, layout: ParameterLayout) {
+    self.function = function
+    self.layout = layout
+  }
+
+  mutating func run() {
+    memory[.parameter] = [Piece(start: 0, end: layout.bytes, writer: .outside)]
+    memory[.state] = [Piece(start: 0, end: function.stateBytes, writer: .outside)]
+    memory[.constant] = [Piece(start: 0, end: function.constants.count * 4, writer: .outside)]
+    memory[.arena] = []
+    run("setup", function.setup)
+    // Inputs may be written before the first run and stay; parameters change between the runs.
+    for input in function.inputs {
+      write(Access(buffer: 0, reference: input.buffer, bytes: input.type.count * 4), by: .outside)
+    }
+    // Parameters that stay need no second `prepare`: its results must outlive the body.
+    run("prepare", function.prepare)
+    for _ in 0..<2 {
+      memory[.parameter] = [Piece(start: 0, end: layout.bytes, writer: .outside)]
+      memory[.state] = [Piece(start: 0, end: function.stateBytes, writer: .outside)]
+      run("body", function.body)
+      for (index, output) in function.outputs.enumerated() {
+        let access = Access(
+          buffer: index, reference: output.buffer, bytes: output.type.count * 4)
+        read(access, ReadKey(stage: "output", index: index, buffer: 0), "output \(output.name)")
+      }
+    }
+  }
+
+  private mutating func run(_ stage: String, _ calls: [KernelCall]) {
+    pending = ([], [])
+    for (index, call) in calls.enumerated() {
+      let place = "\(stage) \(index) \(call.kernel.rawValue) of \(call.source)"
+      let (reads, writes) = call.accesses
+      for access in reads + writes { checkBounds(access, place) }
+      checkBarrier(call, reads, writes, place)
+      checkAliases(call, reads, writes, place)
+      for access in reads {
+        let key = ReadKey(stage: stage, index: index, buffer: access.buffer)
+        read(access, key, place, allowsSeveral: call.kernel == .clip_factor)
+      }
+      for access in writes {
+        write(access, by: .call(stage: stage, index: index, buffer: access.buffer))
+      }
+    }
+  }
+
+  // MARK: Rules
+
+  private mutating func checkBounds(_ access: Access, _ place: String) {
+    let bytes: Int
+    switch access.reference.space {
+    case .parameter: bytes = layout.bytes
+    case .state: bytes = function.stateBytes
+    case .arena: bytes = function.arenaBytes
+    case .constant: bytes = function.constants.count * 4
+    }
+    if access.reference.offset < 0 || access.end > bytes || access.reference.offset % 4 != 0 {
+      faults.append("\(place): buffer \(access.buffer) leaves its block of \(bytes) bytes")
+    }
+  }
+
+  /// Calls between two barriers run in any order: none may touch what another one writes.
+  private mutating func checkBarrier(
+    _ call: KernelCall, _ reads: [Access], _ writes: [Access], _ place: String
+  ) {
+    if call.barrier { pending = ([], []) }
+    let conflict =
+      pending.writes.contains { old in (reads + writes).contains(where: old.overlaps) }
+      || pending.reads.contains { old in writes.contains(where: old.overlaps) }
+    if conflict { faults.append("\(place): no barrier before a conflicting call") }
+    pending.reads += reads
+    pending.writes += writes
+  }
+
+  /// A call may write where it reads only element by element.
+  private mutating func checkAliases(
+    _ call: KernelCall, _ reads: [Access], _ writes: [Access], _ place: String
+  ) {
+    for (index, write) in writes.enumerated() {
+      if writes[..<index].contains(where: write.overlaps) {
+        faults.append("\(place): two results in one place")
+      }
+      for read in reads where read.overlaps(write) {
+        let isSame = read.reference == write.reference && read.bytes == write.bytes
+        let isAllowed: Bool
+        switch call.kernel {
+        case .adamw, .sgd, .muon: isAllowed = isSame && read.buffer == write.buffer
+        case .rope, .cross_entropy_backward: isAllowed = isSame
+        case .rows: isAllowed = isSame && call.program!.writes(write.buffer, after: read.buffer)
+        default: isAllowed = false
+        }
+        if !isAllowed {
+          faults.append("\(place): result \(write.buffer) overwrites operand \(read.buffer)")
+        }
+      }
+    }
+  }
+
+  /// What is read must be whole: all its bytes from one result of one call, the same in every run.
+  private mutating func read(
+    _ access: Access, _ key: ReadKey, _ place: String, allowsSeveral: Bool = false
+  ) {
+    var writers: [Writer] = []
+    var covered = access.reference.offset
+    for piece in memory[access.reference.space]!
+    where piece.start < access.end && access.reference.offset < piece.end {
+      if piece.start > covered { break }
+      covered = piece.end
+      if !writers.contains(piece.writer) { writers.append(piece.writer) }
+    }
+    if covered < access.end { faults.append("\(place): buffer \(access.buffer) was never written") }
+    if writers.count > 1, !allowsSeveral {
+      faults.append("\(place): buffer \(access.buffer) holds parts of \(writers.count) values")
+    }
+    if let first = firstRun[key], first != writers {
+      faults.append("\(place): buffer \(access.buffer) holds another value in the second run")
+    }
+    firstRun[key] = firstRun[key] ?? writers
+  }
+
+  private mutating func write(_ access: Access, by writer: Writer) {
+    let (start, end) = (access.reference.offset, access.end)
+    var pieces: [Piece] = []
+    for piece in memory[access.reference.space]! {
+      if piece.end <= start || end <= piece.start {
+        pieces.append(piece)
+        continue
+      }
+      if piece.start < start {
+        pieces.append(Piece(start: piece.start, end: start, writer: piece.writer))
+      }
+      if end < piece.end {
+        pieces.append(Piece(start: end, end: piece.end, writer: piece.writer))
+      }
+    }
+    let place = pieces.firstIndex { $0.start >= end } ?? pieces.count
+    pieces.insert(Piece(start: start, end: end, writer: writer), at: place)
+    memory[access.reference.space] = pieces
+  }
+}
+
+// MARK: - Contracts
+
+extension KernelCall {
+  /// The bytes a call reads and writes, by its kernel's contract.
+  var accesses: (reads: [PlanChecker.Access], writes: [PlanChecker.Access]) {
+    if kernel == .rows { return rowAccesses }
+    let (written, counts) = contract
+    precondition(counts.count == buffers.count, "\(kernel.rawValue) of \(source)")
+    var reads: [PlanChecker.Access] = []
+    var writes: [PlanChecker.Access] = []
+    for (index, count) in counts.enumerated() {
+      let access = PlanChecker.Access(buffer: index, reference: buffers[index], bytes: count * 4)
+      if index < written { writes.append(access) }
+      // Updates read what they overwrite.
+      if index >= written || [.adamw, .sgd, .muon].contains(kernel) { reads.append(access) }
+    }
+    return (reads, writes)
+  }
+
+  /// How many buffers are written, and the elements of each.
+  private var contract: (written: Int, counts: [Int]) {
+    let s = sizes
+    func packed(_ n: Int, _ k: Int, _ isTransposed: Bool) -> Int {
+      Int(kernel_packed_bytes(Int64(n), Int64(k), isTransposed ? 1 : 0)) / 4
+    }
+    switch kernel {
+    case .embed: return (1, [s[0] * s[1], s[2] * s[1], s[0]])
+    case .embed_backward: return (1, [s[2] * s[1], s[0] * s[1], s[0]])
+    case .pack: return (1, [packed(s[0], s[1], s[2] == 1), s[0] * s[1]])
+    case .matmul:
+      return (1, [(s[0] - 1) * s[3] + s[1], (s[0] - 1) * s[4] + s[2], packed(s[1], s[2], false)])
+    case .matmul_weight:
+      return (1, [s[1] * s[2], (s[0] - 1) * s[3] + s[1], (s[0] - 1) * s[4] + s[2]])
+    case .rows: return (0, [])
+    case .sum_partials: return (1, [s[0], s[0] * s[1]])
+    case .rope_table: return (1, [s[0] * s[1]])
+    case .rope:
+      let all = s[0] * s[1] * s[2] * s[3]
+      return (1, [all, all, s[1] * s[4]])
+    case .attention, .attention_backward:
+      let (q, k, lse) = (s[0] * s[1] * s[2] * s[4], s[0] * s[1] * s[3] * s[4], s[0] * s[1] * s[2])
+      return kernel == .attention
+        ? (2, [q, lse, q, k, k]) : (3, [q, k, k, q, k, k, q, lse, q])
+    case .cross_entropy: return (2, [s[0], s[0], s[0] * s[1], s[0]])
+    case .cross_entropy_backward: return (1, [s[0] * s[1], s[0] * s[1], s[0], s[0], s[0]])
+    case .dot: return (1, [1, s[0], s[0]])
+    case .clip_factor: return (2, [1, 1, s[0]])
+    case .adamw: return (3, [s[0], s[0], s[0], s[0], 1, 1, 1])
+    case .sgd: return (2, [s[0], s[0], s[0], 1, 1])
+    case .muon:
+      let all = s[0] * s[1]
+      return (2, [all, all, all, 1, 1, 1, s[2] * 3])
+    case .quant_scale: return (1, [s[0], s[0] * s[1]])
+    case .fake_quant: return (1, [s[0] * s[1], s[0] * s[1], s[0], 1])
+    case .fake_quant_backward: return (1, [s[0] * s[1], s[0] * s[1], s[0] * s[1], s[0], 1])
+    case .slice: return (1, [s[0] * s[4] * s[2], s[0] * s[1] * s[2]])
+    case .unslice: return (1, [s[0] * s[1] * s[2], s[0] * s[4] * s[2]])
+    }
+  }
+
+  private var rowAccesses: (reads: [PlanChecker.Access], writes: [PlanChecker.Access]) {
+    let program = program!
+    let (rows, width, tile) = (sizes[0], sizes[1], sizes[2])
+    let tiles = (rows + tile - 1) / tile
+    var reads: [PlanChecker.Access] = []
+    var writes: [PlanChecker.Access] = []
+    for (index, register) in program.registers.enumerated() {
+      guard let buffer = register.buffer else { continue }
+      var elements: Int
+      switch register.shape {
+      case .full: elements = rows * width
+      case .vector: elements = width
+      case .scalar: elements = rows
+      case .periodic: elements = register.period
+      case .constant: elements = 1
+      }
+      let makers = program.instructions.filter { $0.destination == index }
+      if makers.contains(where: \.operation.isSum) { elements *= tiles }
+      let access = PlanChecker.Access(
+        buffer: buffer, reference: buffers[buffer], bytes: elements * 4)
+      if makers.isEmpty { reads.append(access) } else { writes.append(access) }
+    }
+    return (reads, writes)
+  }
+}
+
+extension RowProgram.Operation {
+  fileprivate var isSum: Bool {
+    [.sum_columns, .sum_periodic, .sum_all].contains(self)
+  }
+  fileprivate var readsSecond: Bool {
+    [.add, .sub, .mul, .leaky_relu_backward, .softcap_backward, .dot].contains(self)
+  }
+}
+
+extension RowProgram {
+  /// Whether the first write of one buffer follows the last read of another.
+  fileprivate func writes(_ buffer: Int, after other: Int) -> Bool {
+    let written = registers.indices.filter { registers[$0].buffer == buffer }
+    let read = registers.indices.filter { registers[$0].buffer == other }
+    let firstWrite = instructions.firstIndex { written.contains($0.destination) } ?? 0
+    let lastRead = instructions.lastIndex { instruction in
+      read.contains(instruction.a)
+        || (instruction.operation.readsSecond && read.contains(instruction.b))
+    }
+    return lastRead ?? -1 <= firstWrite
+  }
+}

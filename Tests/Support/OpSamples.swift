@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sample applications of every op: types, attributes and operands away from kinks. Tests of ops and
+// of kernels run over them; the switch is exhaustive, so that no op stays untested.
+
+import IR
+import Runtime
+
+/// One application of an op.
+package struct OpSample: Sendable, CustomStringConvertible {
+  package struct Operand: Sendable {
+    package var type: TensorType
+    package var content: Interpreter.Content
+
+    package init(type: TensorType, content: Interpreter.Content) {
+      self.type = type
+      self.content = content
+    }
+  }
+
+  package var op: Op
+  /// What is special about this one.
+  package var note: String
+  package var operands: [Operand]
+  package var attributes: [AttributeName: AttributeValue] = [:]
+  /// True if the gradient is not the derivative of the result but the incoming gradient itself.
+  package var passesGradientThrough = false
+
+  package init(
+    op: Op, note: String, operands: [Operand],
+    attributes: [AttributeName: AttributeValue] = [:]
+  ) {
+    self.op = op
+    self.note = note
+    self.operands = operands
+    self.attributes = attributes
+  }
+
+  package var description: String { note.isEmpty ? op.rawValue : "\(op.rawValue) \(note)" }
+  package var types: [TensorType] { operands.map(\.type) }
+
+  /// Operand contents under the names of the graph's inputs.
+  package var inputs: [String: Interpreter.Content] {
+    var inputs: [String: Interpreter.Content] = [:]
+    for (index, operand) in operands.enumerated() { inputs["x\(index)"] = operand.content }
+    return inputs
+  }
+
+  /// A builder with the operands as inputs and the sample's node as the last one.
+  package func built() throws -> (builder: Builder, operands: [Value], results: [Value]) {
+    var builder = Builder(name: "sample")
+    builder.location = "model.graph:3:4"
+    let values = operands.enumerated().map { builder.input("x\($0.offset)", $0.element.type) }
+    guard op == .fused else {
+      let results = try builder.apply(op, values, attributes)
+      return (builder, values, results)
+    }
+    // The body: the norm of a product.
+    let product = try builder.apply(.mul, values)
+    let results = try builder.apply(.rms_norm, product)
+    builder.regroup(from: 0, results: results, location: "model.graph:5:6")
+    return (builder, values, results)
+  }
+
+  /// The graph of the sample with all results returned as y0, y1, ….
+  package func graph() throws -> Graph {
+    var (builder, _, results) = try built()
+    for (index, result) in results.enumerated() { builder.output("y\(index)", result) }
+    return builder.graph
+  }
+
+  package static let all = Op.allCases.flatMap { op in samples(of: op) }
+
+  // MARK: Makers
+
+  private static func make(
+    _ op: Op, _ note: String = "", _ operands: [Operand],
+    _ attributes: [AttributeName: AttributeValue] = [:]
+  ) -> OpSample {
+    OpSample(op: op, note: note, operands: distinct(operands), attributes: attributes)
+  }
+
+  /// Operands of one size hold the same numbers; turned by their places they differ.
+  package static func distinct(_ operands: [Operand]) -> [Operand] {
+    operands.enumerated().map { index, operand in
+      guard case .reals(let values) = operand.content, values.count > index else { return operand }
+      let turned = Array(values[index...] + values[..<index])
+      return Operand(type: operand.type, content: .reals(turned))
+    }
+  }
+
+  /// Random numbers of magnitude 0.1 to 1.1 and either sign: away from 0.
+  private static func reals(_ sizes: Int..., scale: Double = 1) -> Operand {
+    var random = TestRandom(seed: UInt64(sizes.reduce(7) { $0 * 31 + $1 }))
+    let values = (0..<sizes.reduce(1, *)).map { _ in scale * random.awayFromZero() }
+    return Operand(type: .tensor(sizes), content: .reals(values))
+  }
+
+  private static func positive(_ sizes: Int...) -> Operand {
+    var random = TestRandom(seed: 11)
+    let values = (0..<sizes.reduce(1, *)).map { _ in abs(random.awayFromZero()) }
+    return Operand(type: .tensor(sizes), content: .reals(values))
+  }
+
+  private static func number(_ value: Double) -> Operand {
+    Operand(type: .scalar, content: .reals([value]))
+  }
+
+  private static func tokens(_ sizes: [Int], below bound: Int) -> Operand {
+    let ids = (0..<sizes.reduce(1, *)).map { Int32($0 * 7 % bound) }
+    return Operand(type: TensorType(.tokens, sizes.map(Dim.number)), content: .ids(ids))
+  }
+
+  private static func shape(_ sizes: Int...) -> AttributeValue { .dims(sizes.map(Dim.number)) }
+
+  // MARK: Samples
+
+  package static func samples(of op: Op) -> [OpSample] {
+    switch op {
+    case .add, .sub, .mul:
+      return [
+        make(op, "", [reals(3, 5), reals(3, 5)]),
+        make(op, "with a vector", [reals(2, 3, 5), reals(5)]),
+        make(op, "stretching both", [reals(3, 1, 5), reals(7, 1)]),
+        make(op, "with a scalar at the left", [number(0.7), reals(1, 3)]),
+      ]
+    case .scale, .offset: return [make(op, "", [reals(3, 7)], [.by: .double(-1.25)])]
+    case .square, .sigmoid, .tanh: return [make(op, "", [reals(3, 7)])]
+    case .softcap: return [make(op, "", [reals(3, 7, scale: 3)], [.cap: .double(1.5)])]
+    case .softcap_backward:
+      return [make(op, "", [reals(3, 7), reals(3, 7)], [.cap: .double(1.5)])]
+    case .leaky_relu:
+      return [
+        make(op, "", [reals(3, 7)], [.slope: .double(0.5)]), make(op, "as relu", [reals(3, 7)]),
+      ]
+    case .leaky_relu_backward:
+      return [make(op, "", [reals(3, 7), reals(3, 7)], [.slope: .double(0.5)])]
+
+    case .slice:
+      let middle: [AttributeName: AttributeValue] = [
+        .axis: .int(1), .start: .int(2), .count: .int(3),
+      ]
+      let row: [AttributeName: AttributeValue] = [
+        .axis: .int(0), .start: .int(1), .count: .int(1), .squeeze: .bool(true),
+      ]
+      return [
+        make(op, "", [reals(2, 7, 3)], middle), make(op, "squeezed", [reals(3, 5)], row),
+        make(op, "to a scalar", [reals(3)], row),
+      ]
+    case .unslice:
+      return [
+        make(
+          op, "", [reals(2, 3, 3)], [.axis: .int(1), .start: .int(2), .shape: shape(2, 7, 3)]),
+        make(op, "squeezed", [reals(5)], [.axis: .int(0), .start: .int(1), .shape: shape(3, 5)]),
+      ]
+    case .split_heads: return [make(op, "", [reals(2, 3, 10)], [.heads: .int(5)])]
+    case .merge_heads: return [make(op, "", [reals(2, 3, 5, 2)])]
+    case .sum_to:
+      return [
+        make(op, "", [reals(2, 3, 5)], [.shape: shape(5)]),
+        make(op, "keeping an axis of 1", [reals(2, 3, 5)], [.shape: shape(3, 1)]),
+        make(op, "to a scalar", [reals(2, 3)], [.shape: shape()]),
+      ]
+
+    case .linear:
+      return [
+        make(op, "", [reals(2, 3, 5), reals(7, 5)]),
+        make(op, "of a vector", [reals(5), reals(3, 5)]),
+      ]
+    case .linear_backward_input: return [make(op, "", [reals(2, 3, 7), reals(7, 5)])]
+    case .linear_backward_weight: return [make(op, "", [reals(2, 3, 7), reals(2, 3, 5)])]
+    case .embed: return [make(op, "", [reals(5, 3), tokens([2, 4], below: 5)])]
+    case .embed_backward:
+      return [make(op, "", [reals(2, 4, 3), tokens([2, 4], below: 5)], [.vocab: .int(5)])]
+
+    case .rms_norm:
+      return [
+        make(op, "", [reals(3, 7)]),
+        make(op, "large epsilon", [reals(7)], [.epsilon: .double(0.5)]),
+      ]
+    case .rms_norm_backward: return [make(op, "", [reals(3, 7), reals(3, 7)])]
+
+    case .rope, .rope_backward:
+      let ramp: [AttributeName: AttributeValue] = [
+        .dims: .int(6), .base: .double(100), .train: .int(3), .ramp_from: .double(0.25),
+        .ramp_factor: .double(2),
+      ]
+      return [
+        make(op, "", [reals(2, 5, 3, 6)], [.dims: .int(6)]),
+        make(op, "of some features", [reals(2, 5, 3, 7)], [.dims: .int(4)]),
+        make(op, "beyond train with a ramp", [reals(1, 5, 1, 6)], ramp),
+      ]
+    case .scale_heads: return [make(op, "", [reals(2, 3, 5, 4), reals(5)])]
+    case .scale_heads_backward_gain:
+      return [make(op, "", [reals(2, 3, 5, 4), reals(2, 3, 5, 4)])]
+    case .attention:
+      return [
+        make(op, "", [reals(2, 5, 3, 4), reals(2, 5, 3, 4), reals(2, 5, 3, 4)]),
+        make(op, "grouped", [reals(1, 5, 6, 3), reals(1, 5, 2, 3), reals(1, 5, 2, 3)]),
+      ]
+    case .attention_backward:
+      let q = reals(1, 5, 6, 3)
+      let k = reals(1, 5, 2, 3)
+      return [make(op, "", [q, k, k, q, positive(1, 6, 5), q])]
+
+    case .softmax: return [make(op, "", [reals(3, 7, scale: 3)])]
+    case .cross_entropy:
+      return [
+        make(op, "", [reals(2, 3, 7), tokens([2, 3], below: 7)]),
+        make(op, "capped", [reals(2, 3, 7), tokens([2, 3], below: 7)], [.cap: .double(1.5)]),
+      ]
+    case .cross_entropy_backward:
+      let operands = [reals(2, 3, 7), tokens([2, 3], below: 7), positive(2, 3), positive(2, 3)]
+      return [make(op, "capped", operands, [.cap: .double(1.5)])]
+    case .dot: return [make(op, "", [reals(3, 5), reals(3, 5)])]
+
+    case .fake_quant: return fakeQuantSamples(op, [reals(3, 7), number(5)])
+    case .fake_quant_backward:
+      return fakeQuantSamples(op, [reals(3, 7), reals(3, 7), number(5)])
+
+    case .clip_factor:
+      return [make(op, "", [reals(3, 5), reals(7), number(0.3)], [.limit: .double(0.5)])]
+    case .adamw_update:
+      let operands = [reals(7), reals(7), reals(7), positive(7), number(0.1), number(1), number(2)]
+      let attributes: [AttributeName: AttributeValue] = [
+        .beta1: .double(0.9), .beta2: .double(0.95), .epsilon: .double(1e-8),
+      ]
+      return [make(op, "", operands, attributes)]
+    case .sgd_update:
+      let operands = [reals(7), reals(7), reals(7), number(0.1), number(1)]
+      return [make(op, "", operands, [.momentum: .double(0.9)])]
+    case .muon_update:
+      let operands = [reals(5, 3), reals(5, 3), reals(5, 3), number(0.1), number(1), number(0.9)]
+      let polar: [AttributeName: AttributeValue] = [
+        .iteration: .word("polar_express"), .row_normalise: .bool(true), .decay: .double(0.1),
+      ]
+      return [make(op, "", operands), make(op, "polar express", operands, polar)]
+
+    case .fused: return [make(op, "", [reals(3, 7), reals(7)])]
+    }
+  }
+
+  /// A floor above every clip keeps the step constant, as the gradient rules take it to be.
+  private static func fakeQuantSamples(_ op: Op, _ operands: [Operand]) -> [OpSample] {
+    func attributes(_ form: String, _ floor: Double) -> [AttributeName: AttributeValue] {
+      [.bits: .int(4), .clip: .word("max"), .form: .word(form), .floor: .double(floor)]
+    }
+    var through = make(op, "straight through", operands, attributes("straight_through", 0.3))
+    through.passesGradientThrough = true
+    return [
+      through, make(op, "soft", operands, attributes("soft_round", 0.3)),
+      make(op, "logistic", operands, attributes("soft_round_logistic", 0.3)),
+      make(op, "off", operands.dropLast() + [number(0)], attributes("soft_round", 0.3)),
+    ]
+  }
+}
+
+/// Reproducible numbers (SplitMix64).
+package struct TestRandom: Sendable {
+  private var state: UInt64
+
+  package init(seed: UInt64) { state = seed }
+
+  private mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var mixed = state
+    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+    return mixed ^ (mixed >> 31)
+  }
+
+  /// In 0 ..< 1.
+  package mutating func uniform() -> Double { Double(next() >> 11) / 9_007_199_254_740_992 }
+
+  /// Magnitude 0.1 to 1.1, either sign.
+  package mutating func awayFromZero() -> Double {
+    let magnitude = 0.1 + uniform()
+    return next() & 1 == 0 ? magnitude : -magnitude
+  }
+}

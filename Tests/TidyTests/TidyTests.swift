@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rules of the repository that can be read off the tree.
+
+import Foundation
+import IR
+import Passes
+import TestSupport
+import Testing
+
+@Suite struct TidyTests {
+  @Test(arguments: Pipeline.all.map(\.name))
+  func everyPassHasAGolden(_ name: String) {
+    let files = Repository.files(in: "Tests/Golden/Passes")
+      .compactMap { $0.split(separator: "/").last }
+    let wanted = name.replacing("-", with: "") + ".graph"
+    #expect(files.contains { $0.lowercased() == wanted })
+  }
+
+  @Test func passNamesAreDistinctAndSummarised() {
+    let names = Pipeline.all.map(\.name)
+    #expect(Set(names).count == names.count)
+    for pass in Pipeline.all { #expect(pass.summary.hasSuffix("."), "\(pass.name)") }
+  }
+
+  @Test(arguments: Op.allCases)
+  func everyOpHasASample(_ op: Op) {
+    #expect(OpSample.all.contains { $0.op == op })
+  }
+
+  static let models = Repository.files(in: "graphs").filter { !$0.contains("/lib/") }
+
+  @Test(arguments: models)
+  func modelsCompile(_ path: String) throws {
+    let model = try Repository.model(path)
+    #expect(model.warnings.isEmpty)
+    var runner = PassRunner()
+    let plan = try compile(
+      model, target: TargetMachine(machine: "any", isa: "any"), runner: &runner)
+    #expect(!plan.functions.isEmpty)
+  }
+
+  @Test(arguments: Repository.files(in: "graphs"))
+  func modelsAreFormatted(_ path: String) throws {
+    let text = try Repository.text(path)
+    #expect(try formatGraph(SourceFile(path: path, text: text)) == text)
+  }
+}
