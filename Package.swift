@@ -70,9 +70,18 @@ let package = Package(
       ]),
     .testTarget(name: "CLITests", dependencies: ["graphc", "Formats"]),
     .testTarget(name: "FormatsTests", dependencies: ["Formats"]),
+    .target(
+      name: "TestSupport", dependencies: ["IR", "Passes", "Formats", "Runtime"],
+      path: "Tests/Support", exclude: ["reference.py"]),
+    .testTarget(name: "GoldenTests", dependencies: ["IR", "Passes", "TestSupport"]),
     .testTarget(name: "KernelTests", dependencies: ["CKernels"]),
     .testTarget(name: "LanguageTests", dependencies: ["IR", "Passes"]),
-    .testTarget(name: "OpTests", dependencies: ["IR", "Runtime"]),
+    .testTarget(name: "OpTests", dependencies: ["IR", "Runtime", "TestSupport"]),
+    .testTarget(
+      name: "RuntimeTests",
+      dependencies: ["IR", "Passes", "Formats", "Runtime", "CKernels", "TestSupport"],
+      exclude: ["Fixtures"]),
+    .testTarget(name: "TidyTests", dependencies: ["IR", "Passes", "TestSupport"]),
   ],
   cxxLanguageStandard: .cxx17
 )

@@ -35,6 +35,9 @@ public struct Builder {
     return value
   }
 
+  /// Keeps a name for an input that is declared later: nodes that take it get another one.
+  public mutating func reserve(_ name: String) { names.insert(name) }
+
   /// Appends a node and returns its results. Attributes left out get their defaults.
   public mutating func apply(
     _ op: Op, _ operands: [Value], _ attributes: [AttributeName: AttributeValue] = [:],

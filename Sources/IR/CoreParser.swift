@@ -225,6 +225,9 @@ public struct CoreParser {
     guard results.count == names.count else {
       throw OpError("\(op.rawValue) has \(results.count) results, found \(names.count)")
     }
+    guard types.count == names.count else {
+      throw OpError("\(names.count) results need as many types, found \(types.count)")
+    }
     for (index, result) in results.enumerated() {
       if builder.type(result) != types[index] {
         throw OpError(
@@ -332,7 +335,19 @@ public struct CoreParser {
     return dims
   }
 
+  /// A type with fewer elements than any memory holds, so that products of its sizes are exact.
   private mutating func type() throws -> TensorType {
+    let type = try spelledType()
+    var count = 1
+    for number in type.shape.compactMap(\.number) {
+      let (product, overflow) = count.multipliedReportingOverflow(by: max(number, 1))
+      if overflow || product > 1 << 40 { throw OpError("\(type) is too large") }
+      count = product
+    }
+    return type
+  }
+
+  private mutating func spelledType() throws -> TensorType {
     let spelling = try word("a type")
     switch spelling {
     case "f32": return TensorType(.tensor, try dims())

@@ -105,17 +105,23 @@ private struct RowScheduler {
     let space = graph.rowSpace(graph.nodes[first])
     var members: [Int] = []
     var touched = Set<Value>()
+    // Sums over rows are complete only when the whole group has run.
+    var sums = Set<Value>()
     func joins(_ index: Int) -> Bool {
       let node = graph.nodes[index]
       guard graph.fitsRowProgram(node), graph.rowSpace(node) == space else { return false }
       if members.isEmpty { return true }
       let values = Set(node.operands + node.results)
+      if node.operands.contains(where: sums.contains) { return false }
       return members.count < Self.maximumNodes && !values.isDisjoint(with: touched)
         && touched.union(values).count <= Self.maximumValues + members.count
     }
     while let next = ready.first(where: { members.isEmpty ? $0 == first : joins($0) }) {
       members.append(next)
       touched.formUnion(graph.nodes[next].operands + graph.nodes[next].results)
+      if [.sum_to, .scale_heads_backward_gain].contains(graph.nodes[next].op) {
+        sums.formUnion(graph.nodes[next].results)
+      }
       finish(next)
     }
     let inside = Set(members)

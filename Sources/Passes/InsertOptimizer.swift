@@ -59,6 +59,9 @@ extension Pass {
   public static func insertOptimizer(_ plan: OptimizerPlan) -> Pass {
     Pass("insert-optimizer", "Update parameters by their gradients.") { graph in
       var copy = Rebuilder(graph)
+      for name in ["learning_rate", "step"] + plan.updates.values.map(\.momentumInput) {
+        copy.builder.reserve(name)
+      }
       for node in graph.nodes { copy.copy(node) }
       var builder = copy.builder
       builder.path = ""

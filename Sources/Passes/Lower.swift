@@ -107,14 +107,29 @@ struct Lowering {
   private mutating func bindWrites() {
     let producers = graph.producers()
     var lastRead: [Value: Int] = [:]
+    // What a view is a view of.
+    var root: [Value: Value] = [:]
     for (index, node) in graph.nodes.enumerated() {
-      for operand in node.operands { lastRead[operand] = index }
+      for operand in node.operands { lastRead[root[operand] ?? operand] = index }
+      if [.slice, .split_heads, .merge_heads].contains(node.op) {
+        root[node.result] = root[node.operands[0]] ?? node.operands[0]
+      }
     }
+    for output in graph.outputs { lastRead[root[output.value] ?? output.value] = Int.max }
     for write in graph.writes {
       guard let producer = producers[write.value], let target = slots[write.target] else {
         continue
       }
-      if lastRead[write.target] ?? -1 <= producer { aliases[write.value] = target }
+      let node = graph.nodes[producer]
+      // What depends on parameters alone runs when they changed, a write in every run.
+      guard stage(node) == .body else { continue }
+      let last = lastRead[write.target] ?? -1
+      let readsView = node.operands.contains { root[$0] == write.target }
+      if last < producer
+        || (last == producer && !readsView && node.canReplace(write.target, by: write.value))
+      {
+        aliases[write.value] = target
+      }
     }
   }
 
@@ -380,6 +395,20 @@ struct Lowering {
         .muon, to: stage, writing: outputs, reading: reading,
         sizes: type.sizes + [node.int(.steps), node.bool(.row_normalise) ? 1 : 0],
         scalars: [node.double(.decay)], source: node.result)
+    }
+  }
+}
+
+extension Node {
+  /// Whether `value` may be written where `target` is read: updates work in place, and row programs
+  /// that have read it by then.
+  fileprivate func canReplace(_ target: Value, by value: Value) -> Bool {
+    switch op {
+    case .adamw_update, .sgd_update, .muon_update: return true
+    case .fused:
+      let last = body.lastIndex { $0.operands.contains(target) } ?? -1
+      return last <= body.firstIndex { $0.results.contains(value) } ?? -1
+    default: return op.isRowLocal
     }
   }
 }

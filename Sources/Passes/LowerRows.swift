@@ -22,7 +22,23 @@ extension Lowering {
           + "along the last axis and single numbers are possible")
     }
     var writer = RowProgramWriter(graph: graph, space: space, nodes: nodes)
-    for node in nodes { writer.append(node, isYielded: Set(results).contains) }
+    let wanted = Set(results)
+    for node in nodes { writer.append(node, isYielded: wanted.contains) }
+    guard writer.program.registers.count <= 64, writer.program.instructions.count <= 64,
+      writer.outputs.count + writer.sums.count + writer.inputs.count <= 24
+    else {
+      guard nodes.count > 1 else {
+        throw OpError("\(nodes[0].op.rawValue) exceeds the row machine")
+      }
+      // Two programs in place of one that is too long.
+      let (head, tail) = (nodes[..<(nodes.count / 2)], nodes[(nodes.count / 2)...])
+      let needed = wanted.union(tail.flatMap(\.operands))
+      try lowerRows(
+        Array(head), yielding: head.flatMap(\.results).filter(needed.contains), stage: stage)
+      try lowerRows(
+        Array(tail), yielding: tail.flatMap(\.results).filter(wanted.contains), stage: stage)
+      return
+    }
 
     var outputs: [(Slot, Int)] = []
     var inputs: [(Slot, Int)] = []
@@ -44,9 +60,6 @@ extension Lowering {
       inputs.append(operand(value))
     }
     for (register, position) in positions { writer.program.registers[register].buffer = position }
-    guard writer.program.registers.count <= 64, writer.program.instructions.count <= 64,
-      outputs.count + inputs.count <= 24
-    else { throw OpError("a row program of \(nodes.count) nodes exceeds the row machine") }
     emit(
       .rows, to: stage, writing: outputs, reading: inputs,
       sizes: [space.rows, space.width, space.rowsPerTile], program: writer.program,
@@ -70,6 +83,8 @@ private struct RowProgramWriter {
   var outputs: [(Int, Value)] = []
   var sums: [(Int, Value)] = []
   private var registers: [Value: Int] = [:]
+  /// Gains of heads: one number a head, also where the same parameter is a vector elsewhere.
+  private var gains: [Value: Int] = [:]
   private var lastUse: [Value: Int] = [:]
   private var freeFull: [Int] = []
   private var step = 0
@@ -177,12 +192,17 @@ private struct RowProgramWriter {
 
   /// The register of an operand; a value from outside is bound on first use.
   private mutating func register(_ value: Value, of node: Node) -> Int {
-    if let register = registers[value] { return register }
     let type = graph.type(value)
-    let register: Int
     if node.op == .scale_heads, value == node.operands[1] {
-      register = new(.periodic, period: type.count)
-    } else if RowSpace(type) == space {
+      if let register = gains[value] { return register }
+      let register = new(.periodic, period: type.count)
+      gains[value] = register
+      inputs.append((register, value))
+      return register
+    }
+    if let register = registers[value] { return register }
+    let register: Int
+    if RowSpace(type) == space {
       register = new(.full)
     } else if type.count == 1 {
       register = new(.constant)

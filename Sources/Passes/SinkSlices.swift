@@ -36,10 +36,19 @@ extension Node {
   }
 
   /// Whether a slice of the result's positions is the op of the operands' slices.
-  fileprivate var commutesWithPositions: Bool {
+  fileprivate func commutesWithPositions(_ graph: Graph, _ constants: Set<Value>) -> Bool {
     switch op {
     case .rope, .rope_backward, .slice, .embed, .fused: return false
-    default: return definition.position == .pointwise && results.count == 1
+    case .linear: return true
+    default:
+      // A parameter may stretch along the positions, but not have one element a position.
+      let rank = graph.type(result).rank
+      let isPerPosition = operands.contains { operand in
+        let shape = graph.type(operand).shape
+        return constants.contains(operand) && shape.count >= rank - 1
+          && shape[shape.count - rank + 1] != .number(1)
+      }
+      return definition.position == .pointwise && results.count == 1 && !isPerPosition
     }
   }
 }
@@ -52,7 +61,9 @@ extension Rebuilder {
   ) -> Value {
     if let done = memory[value] { return done }
     let result: Value
-    if let index = producers[value], graph.nodes[index].commutesWithPositions {
+    if let index = producers[value],
+      graph.nodes[index].commutesWithPositions(graph, constants)
+    {
       let node = graph.nodes[index]
       var operands: [Value] = []
       for operand in node.operands {

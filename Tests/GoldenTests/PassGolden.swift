@@ -103,7 +103,8 @@ struct PassGolden {
     case "derive-score": return .deriveScore(last: options["last"].flatMap { Int($0) })
     case "mark-qat": return .markQAT(form: options.flags[0])
     case "differentiate":
-      return .differentiate(only: options["only"].map { Set($0.split(separator: ",").map(String.init)) })
+      return .differentiate(
+        only: options["only"].map { Set($0.split(separator: ",").map(String.init)) })
     case "insert-optimizer": return .insertOptimizer(try optimizer(options, graph))
     default: throw Malformed(description: "\(tag) takes no options")
     }

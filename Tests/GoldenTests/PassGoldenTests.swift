@@ -38,8 +38,10 @@ import Testing
   }
 
   /// A second run finds nothing more to do.
-  @Test(arguments: ["fold-constants", "eliminate-duplicates", "eliminate-dead-nodes", "sink-slices",
-    "fuse-softcap-cross-entropy"])
+  @Test(arguments: [
+    "fold-constants", "eliminate-duplicates", "eliminate-dead-nodes", "sink-slices",
+    "fuse-softcap-cross-entropy",
+  ])
   func simplifyingPassesAreIdempotent(_ tag: String) throws {
     for path in Self.files {
       let golden = try PassGolden(path: path)

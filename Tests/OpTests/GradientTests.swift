@@ -3,6 +3,7 @@
 
 import IR
 import Runtime
+import TestSupport
 import Testing
 
 @Suite struct GradientTests {

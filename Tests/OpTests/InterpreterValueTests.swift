@@ -4,6 +4,7 @@
 
 import IR
 import Runtime
+import TestSupport
 import Testing
 
 @Suite struct InterpreterValueTests {

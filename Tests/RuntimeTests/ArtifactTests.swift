@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Artifacts: stored, written, read back equal; damage is always noticed.
 
-import Foundation
 import Formats
+import Foundation
 import IR
 import Passes
 import Runtime
@@ -42,7 +42,8 @@ extension RuntimeTests {
 
     @Test func equalWeightsGiveEqualBytes() throws {
       #expect(try artifact().container().encoded() == artifact().container().encoded())
-      #expect(try artifact(seed: 1).container().encoded() != artifact(seed: 2).container().encoded())
+      #expect(
+        try artifact(seed: 1).container().encoded() != artifact(seed: 2).container().encoded())
     }
 
     @Test func storingRestoredWeightsChangesNothing() throws {
@@ -100,7 +101,8 @@ extension RuntimeTests {
       let path = folder.path + "/a.gca"
       let good = try artifact()
       let text = Array(good.model.printed().utf8)
-      func refused(_ graph: [UInt8], _ groups: [(name: String, content: [UInt8])]) throws -> String {
+      func refused(_ graph: [UInt8], _ groups: [(name: String, content: [UInt8])]) throws -> String
+      {
         _ = try ArtifactContainer(graph: graph, groups: groups).write(path)
         let error = #expect(throws: FormatError.self) { try Artifact.read(path) }
         return error?.description ?? ""

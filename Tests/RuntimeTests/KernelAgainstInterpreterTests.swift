@@ -20,7 +20,7 @@ extension RuntimeTests {
         #expect(graph.violations() == [])
         let expected = try Interpreter(graph).run(
           parameters: contents.parameters, inputs: contents.inputs)
-        try Route.forEach { route in
+        try Route.withEach { route in
           let compiled = try CompiledFunction(graph)
           compiled.contents = contents.parameters
           let outputs = compiled.run(contents.inputs)

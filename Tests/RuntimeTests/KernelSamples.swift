@@ -34,7 +34,9 @@ extension OpSample {
       [.vocab: .int(67)]),
     large(.rope, "of odd sizes", [reals(3, 67, 3, 34)], [.dims: .int(34)]),
     large(.rope_backward, "of odd sizes", [reals(3, 67, 3, 34)], [.dims: .int(30)]),
-    large(.attention, "of odd sizes", [reals(2, 131, 6, 24), reals(2, 131, 2, 24), reals(2, 131, 2, 24)]),
+    large(
+      .attention, "of odd sizes",
+      [reals(2, 131, 6, 24), reals(2, 131, 2, 24), reals(2, 131, 2, 24)]),
     large(
       .cross_entropy, "of odd sizes", [reals(3, 17, 1031, scale: 4), ids([3, 17], below: 1031)],
       [.cap: .double(3)]),
@@ -49,8 +51,10 @@ extension OpSample {
       quantizer("soft_round_logistic")),
     large(
       .adamw_update, "of several tiles",
-      [reals(40_003), reals(40_003), reals(40_003), positive(40_003), number(0.1), number(0.5),
-        number(3)],
+      [
+        reals(40_003), reals(40_003), reals(40_003), positive(40_003), number(0.1), number(0.5),
+        number(3),
+      ],
       [.beta1: .double(0.9), .beta2: .double(0.95), .epsilon: .double(1e-8), .decay: .double(0.1)]),
     large(
       .sgd_update, "of several tiles",
@@ -64,7 +68,8 @@ extension OpSample {
     large(
       .unslice, "of positions", [reals(3, 61, 129)],
       [.axis: .int(1), .start: .int(3), .shape: shape(3, 67, 129)]),
-    large(.clip_factor, "of large gradients", [reals(67, 515), reals(1), reals(40_003)],
+    large(
+      .clip_factor, "of large gradients", [reals(67, 515), reals(1), reals(40_003)],
       [.limit: .double(1)]),
   ]
 

@@ -11,7 +11,10 @@ extension RuntimeTests {
     static let cases: [(path: String, set: [String: String])] = [
       ("graphs/tiny.graph", [:]),
       ("graphs/tiny.graph", ["accumulate": "2", "layers": "3"]),
-      ("graphs/tiny.graph", ["dim": "48", "heads": "3", "kv_heads": "1", "seq": "17", "batch": "3"]),
+      (
+        "graphs/tiny.graph",
+        ["dim": "48", "heads": "3", "kv_heads": "1", "seq": "17", "batch": "3"]
+      ),
       ("graphs/baseline.graph", [:]),
       ("graphs/baseline.graph", ["accumulate": "1"]),
     ]

@@ -80,7 +80,9 @@ extension RuntimeTests {
           let sum = builder.one(.sum_to, [a], [.shape: .dims(shape)])
           sums.append(sum)
           // What reads a sum needs it whole.
-          if random.uniform() < 0.5 { full.append(builder.one(.tanh, [builder.one(.mul, [b, sum])])) }
+          if random.uniform() < 0.5 {
+            full.append(builder.one(.tanh, [builder.one(.mul, [b, sum])]))
+          }
         default: sums.append(builder.one(.scale_heads_backward_gain, [a, b]))
         }
       }
@@ -120,7 +122,8 @@ extension RuntimeTests {
     }
 
     @Test func aWrittenValueDoesNotDisturbWhoStillReadsTheOld() throws {
-      try expectEqual("""
+      try expectEqual(
+        """
         function f
         param @s : f32[3, 5] {group=matrix, init=ones}
         input %x : f32[3, 5]
@@ -132,7 +135,8 @@ extension RuntimeTests {
     }
 
     @Test func aProductIsNotWrittenOverItsOperand() throws {
-      try expectEqual("""
+      try expectEqual(
+        """
         function f
         param @s : f32[5, 5] {group=matrix, init=ones}
         param @w : f32[5, 5] {group=matrix, init=ones}
@@ -142,7 +146,8 @@ extension RuntimeTests {
     }
 
     @Test func aViewOfAParameterKeepsItsOldContent() throws {
-      try expectEqual("""
+      try expectEqual(
+        """
         function f
         param @s : f32[3, 5] {group=matrix, init=ones}
         input %x : f32[3, 5]

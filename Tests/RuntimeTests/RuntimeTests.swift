@@ -30,7 +30,7 @@ struct Route: CustomStringConvertible {
   }()
 
   /// Runs `body` on every route, and leaves the machine as it was.
-  static func forEach(_ body: (Route) throws -> Void) rethrows {
+  static func withEach(_ body: (Route) throws -> Void) rethrows {
     defer { kernels_select(nil, nil) }
     for route in all {
       _ = kernels_select(route.isa, route.gemm)

@@ -51,7 +51,8 @@ extension RuntimeTests {
       var change: @Sendable (inout Settings) -> Void
 
       init(
-        _ description: String, alpha: Double = 0, _ change: @escaping @Sendable (inout Settings) -> Void
+        _ description: String, alpha: Double = 0,
+        _ change: @escaping @Sendable (inout Settings) -> Void
       ) {
         self.description = description
         self.alpha = alpha
@@ -117,7 +118,9 @@ extension RuntimeTests {
       },
     ]
 
-    private static func inputs(_ graph: Graph, step: Int, _ test: Case) -> [String: Interpreter.Content] {
+    private static func inputs(_ graph: Graph, step: Int, _ test: Case) -> [String: Interpreter
+      .Content]
+    {
       var scalars = ["learning_rate": 0.75, "step": Double(step), "qat.alpha": test.alpha]
       for input in graph.inputs where graph.name(input).hasPrefix("momentum") {
         scalars[graph.name(input)] = 0.875
@@ -198,7 +201,8 @@ extension RuntimeTests {
 
     @Test func changedParametersTakeEffectWhenPrepared() throws {
       let compiled = try CompiledModel(CompiledModel.small())
-      let name = try #require(compiled.plan.functions.map(\.name).first { $0.hasPrefix("score.w17") })
+      let name = try #require(
+        compiled.plan.functions.map(\.name).first { $0.hasPrefix("score.w17") })
       let graph = try #require(compiled.graphs[name])
       #expect(compiled.plan[name]?.prepare.isEmpty == false)
       #expect(compiled.plan[name]?.setup.isEmpty == false)

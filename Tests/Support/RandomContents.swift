@@ -18,8 +18,10 @@ extension Graph {
       let scale = 1.5 / Double(parameter.type.sizes.last ?? 1).squareRoot()
       contents[parameter.path] = (0..<count).map { _ in
         let value = random.awayFromZero()
-        return Double(Float(parameter.type.rank == 2 && parameter.group == "matrix"
-          ? scale * value : value))
+        return Double(
+          Float(
+            parameter.type.rank == 2 && parameter.group == "matrix"
+              ? scale * value : value))
       }
     }
     return contents

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reference values in ../shared, beside the repository; tests that read them say so when it is absent.
 
-import Foundation
 import Formats
+import Foundation
 import IR
 
 /// One folder of ../shared/fixtures.
@@ -14,7 +14,8 @@ package struct ReferenceFixture {
   package init?(_ name: String) throws {
     let root = Repository.root.appendingPathComponent("../shared/fixtures").standardizedFileURL.path
     // A checkout one folder deeper shares the same fixtures.
-    let deeper = Repository.root.appendingPathComponent("../../shared/fixtures").standardizedFileURL.path
+    let deeper = Repository.root.appendingPathComponent("../../shared/fixtures").standardizedFileURL
+      .path
     guard let found = [root, deeper].first(where: { FileManager.default.fileExists(atPath: $0) })
     else {
       print("skipped: ../shared/fixtures/\(name) is not here")
@@ -56,7 +57,8 @@ extension ReferenceFixture {
     sizes["seq"] = "\(int("seq"))"
     sizes["batch"] = "\(int("batch"))"
     var model = try Repository.model(
-      "graphs/tiny.graph", set: sizes, windows: Repository.Windows(stride: 1, chunk: 5 * int("seq")))
+      "graphs/tiny.graph", set: sizes, windows: Repository.Windows(stride: 1, chunk: 5 * int("seq"))
+    )
     model.settings.evaluate = []
     model.settings.ttt = nil
     change(&model.settings)

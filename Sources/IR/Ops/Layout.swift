@@ -12,7 +12,10 @@ extension OpDefinition {
       guard axis >= 0, axis < type.rank else {
         throw operands.fail("axis \(axis) is not one of the \(type.rank) of \(type)")
       }
-      if let extent = type.shape[axis].number, start < 0 || count < 1 || start + count > extent {
+      if start < 0 || count < 1 || start > Int.max / 2 || count > Int.max / 2 {
+        throw operands.fail("[\(start) : + \(count)] is not a range of an axis")
+      }
+      if let extent = type.shape[axis].number, start + count > extent {
         throw operands.fail("[\(start) : \(start + count)] leaves axis \(axis) of \(type)")
       }
       var shape = type.shape
@@ -89,7 +92,9 @@ extension OpDefinition {
       guard let heads = shape[2].number, let width = shape[3].number else {
         throw operands.fail("heads of unknown size in \(operands[0])")
       }
-      return [TensorType(.tensor, [shape[0], shape[1], .number(heads * width)])]
+      let (features, isTooLarge) = heads.multipliedReportingOverflow(by: width)
+      if isTooLarge { throw operands.fail("the heads of \(operands[0]) are too large") }
+      return [TensorType(.tensor, [shape[0], shape[1], .number(features)])]
     },
     gradient: .rule { b, node, dy in
       let heads = b.type(node.operands[0]).shape[2].number!

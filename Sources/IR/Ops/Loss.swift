@@ -6,7 +6,7 @@ private func logitShapes(_ operands: OpDefinition.Operands) throws {
   guard operands[1].kind == .tokens else {
     throw operands.fail("targets must be tokens, found \(operands[1])")
   }
-  if Array(operands[0].shape.dropLast()) != operands[1].shape {
+  if operands[0].rank == 0 || Array(operands[0].shape.dropLast()) != operands[1].shape {
     throw operands.fail("positions differ: \(operands[0]) and \(operands[1])")
   }
 }

@@ -40,10 +40,13 @@ extension OpDefinition {
     shape: { operands in
       try operands.needReal(0)
       try operands.needReal(1)
+      guard let rows = operands[0].shape.last, let columns = operands[1].shape.last else {
+        throw operands.fail("dy and x need an axis: \(operands[0]) and \(operands[1])")
+      }
       if operands[0].shape.dropLast() != operands[1].shape.dropLast() {
         throw operands.fail("rows differ: \(operands[0]) and \(operands[1])")
       }
-      return [TensorType(.tensor, [operands[0].shape.last!, operands[1].shape.last!])]
+      return [TensorType(.tensor, [rows, columns])]
     },
     gradient: .none(because: "second derivatives are not needed"),
     position: .none, isSurface: false)
@@ -74,10 +77,12 @@ extension OpDefinition {
     operands: ["dy", "ids"], attributes: [.vocab: .int()],
     shape: { operands in
       try operands.needReal(0)
-      guard !operands[1].isReal, Array(operands[0].shape.dropLast()) == operands[1].shape else {
+      guard !operands[1].isReal, let width = operands[0].shape.last,
+        Array(operands[0].shape.dropLast()) == operands[1].shape
+      else {
         throw operands.fail("dy must have one row an id: \(operands[0]) and \(operands[1])")
       }
-      return [TensorType(.tensor, [.number(operands.int(.vocab)), operands[0].shape.last!])]
+      return [TensorType(.tensor, [.number(operands.int(.vocab)), width])]
     },
     gradient: .none(because: "second derivatives are not needed"),
     position: .none, isSurface: false)

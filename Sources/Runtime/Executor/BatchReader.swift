@@ -74,7 +74,7 @@ struct BatchReader {
   /// Start of the n-th window. Each epoch cuts the stream at another phase and orders its windows by
   /// a random permutation, so each is read once before any comes again.
   private func shuffledStart(_ row: Int) -> Int {
-    let windows = (data.count - seq) / seq
+    let windows = (data.count - 1) / seq
     let (epoch, index) = (row / windows, row % windows)
     let phase = Int(shuffle!.bits(UInt64(epoch)) % UInt64(data.count - windows * seq))
     return phase + permuted(index, of: windows, epoch: epoch) * seq

@@ -20,6 +20,11 @@ public struct TrainingMoment: Sendable, Equatable {
   public var step: Int
   /// Seconds spent in steps; evaluation, checkpoints and pauses do not count.
   public var seconds: Double
+
+  public init(step: Int, seconds: Double) {
+    self.step = step
+    self.seconds = seconds
+  }
 }
 
 /// What a step needs to know, all derived from the moment.

@@ -45,16 +45,16 @@ public final class Scorer {
     _ windows: some Collection<Window>, of tokens: [Int32], into nll: inout [Float],
     progress: (Int) -> Void = { _ in }
   ) {
-    var rest = Array(windows)
+    var rest = Array(windows)[...]
     var done = 0
-    while !rest.isEmpty {
+    while let first = rest.first {
       // The first window of a stream scores all its targets and cannot share a call with the others.
-      let isFull = rest[0].firstScored == rest[0].start
+      let isFull = first.firstScored == first.start
       let executable = isFull ? all : tail ?? all
       let count = min(rows, rest.prefix { ($0.firstScored == $0.start) == isFull }.count)
       let scored = isFull ? window : last
-      score(Array(rest[..<count]), scored, executable, tokens, &nll)
-      rest.removeFirst(count)
+      score(Array(rest.prefix(count)), scored, executable, tokens, &nll)
+      rest = rest.dropFirst(count)
       done += count
       progress(done)
     }

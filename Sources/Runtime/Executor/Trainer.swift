@@ -119,6 +119,8 @@ public final class Trainer {
         _ = update.input(name).update(from: values)
       }
       setScalars(update, settings)
+      // Averages decay in what depends on states alone.
+      update.prepareParameters()
       update.run()
     } else {
       load(executable, weight: 1 / Float(tokensPerStep))
