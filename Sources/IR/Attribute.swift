@@ -4,8 +4,13 @@
 /// Names of attributes, as spelt in text.
 public enum AttributeName: String, Hashable, Sendable, CaseIterable, Comparable {
   case axis, base, beta1, beta2, bits, by, cap, clip, count, decay, dims, epsilon
-  case asymmetric, floor, form, half_floor, heads, iteration, limit, momentum, parameter
-  case ramp_factor, ramp_from, row_normalise, shape, slope, squeeze, start, steps, train, vocab
+  case asymmetric, floor, form
+  case halfFloor = "half_floor"
+  case heads, iteration, limit, momentum, parameter
+  case rampFactor = "ramp_factor"
+  case rampFrom = "ramp_from"
+  case rowNormalise = "row_normalise"
+  case shape, slope, squeeze, start, steps, train, vocab
 
   public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }

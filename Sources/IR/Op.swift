@@ -5,24 +5,43 @@
 public enum Op: String, Hashable, Sendable, CaseIterable {
   // Elementwise
   case add, sub, mul, scale, offset, square, sigmoid, tanh, softcap
-  case softcap_backward
-  case leaky_relu
-  case leaky_relu_backward
+  case softcapBackward = "softcap_backward"
+  case leakyRelu = "leaky_relu"
+  case leakyReluBackward = "leaky_relu_backward"
   // Layout
-  case slice, unslice, split_heads, merge_heads, sum_to
+  case slice, unslice
+  case splitHeads = "split_heads"
+  case mergeHeads = "merge_heads"
+  case sumTo = "sum_to"
   // Matrix products
-  case linear, linear_backward_input, linear_backward_weight
-  case embed, embed_backward
+  case linear
+  case linearBackwardInput = "linear_backward_input"
+  case linearBackwardWeight = "linear_backward_weight"
+  case embed
+  case embedBackward = "embed_backward"
   // Normalisation
-  case rms_norm, rms_norm_backward
+  case rmsNorm = "rms_norm"
+  case rmsNormBackward = "rms_norm_backward"
   // Attention
-  case rope, rope_backward, scale_heads, scale_heads_backward_gain, attention, attention_backward
+  case rope
+  case ropeBackward = "rope_backward"
+  case scaleHeads = "scale_heads"
+  case scaleHeadsBackwardGain = "scale_heads_backward_gain"
+  case attention
+  case attentionBackward = "attention_backward"
   // Loss
-  case softmax, cross_entropy, cross_entropy_backward, dot
+  case softmax
+  case crossEntropy = "cross_entropy"
+  case crossEntropyBackward = "cross_entropy_backward"
+  case dot
   // Quantisation
-  case fake_quant, fake_quant_backward
+  case fakeQuant = "fake_quant"
+  case fakeQuantBackward = "fake_quant_backward"
   // Optimiser
-  case clip_factor, adamw_update, sgd_update, muon_update
+  case clipFactor = "clip_factor"
+  case adamwUpdate = "adamw_update"
+  case sgdUpdate = "sgd_update"
+  case muonUpdate = "muon_update"
   // Made by fusion passes
   case fused
 
@@ -37,37 +56,37 @@ public enum Op: String, Hashable, Sendable, CaseIterable {
     case .sigmoid: return .sigmoid
     case .tanh: return .tanh
     case .softcap: return .softcap
-    case .softcap_backward: return .softcapBackward
-    case .leaky_relu: return .leakyRelu
-    case .leaky_relu_backward: return .leakyReluBackward
+    case .softcapBackward: return .softcapBackward
+    case .leakyRelu: return .leakyRelu
+    case .leakyReluBackward: return .leakyReluBackward
     case .slice: return .slice
     case .unslice: return .unslice
-    case .split_heads: return .splitHeads
-    case .merge_heads: return .mergeHeads
-    case .sum_to: return .sumTo
+    case .splitHeads: return .splitHeads
+    case .mergeHeads: return .mergeHeads
+    case .sumTo: return .sumTo
     case .linear: return .linear
-    case .linear_backward_input: return .linearBackwardInput
-    case .linear_backward_weight: return .linearBackwardWeight
+    case .linearBackwardInput: return .linearBackwardInput
+    case .linearBackwardWeight: return .linearBackwardWeight
     case .embed: return .embed
-    case .embed_backward: return .embedBackward
-    case .rms_norm: return .rmsNorm
-    case .rms_norm_backward: return .rmsNormBackward
+    case .embedBackward: return .embedBackward
+    case .rmsNorm: return .rmsNorm
+    case .rmsNormBackward: return .rmsNormBackward
     case .rope: return .rope
-    case .rope_backward: return .ropeBackward
-    case .scale_heads: return .scaleHeads
-    case .scale_heads_backward_gain: return .scaleHeadsBackwardGain
+    case .ropeBackward: return .ropeBackward
+    case .scaleHeads: return .scaleHeads
+    case .scaleHeadsBackwardGain: return .scaleHeadsBackwardGain
     case .attention: return .attention
-    case .attention_backward: return .attentionBackward
+    case .attentionBackward: return .attentionBackward
     case .softmax: return .softmax
-    case .cross_entropy: return .crossEntropy
-    case .cross_entropy_backward: return .crossEntropyBackward
+    case .crossEntropy: return .crossEntropy
+    case .crossEntropyBackward: return .crossEntropyBackward
     case .dot: return .dot
-    case .fake_quant: return .fakeQuant
-    case .fake_quant_backward: return .fakeQuantBackward
-    case .clip_factor: return .clipFactor
-    case .adamw_update: return .adamwUpdate
-    case .sgd_update: return .sgdUpdate
-    case .muon_update: return .muonUpdate
+    case .fakeQuant: return .fakeQuant
+    case .fakeQuantBackward: return .fakeQuantBackward
+    case .clipFactor: return .clipFactor
+    case .adamwUpdate: return .adamwUpdate
+    case .sgdUpdate: return .sgdUpdate
+    case .muonUpdate: return .muonUpdate
     case .fused: return .fused
     }
   }

@@ -3,10 +3,24 @@
 
 /// The kernels of the runtime. Names are those of the C functions without their prefix.
 public enum Kernel: String, Hashable, Sendable, CaseIterable {
-  case embed, embed_backward, pack, matmul, matmul_weight, rows, sum_partials
-  case rope_table, rope, attention, attention_backward
-  case cross_entropy, cross_entropy_backward, dot, clip_factor, adamw, sgd, muon
-  case quant_scale, fake_quant, fake_quant_backward, slice, unslice
+  case embed
+  case embedBackward = "embed_backward"
+  case pack, matmul
+  case matmulWeight = "matmul_weight"
+  case rows
+  case sumPartials = "sum_partials"
+  case ropeTable = "rope_table"
+  case rope, attention
+  case attentionBackward = "attention_backward"
+  case crossEntropy = "cross_entropy"
+  case crossEntropyBackward = "cross_entropy_backward"
+  case dot
+  case clipFactor = "clip_factor"
+  case adamw, sgd, muon
+  case quantScale = "quant_scale"
+  case fakeQuant = "fake_quant"
+  case fakeQuantBackward = "fake_quant_backward"
+  case slice, unslice
 }
 
 /// Where a buffer lies.
@@ -49,8 +63,16 @@ public struct RowProgram: Hashable, Sendable {
     }
   }
   public enum Operation: String, Hashable, Sendable, CaseIterable {
-    case copy, add, sub, mul, scale, offset, square, sigmoid, tanh, leaky_relu, leaky_relu_backward
-    case softcap, softcap_backward, inverse_rms, dot, sum_columns, sum_periodic, sum_all
+    case copy, add, sub, mul, scale, offset, square, sigmoid, tanh
+    case leakyRelu = "leaky_relu"
+    case leakyReluBackward = "leaky_relu_backward"
+    case softcap
+    case softcapBackward = "softcap_backward"
+    case inverseRms = "inverse_rms"
+    case dot
+    case sumColumns = "sum_columns"
+    case sumPeriodic = "sum_periodic"
+    case sumAll = "sum_all"
   }
   public struct Instruction: Hashable, Sendable {
     public var operation: Operation

@@ -71,9 +71,9 @@ extension Op {
   /// True for ops that a row program can compute: element by element, or by sums over one row.
   public var isRowLocal: Bool {
     switch self {
-    case .add, .sub, .mul, .scale, .offset, .square, .sigmoid, .tanh, .softcap, .softcap_backward,
-      .leaky_relu, .leaky_relu_backward, .rms_norm, .rms_norm_backward, .scale_heads,
-      .scale_heads_backward_gain, .sum_to:
+    case .add, .sub, .mul, .scale, .offset, .square, .sigmoid, .tanh, .softcap, .softcapBackward,
+      .leakyRelu, .leakyReluBackward, .rmsNorm, .rmsNormBackward, .scaleHeads,
+      .scaleHeadsBackwardGain, .sumTo:
       return true
     default:
       return false

@@ -35,7 +35,7 @@ extension Pass {
       let logits = try copyBelowSoftmax(graph, &copy)
       copy.builder.path = ""
       let results = try copy.builder.apply(
-        .cross_entropy, [logits, targets], [:], names: ["nll", "lse"])
+        .crossEntropy, [logits, targets], [:], names: ["nll", "lse"])
       var loss = copy.builder.one(.dot, [results[0], weights], name: "loss")
       if zLoss > 0 {
         let square = copy.builder.one(.square, [results[1]])
@@ -71,7 +71,7 @@ extension Pass {
           [.axis: .int(1), .start: .int(shape[1] - scored), .count: .int(scored)], name: "scored")
       }
       let results = try copy.builder.apply(
-        .cross_entropy, [logits, targets], [:], names: ["nll", "lse"])
+        .crossEntropy, [logits, targets], [:], names: ["nll", "lse"])
       copy.builder.output("nll", results[0])
       return copy.builder.graph
     }

@@ -36,7 +36,7 @@ extension Graph {
   /// The row space of a row-local node: that of its widest value.
   func rowSpace(_ node: Node) -> RowSpace {
     switch node.op {
-    case .sum_to, .scale_heads_backward_gain: return RowSpace(type(node.operands[0]))
+    case .sumTo, .scaleHeadsBackwardGain: return RowSpace(type(node.operands[0]))
     default: return RowSpace(type(node.result))
     }
   }
@@ -47,11 +47,11 @@ extension Graph {
     guard node.op.isRowLocal else { return false }
     let space = rowSpace(node)
     switch node.op {
-    case .sum_to:
+    case .sumTo:
       let shape = type(node.result).sizes
       let count = shape.reduce(1, *)
       return count == 1 || (shape.last == space.width && count == space.width)
-    case .scale_heads, .scale_heads_backward_gain: return true
+    case .scaleHeads, .scaleHeadsBackwardGain: return true
     default:
       return node.operands.allSatisfy { operand in
         let type = self.type(operand)
@@ -119,7 +119,7 @@ private struct RowScheduler {
     while let next = ready.first(where: { members.isEmpty ? $0 == first : joins($0) }) {
       members.append(next)
       touched.formUnion(graph.nodes[next].operands + graph.nodes[next].results)
-      if [.sum_to, .scale_heads_backward_gain].contains(graph.nodes[next].op) {
+      if [.sumTo, .scaleHeadsBackwardGain].contains(graph.nodes[next].op) {
         sums.formUnion(graph.nodes[next].results)
       }
       finish(next)

@@ -30,7 +30,7 @@ extension Pass {
       let softcap = graph.nodes[cap]
       copy.builder.location = node.location
       let results = try copy.builder.apply(
-        .cross_entropy, [copy[softcap.operands[0]], copy[node.operands[1]]],
+        .crossEntropy, [copy[softcap.operands[0]], copy[node.operands[1]]],
         [.cap: .double(softcap.double(.cap))], names: node.results.map { graph.name($0) })
       for (old, new) in zip(node.results, results) { copy.map(old, to: new) }
     }
@@ -41,7 +41,7 @@ extension Pass {
 extension Node {
   /// The index of the softcap that feeds this cross-entropy alone.
   fileprivate func fusibleCap(_ graph: Graph, _ producers: [Value: Int], _ uses: [Int]) -> Int? {
-    guard op == .cross_entropy, double(.cap) == 0, let index = producers[operands[0]],
+    guard op == .crossEntropy, double(.cap) == 0, let index = producers[operands[0]],
       graph.nodes[index].op == .softcap, uses[operands[0].index] == 1
     else { return nil }
     return index

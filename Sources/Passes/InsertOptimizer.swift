@@ -87,7 +87,7 @@ extension Pass {
         targets.append((graph.parameter(value)!, copy[value], copy[output.value], update))
       }
       let clip = try builder.apply(
-        .clip_factor, targets.map(\.gradient), [.limit: .double(plan.clip)],
+        .clipFactor, targets.map(\.gradient), [.limit: .double(plan.clip)],
         names: ["clip_factor", "grad_norm"])
       for target in targets {
         let path = target.parameter.path
@@ -105,7 +105,7 @@ extension Pass {
           let (m, v) = (state("adamw.m"), state("adamw.v"))
           written = [target.value, m, v]
           results = try builder.apply(
-            .adamw_update,
+            .adamwUpdate,
             [target.value, target.gradient, m, v, rate, clip[0], scalar("step")],
             [
               .beta1: .double(beta1), .beta2: .double(beta2), .epsilon: .double(epsilon),
@@ -115,21 +115,21 @@ extension Pass {
           let m = state("sgd.m")
           written = [target.value, m]
           results = try builder.apply(
-            .sgd_update, [target.value, target.gradient, m, rate, clip[0]],
+            .sgdUpdate, [target.value, target.gradient, m, rate, clip[0]],
             [.momentum: .double(momentum), .decay: .double(target.update.decay)],
             names: ["new.\(path)", "new.sgd.m.\(path)"])
         case .muon(let steps, let iteration, let rowNormalise):
           let m = state("muon.m")
           written = [target.value, m]
           results = try builder.apply(
-            .muon_update,
+            .muonUpdate,
             [
               target.value, target.gradient, m, rate, clip[0],
               scalar(target.update.momentumInput),
             ],
             [
               .steps: .int(steps), .iteration: .word(iteration),
-              .row_normalise: .bool(rowNormalise), .decay: .double(target.update.decay),
+              .rowNormalise: .bool(rowNormalise), .decay: .double(target.update.decay),
             ], names: ["new.\(path)", "new.muon.m.\(path)"])
         }
         for (target, result) in zip(written, results) { builder.write(target, result) }

@@ -111,7 +111,7 @@ struct Lowering {
     var root: [Value: Value] = [:]
     for (index, node) in graph.nodes.enumerated() {
       for operand in node.operands { lastRead[root[operand] ?? operand] = index }
-      if [.slice, .split_heads, .merge_heads].contains(node.op) {
+      if [.slice, .splitHeads, .mergeHeads].contains(node.op) {
         root[node.result] = root[node.operands[0]] ?? node.operands[0]
       }
     }
@@ -178,7 +178,7 @@ struct Lowering {
       try lowerRows(node.body, yielding: node.results, stage: stage)
     case _ where node.op.isRowLocal:
       try lowerRows([node], yielding: node.results, stage: stage)
-    case .split_heads, .merge_heads:
+    case .splitHeads, .mergeHeads:
       slots[node.result] = slots[operands[0]]!
     case .slice:
       lowerSlice(node, stage)
@@ -197,15 +197,15 @@ struct Lowering {
       let weight = graph.type(operands[1]).sizes
       let (n, k) = (weight[0], weight[1])
       matmul(node, x: operands[0], weight: operands[1], m: rows(operands[0]), n: n, k: k, false)
-    case .linear_backward_input:
+    case .linearBackwardInput:
       let weight = graph.type(operands[1]).sizes
       matmul(
         node, x: operands[0], weight: operands[1], m: rows(operands[0]), n: weight[1], k: weight[0],
         true)
-    case .linear_backward_weight:
+    case .linearBackwardWeight:
       let sizes = graph.type(node.result).sizes
       emit(
-        .matmul_weight, to: stage, writing: [result(node.result)],
+        .matmulWeight, to: stage, writing: [result(node.result)],
         reading: operands.map(operand),
         sizes: [rows(operands[0]), sizes[0], sizes[1], sizes[0], sizes[1], 0], source: node.result)
     case .embed:
@@ -213,41 +213,41 @@ struct Lowering {
       emit(
         .embed, to: stage, writing: [result(node.result)], reading: operands.map(operand),
         sizes: [graph.type(operands[1]).count, table[1], table[0]], source: node.result)
-    case .embed_backward:
+    case .embedBackward:
       let table = graph.type(node.result).sizes
       emit(
-        .embed_backward, to: stage, writing: [result(node.result)], reading: operands.map(operand),
+        .embedBackward, to: stage, writing: [result(node.result)], reading: operands.map(operand),
         sizes: [graph.type(operands[1]).count, table[1], table[0]], source: node.result)
-    case .rope, .rope_backward:
+    case .rope, .ropeBackward:
       let sizes = graph.type(operands[0]).sizes
       let table = ropeTable(node, positions: sizes[1])
       emit(
         .rope, to: stage, writing: [result(node.result)],
         reading: [operand(operands[0]), (table, sizes[1] * node.int(.dims) * 4)],
         sizes: sizes + [node.int(.dims), node.op == .rope ? 0 : 1], source: node.result)
-    case .attention, .attention_backward:
+    case .attention, .attentionBackward:
       let (q, k) = (graph.type(operands[0]).sizes, graph.type(operands[1]).sizes)
       let outputs = node.results.map { result($0) }
       emit(
-        node.op == .attention ? .attention : .attention_backward, to: stage, writing: outputs,
+        node.op == .attention ? .attention : .attentionBackward, to: stage, writing: outputs,
         reading: operands.map(operand), sizes: [q[0], q[1], q[2], k[2], q[3]],
         scalars: [1 / Double(q[3]).squareRoot()], source: node.result)
-    case .cross_entropy, .cross_entropy_backward:
+    case .crossEntropy, .crossEntropyBackward:
       let vocabulary = graph.type(operands[0]).sizes.last!
       let outputs = node.results.map { result($0) }
       emit(
-        node.op == .cross_entropy ? .cross_entropy : .cross_entropy_backward, to: stage,
+        node.op == .crossEntropy ? .crossEntropy : .crossEntropyBackward, to: stage,
         writing: outputs, reading: operands.map(operand),
         sizes: [rows(operands[0]), vocabulary], scalars: [node.double(.cap)], source: node.result)
     case .dot:
       emit(
         .dot, to: stage, writing: [result(node.result)], reading: operands.map(operand),
         sizes: [graph.type(operands[0]).count], source: node.result)
-    case .fake_quant, .fake_quant_backward:
+    case .fakeQuant, .fakeQuantBackward:
       lowerFakeQuant(node, stage)
-    case .clip_factor:
+    case .clipFactor:
       lowerClipFactor(node, stage)
-    case .adamw_update, .sgd_update, .muon_update:
+    case .adamwUpdate, .sgdUpdate, .muonUpdate:
       try lowerUpdate(node, stage)
     case .softmax:
       throw OpError("softmax reaches the runtime: derive logits, loss or score first")
@@ -290,11 +290,11 @@ struct Lowering {
     let slot = newSlot(positions * dims)
     ropeTables[node.attributes, default: [:]][positions] = slot
     emit(
-      .rope_table, to: .setup, writing: [(slot, positions * dims * 4)], reading: [],
+      .ropeTable, to: .setup, writing: [(slot, positions * dims * 4)], reading: [],
       sizes: [positions, dims],
       scalars: [
-        node.double(.base), Double(node.int(.train)), node.double(.ramp_from),
-        node.double(.ramp_factor),
+        node.double(.base), Double(node.int(.train)), node.double(.rampFrom),
+        node.double(.rampFactor),
       ], source: node.result)
     return slot
   }
@@ -317,7 +317,7 @@ struct Lowering {
   }
 
   private mutating func lowerFakeQuant(_ node: Node, _ stage: Stage) {
-    let weight = node.op == .fake_quant ? node.operands[0] : node.operands[1]
+    let weight = node.op == .fakeQuant ? node.operands[0] : node.operands[1]
     let sizes = graph.type(weight).sizes
     let quantizer = node.quantizer
     if quantScales[weight] == nil {
@@ -325,7 +325,7 @@ struct Lowering {
       quantScales[weight] = slot
       let clip = ["max", "quantile", "sdclip"].firstIndex(of: quantizer.clip.word)!
       emit(
-        .quant_scale, to: parameterOnly.contains(weight) ? .prepare : .body,
+        .quantScale, to: parameterOnly.contains(weight) ? .prepare : .body,
         writing: [(slot, sizes[0] * 4)], reading: [operand(weight)],
         sizes: [sizes[0], sizes[1], clip, quantizer.qmax],
         scalars: [quantizer.clip.parameter, quantizer.floor, quantizer.halfFloor], source: weight)
@@ -335,11 +335,11 @@ struct Lowering {
     let scale = (quantScales[weight]!, sizes[0] * 4)
     let alpha = operand(node.operands.last!)
     let reading =
-      node.op == .fake_quant
+      node.op == .fakeQuant
       ? [operand(weight), scale, alpha]
       : [operand(node.operands[0]), operand(weight), scale, alpha]
     emit(
-      node.op == .fake_quant ? .fake_quant : .fake_quant_backward, to: stage,
+      node.op == .fakeQuant ? .fakeQuant : .fakeQuantBackward, to: stage,
       writing: [result(node.result)], reading: reading,
       sizes: sizes + [quantizer.qmin, quantizer.qmax, mode], source: node.result)
   }
@@ -355,12 +355,12 @@ struct Lowering {
     }
     let outputs = node.results.map { result($0) }
     emit(
-      .clip_factor, to: stage, writing: outputs, reading: [(parts, node.operands.count * 4)],
+      .clipFactor, to: stage, writing: outputs, reading: [(parts, node.operands.count * 4)],
       sizes: [node.operands.count], scalars: [node.double(.limit)], source: node.result)
   }
 
   private mutating func lowerUpdate(_ node: Node, _ stage: Stage) throws {
-    let states = node.op == .adamw_update ? 2 : 1
+    let states = node.op == .adamwUpdate ? 2 : 1
     let targets = [node.operands[0]] + node.operands[2..<(2 + states)]
     for (target, result) in zip(targets, node.results) {
       guard let slot = slots[target], aliases[result] == slot else {
@@ -372,14 +372,14 @@ struct Lowering {
     var reading = [operand(node.operands[1])] + node.operands[(2 + states)...].map(operand)
     let type = graph.type(node.operands[0])
     switch node.op {
-    case .adamw_update:
+    case .adamwUpdate:
       emit(
         .adamw, to: stage, writing: outputs, reading: reading, sizes: [type.count],
         scalars: [
           node.double(.beta1), node.double(.beta2), node.double(.epsilon), node.double(.decay),
         ],
         source: node.result)
-    case .sgd_update:
+    case .sgdUpdate:
       emit(
         .sgd, to: stage, writing: outputs, reading: reading, sizes: [type.count],
         scalars: [node.double(.momentum), node.double(.decay)], source: node.result)
@@ -393,7 +393,7 @@ struct Lowering {
       reading.append((Slot(home: .fixed(.constant), offset: offset), coefficients.count * 12))
       emit(
         .muon, to: stage, writing: outputs, reading: reading,
-        sizes: type.sizes + [node.int(.steps), node.bool(.row_normalise) ? 1 : 0],
+        sizes: type.sizes + [node.int(.steps), node.bool(.rowNormalise) ? 1 : 0],
         scalars: [node.double(.decay)], source: node.result)
     }
   }
@@ -404,7 +404,7 @@ extension Node {
   /// that have read it by then.
   fileprivate func canReplace(_ target: Value, by value: Value) -> Bool {
     switch op {
-    case .adamw_update, .sgd_update, .muon_update: return true
+    case .adamwUpdate, .sgdUpdate, .muonUpdate: return true
     case .fused:
       let last = body.lastIndex { $0.operands.contains(target) } ?? -1
       return last <= body.firstIndex { $0.results.contains(value) } ?? -1
@@ -423,7 +423,7 @@ extension Node {
     default: clip = .max
     }
     return Quantizer(
-      bits: int(.bits), clip: clip, floor: double(.floor), halfFloor: double(.half_floor),
+      bits: int(.bits), clip: clip, floor: double(.floor), halfFloor: double(.halfFloor),
       isAsymmetric: bool(.asymmetric))
   }
 }

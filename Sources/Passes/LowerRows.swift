@@ -66,7 +66,7 @@ extension Lowering {
       source: nodes.last!.result)
     for sum in sums {
       emit(
-        .sum_partials, to: stage, writing: [(resultSlot(sum.value), sum.count * 4)],
+        .sumPartials, to: stage, writing: [(resultSlot(sum.value), sum.count * 4)],
         reading: [(sum.slot, sum.count * space.tiles * 4)], sizes: [sum.count, space.tiles],
         source: sum.value)
     }
@@ -100,17 +100,17 @@ private struct RowProgramWriter {
   mutating func append(_ node: Node, isYielded: (Value) -> Bool) {
     let operands = node.operands.map { register($0, of: node) }
     switch node.op {
-    case .sum_to:
+    case .sumTo:
       let isVector = graph.type(node.result).count != 1
       let sum = new(isVector ? .vector : .constant)
-      emit(isVector ? .sum_columns : .sum_all, sum, operands[0])
+      emit(isVector ? .sumColumns : .sumAll, sum, operands[0])
       sums.append((sum, node.result))
-    case .scale_heads_backward_gain:
+    case .scaleHeadsBackwardGain:
       let product = new(.scalar)
       emit(.dot, product, operands[0], operands[1])
       let heads = graph.type(node.result).count
       let sum = new(.periodic, period: heads)
-      emit(.sum_periodic, sum, product)
+      emit(.sumPeriodic, sum, product)
       sums.append((sum, node.result))
     default:
       let result = yielded(node.result, isYielded)
@@ -129,28 +129,28 @@ private struct RowProgramWriter {
     switch node.op {
     case .add: emit(.add, result, operands[0], second())
     case .sub: emit(.sub, result, operands[0], second())
-    case .mul, .scale_heads: emit(.mul, result, operands[0], second())
+    case .mul, .scaleHeads: emit(.mul, result, operands[0], second())
     case .scale: emit(.scale, result, operands[0], 0, node.double(.by))
     case .offset: emit(.offset, result, operands[0], 0, node.double(.by))
     case .square: emit(.square, result, operands[0])
     case .sigmoid: emit(.sigmoid, result, operands[0])
     case .tanh: emit(.tanh, result, operands[0])
     case .softcap: emit(.softcap, result, operands[0], 0, node.double(.cap))
-    case .softcap_backward:
-      emit(.softcap_backward, result, operands[0], operands[1], node.double(.cap))
-    case .leaky_relu: emit(.leaky_relu, result, operands[0], 0, node.double(.slope))
-    case .leaky_relu_backward:
-      emit(.leaky_relu_backward, result, operands[0], operands[1], node.double(.slope))
-    case .rms_norm:
+    case .softcapBackward:
+      emit(.softcapBackward, result, operands[0], operands[1], node.double(.cap))
+    case .leakyRelu: emit(.leakyRelu, result, operands[0], 0, node.double(.slope))
+    case .leakyReluBackward:
+      emit(.leakyReluBackward, result, operands[0], operands[1], node.double(.slope))
+    case .rmsNorm:
       let inverse = new(.scalar)
-      emit(.inverse_rms, inverse, operands[0], 0, node.double(.epsilon))
+      emit(.inverseRms, inverse, operands[0], 0, node.double(.epsilon))
       emit(.mul, result, operands[0], inverse)
-    case .rms_norm_backward:
+    case .rmsNormBackward:
       // dx = r dy - x r³ (dy·x)/width
       let (dy, x) = (operands[0], operands[1])
       let inverse = new(.scalar)
       let factor = new(.scalar)
-      emit(.inverse_rms, inverse, x, 0, node.double(.epsilon))
+      emit(.inverseRms, inverse, x, 0, node.double(.epsilon))
       emit(.dot, factor, dy, x)
       for _ in 0..<3 { emit(.mul, factor, factor, inverse) }
       emit(.scale, factor, factor, 0, -1 / Double(space.width))
@@ -193,7 +193,7 @@ private struct RowProgramWriter {
   /// The register of an operand; a value from outside is bound on first use.
   private mutating func register(_ value: Value, of node: Node) -> Int {
     let type = graph.type(value)
-    if node.op == .scale_heads, value == node.operands[1] {
+    if node.op == .scaleHeads, value == node.operands[1] {
       if let register = gains[value] { return register }
       let register = new(.periodic, period: type.count)
       gains[value] = register

@@ -30,7 +30,7 @@ extension Pass {
         }
         let value = graph.parameterValues[index]
         let quantized = copy.builder.one(
-          .fake_quant, [copy[value], alpha], quantizer.attributes(form: form),
+          .fakeQuant, [copy[value], alpha], quantizer.attributes(form: form),
           name: "qat." + parameter.path)
         copy.map(value, to: quantized)
       }
@@ -44,7 +44,7 @@ extension Quantizer {
   fileprivate func attributes(form: String) -> [AttributeName: AttributeValue] {
     [
       .bits: .int(bits), .clip: .word(clip.word), .parameter: .double(clip.parameter),
-      .floor: .double(floor), .half_floor: .double(halfFloor), .asymmetric: .bool(isAsymmetric),
+      .floor: .double(floor), .halfFloor: .double(halfFloor), .asymmetric: .bool(isAsymmetric),
       .form: .word(form),
     ]
   }

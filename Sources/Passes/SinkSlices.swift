@@ -38,7 +38,7 @@ extension Node {
   /// Whether a slice of the result's positions is the op of the operands' slices.
   fileprivate func commutesWithPositions(_ graph: Graph, _ constants: Set<Value>) -> Bool {
     switch op {
-    case .rope, .rope_backward, .slice, .embed, .fused: return false
+    case .rope, .ropeBackward, .slice, .embed, .fused: return false
     case .linear: return true
     default:
       // A parameter may stretch along the positions, but not have one element a position.

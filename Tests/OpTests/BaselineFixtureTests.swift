@@ -65,7 +65,7 @@ private struct Baseline {
       if layer < layers / 2 { skips.append(x) }
     }
     let logits = builder.one(.linear, [norm(x), table])
-    return try builder.apply(.cross_entropy, [logits, targets], [.cap: .double(30)])[0]
+    return try builder.apply(.crossEntropy, [logits, targets], [.cap: .double(30)])[0]
   }
 
   private mutating func block(_ layer: Int, _ x: Value, _ first: Value) throws -> Value {
@@ -78,19 +78,19 @@ private struct Baseline {
     let q = rotated(split(try linear(normed, path + "attn.c_q.weight"), heads))
     let k = rotated(split(try linear(normed, path + "attn.c_k.weight"), groups))
     let v = split(try linear(normed, path + "attn.c_v.weight"), groups)
-    let gained = builder.one(.scale_heads, [q, try weight(path + "attn.q_gain")])
-    let read = builder.one(.merge_heads, [builder.one(.attention, [gained, k, v])])
+    let gained = builder.one(.scaleHeads, [q, try weight(path + "attn.q_gain")])
+    let read = builder.one(.mergeHeads, [builder.one(.attention, [gained, k, v])])
     let attended = try linear(read, path + "attn.proj.weight")
     x = builder.one(
       .add, [x, builder.one(.mul, [try weight(path + "attn_scale"), attended])])
-    let hidden = builder.one(.leaky_relu, [try linear(norm(x), path + "mlp.fc.weight")])
+    let hidden = builder.one(.leakyRelu, [try linear(norm(x), path + "mlp.fc.weight")])
     let fed = try linear(builder.one(.square, [hidden]), path + "mlp.proj.weight")
     return builder.one(.add, [x, builder.one(.mul, [try weight(path + "mlp_scale"), fed])])
   }
 
-  private mutating func norm(_ x: Value) -> Value { builder.one(.rms_norm, [x]) }
+  private mutating func norm(_ x: Value) -> Value { builder.one(.rmsNorm, [x]) }
   private mutating func split(_ x: Value, _ heads: Int) -> Value {
-    builder.one(.split_heads, [x], [.heads: .int(heads)])
+    builder.one(.splitHeads, [x], [.heads: .int(heads)])
   }
   private mutating func rotated(_ x: Value) -> Value {
     builder.one(.rope, [norm(x)], [.dims: .int(width / heads)])

@@ -19,9 +19,9 @@ import Testing
       let attributes: [AttributeName: AttributeValue] = [
         .steps: .int(Int(rule.number("steps"))), .decay: .double(rule.number("wd")),
         .iteration: .word(polar ? "polar_express" : "standard"),
-        .row_normalise: .bool(rule.flag("row_normalise")),
+        .rowNormalise: .bool(rule.flag("row_normalise")),
       ]
-      var update = try Update(.muon_update, fixture.given("initial.\(matrix)"), attributes)
+      var update = try Update(.muonUpdate, fixture.given("initial.\(matrix)"), attributes)
       for step in 1...3 {
         let gradient = try fixture.given("gradient.\(matrix).\(step)").values
         try update.step(gradient, [rule.number("lr"), 1, rule.number("momentum")])
@@ -42,7 +42,7 @@ import Testing
       .decay: .double(rule.number("wd")),
     ]
     for tensor in Self.matrices + ["vector"] {
-      var update = try Update(.adamw_update, fixture.given("initial.\(tensor)"), attributes)
+      var update = try Update(.adamwUpdate, fixture.given("initial.\(tensor)"), attributes)
       for step in 1...3 {
         let gradient = try fixture.given("gradient.\(tensor).\(step)").values
         try update.step(gradient, [rule.number("lr"), 1, Double(step)])
@@ -58,7 +58,7 @@ import Testing
     let rule = try fixture.object("cases", "sgd")
     for tensor in Self.matrices + ["vector"] {
       var update = try Update(
-        .sgd_update, fixture.given("initial.\(tensor)"),
+        .sgdUpdate, fixture.given("initial.\(tensor)"),
         [.momentum: .double(rule.number("momentum"))])
       for step in 1...3 {
         let gradient = try fixture.given("gradient.\(tensor).\(step)").values
@@ -83,7 +83,7 @@ import Testing
       let stretch = max(1, Double(gradient.sizes[0]) / Double(gradient.sizes[1])).squareRoot()
       let zeros = Fixture.Tensor(
         sizes: gradient.sizes, values: gradient.values.map { _ in 0 })
-      var update = try Update(.muon_update, zeros, attributes)
+      var update = try Update(.muonUpdate, zeros, attributes)
       try update.step(gradient.values, [-1 / stretch, 1, 0])
       let expected = try fixture.expected("orthogonalised.\(kind).\(matrix)").values
       #expect(largestRelativeError(update.weights, expected) < 1e-9, "\(matrix)")
@@ -101,7 +101,7 @@ import Testing
       inputs[name] = .reals(gradient.values)
       return builder.input(name, .tensor(gradient.sizes))
     }
-    let results = try builder.apply(.clip_factor, gradients, [.limit: .double(limit)])
+    let results = try builder.apply(.clipFactor, gradients, [.limit: .double(limit)])
     builder.output("norm", results[1])
     for (name, gradient) in zip(names, gradients) {
       builder.output(name, builder.one(.mul, [gradient, results[0]]))

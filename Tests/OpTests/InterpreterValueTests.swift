@@ -15,14 +15,14 @@ import Testing
     #expect(try run(.sub, [table, row]) == [-9, -19, -29, -8, -18, -28])
     #expect(try run(.mul, [table, row]) == [10, 20, 30, 20, 40, 60])
     let sums = try run(
-      .sum_to, [reals([2, 3], [1, 2, 3, 4, 5, 6])], [.shape: .dims([.number(2), .number(1)])])
+      .sumTo, [reals([2, 3], [1, 2, 3, 4, 5, 6])], [.shape: .dims([.number(2), .number(1)])])
     #expect(sums == [6, 15])
   }
 
   @Test func activationsFollowTheirFormulas() throws {
     let x = reals([3], [-2, 0, 4])
-    #expect(try run(.leaky_relu, [x], [.slope: .double(0.5)]) == [-1, 0, 4])
-    #expect(try run(.leaky_relu, [x]) == [0, 0, 4])
+    #expect(try run(.leakyRelu, [x], [.slope: .double(0.5)]) == [-1, 0, 4])
+    #expect(try run(.leakyRelu, [x]) == [0, 0, 4])
     #expect(try run(.square, [x]) == [4, 0, 16])
     #expect(try run(.scale, [x], [.by: .double(0.5)]) == [-1, 0, 2])
     #expect(try run(.offset, [x], [.by: .double(1)]) == [-1, 1, 5])
@@ -60,20 +60,20 @@ import Testing
     let w = reals([3, 2], [1, 0, 0, 1, 1, -1])
     #expect(try run(.linear, [x, w]) == [1, 2, -1, 3, 4, -1])
     let dy = reals([2, 3], [1, 0, 2, 0, 1, 0])
-    #expect(try run(.linear_backward_input, [dy, w]) == [3, -2, 0, 1])
-    #expect(try run(.linear_backward_weight, [dy, x]) == [1, 2, 3, 4, 2, 4])
+    #expect(try run(.linearBackwardInput, [dy, w]) == [3, -2, 0, 1])
+    #expect(try run(.linearBackwardWeight, [dy, x]) == [1, 2, 3, 4, 2, 4])
   }
 
   @Test func embeddingsOfEqualIdentifiersAddTheirGradients() throws {
     let ids = OpSample.Operand(type: TensorType(.tokens, [.number(3)]), content: .ids([1, 0, 1]))
     #expect(try run(.embed, [reals([2, 2], [1, 2, 3, 4]), ids]) == [3, 4, 1, 2, 3, 4])
     let dy = reals([3, 2], [1, 2, 3, 4, 5, 6])
-    #expect(try run(.embed_backward, [dy, ids], [.vocab: .int(3)]) == [3, 4, 6, 8, 0, 0])
+    #expect(try run(.embedBackward, [dy, ids], [.vocab: .int(3)]) == [3, 4, 6, 8, 0, 0])
   }
 
   @Test func rmsNormDividesByTheRootOfTheMeanSquare() throws {
     // Mean square 12.5, with an epsilon of 3.5 the root is 4.
-    let y = try run(.rms_norm, [reals([1, 2], [3, 4])], [.epsilon: .double(3.5)])
+    let y = try run(.rmsNorm, [reals([1, 2], [3, 4])], [.epsilon: .double(3.5)])
     #expect(y == [0.75, 1])
   }
 
@@ -98,7 +98,7 @@ import Testing
     // 2i/dims = 1/2, t = (1/2 - 1/4) / (3/4) = 1/3, frequency 1/2 over 1/3 * 3 + 1 = 1/4.
     let x = reals([1, 2, 1, 4], [0, 0, 0, 0, 0, 1, 0, 0])
     let attributes: [AttributeName: AttributeValue] = [
-      .dims: .int(4), .base: .double(4), .ramp_from: .double(0.25), .ramp_factor: .double(4),
+      .dims: .int(4), .base: .double(4), .rampFrom: .double(0.25), .rampFactor: .double(4),
     ]
     let y = try run(.rope, [x], attributes)
     expectClose(Array(y[4...]), [0, 0.9689124217106447, 0, -0.24740395925452294])
@@ -122,10 +122,10 @@ import Testing
   @Test func crossEntropyOfEqualLogitsIsTheLogOfTheirNumber() throws {
     let targets = OpSample.Operand(type: TensorType(.tokens, [.number(2)]), content: .ids([0, 2]))
     let z = reals([2, 3], [5, 5, 5, 0, 0, 700])
-    expectClose(try run(.cross_entropy, [z, targets]), [1.0986122886681098, 0])
+    expectClose(try run(.crossEntropy, [z, targets]), [1.0986122886681098, 0])
     // Capped at 2, the logits of the second row are 0, 0, 2.
     expectClose(
-      try run(.cross_entropy, [z, targets], [.cap: .double(2)]),
+      try run(.crossEntropy, [z, targets], [.cap: .double(2)]),
       [1.0986122886681098, 0.2395447662218847])
     expectClose(
       try run(.softmax, [z]), [1.0 / 3, 1.0 / 3, 1.0 / 3, 0, 0, 1])

@@ -13,6 +13,7 @@ import Testing
       try Op.manual.write(to: path, atomically: true, encoding: .utf8)
     }
     let found = try String(contentsOf: path, encoding: .utf8)
-    #expect(found == Op.manual, "docs/ops.md is stale: UPDATE_GOLDEN=1 ./scripts/test --filter OpManual")
+    #expect(
+      found == Op.manual, "docs/ops.md is stale: UPDATE_GOLDEN=1 ./scripts/test --filter OpManual")
   }
 }

@@ -13,7 +13,7 @@ import Testing
   @Test func sgdKeepsMomentumAndDecays() throws {
     // m: 1, then 0.5 * 1 + 1 = 1.5 with the gradient 2 at factor 1/2.
     var update = try Update(
-      .sgd_update, tensor([1], [4]), [.momentum: .double(0.5), .decay: .double(0.5)])
+      .sgdUpdate, tensor([1], [4]), [.momentum: .double(0.5), .decay: .double(0.5)])
     try update.step([2], [0.5, 0.5])
     #expect(update.weights == [0.75 * 4 - 0.5])
     try update.step([2], [0.5, 0.5])
@@ -25,7 +25,7 @@ import Testing
     let attributes: [AttributeName: AttributeValue] = [
       .beta1: .double(0.9), .beta2: .double(0.99), .epsilon: .double(1e-3), .decay: .double(0.2),
     ]
-    var update = try Update(.adamw_update, tensor([3], [1, -2, 0.5]), attributes)
+    var update = try Update(.adamwUpdate, tensor([3], [1, -2, 0.5]), attributes)
     try update.step([0.1, -0.4, 2], [0.1, 0.5, 1])
     let first = [0.8819607843137255, -1.860497512437811, 0.3900999000999001]
     #expect(largestRelativeError(update.weights, first) < 1e-14)
@@ -48,7 +48,7 @@ import Testing
     #expect(largestRelativeError(wide, expectedWide) < 1e-13)
     let tall = try muon(
       [4, 3], weights, gradient, memory, factor: 1,
-      [.iteration: .word("polar_express"), .row_normalise: .bool(true)])
+      [.iteration: .word("polar_express"), .rowNormalise: .bool(true)])
     let expectedTall = [
       -0.5466150721912298, -0.2868629341893555, -0.25398282901912184, -0.17644854998775422,
       -0.06621586361852654, 0.06500362145643494, 0.3203501287883036, 0.3408911346908447,
@@ -84,7 +84,7 @@ import Testing
     for (limit, factor) in [(0.5, 0.5 / (5 + 1e-6)), (7, 1), (0, 1)] {
       var builder = Builder(name: "clip")
       let gradients = [builder.input("a", .tensor([1])), builder.input("b", .tensor([1]))]
-      let results = try builder.apply(.clip_factor, gradients, [.limit: .double(limit)])
+      let results = try builder.apply(.clipFactor, gradients, [.limit: .double(limit)])
       builder.output("factor", results[0])
       builder.output("norm", results[1])
       let result = try Interpreter(builder.graph).run(
@@ -105,7 +105,7 @@ import Testing
       OpSample.Operand(type: .scalar, content: .reals([value]))
     }
     let sample = OpSample(
-      op: .muon_update, note: "", operands: matrices + scalars, attributes: attributes)
+      op: .muonUpdate, note: "", operands: matrices + scalars, attributes: attributes)
     return try Interpreter(sample.graph()).run(parameters: [:], inputs: sample.inputs).reals("y0")
   }
 
@@ -201,12 +201,12 @@ import Testing
       .form: .word("soft_round"),
     ]
     let backward = OpSample(
-      op: .fake_quant_backward, note: "", operands: operands + [alpha], attributes: attributes)
+      op: .fakeQuantBackward, note: "", operands: operands + [alpha], attributes: attributes)
     let slopes = try Interpreter(backward.graph()).run(parameters: [:], inputs: backward.inputs)
     #expect(slopes.reals("y0")[0] == 0)
     #expect(abs(slopes.reals("y0")[1] - SoftRound.exact.slope(0.5, alpha: 4)) < 1e-14)
     let forward = OpSample(
-      op: .fake_quant, note: "", operands: [operands[1], alpha], attributes: attributes)
+      op: .fakeQuant, note: "", operands: [operands[1], alpha], attributes: attributes)
     let values = try Interpreter(forward.graph()).run(parameters: [:], inputs: forward.inputs)
     #expect(values.reals("y0") == [7, 0.5])
   }

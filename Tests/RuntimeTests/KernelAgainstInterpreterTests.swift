@@ -64,7 +64,7 @@ extension RuntimeTests {
 }
 
 extension OpSample {
-  var isUpdate: Bool { [.adamw_update, .sgd_update, .muon_update].contains(op) }
+  var isUpdate: Bool { [.adamwUpdate, .sgdUpdate, .muonUpdate].contains(op) }
 
   /// False for what graphs may say and no kernel computes.
   var isExecutable: Bool {
@@ -73,5 +73,5 @@ extension OpSample {
 
   /// Largest difference over the largest magnitude. Rounding grows with the number of terms; muon
   /// amplifies the error of the norm by its five cubic steps.
-  var tolerance: Double { op == .muon_update ? 1e-4 : 1e-5 }
+  var tolerance: Double { op == .muonUpdate ? 1e-4 : 1e-5 }
 }

@@ -12,56 +12,56 @@ extension OpSample {
     large(.add, "of many rows", [reals(67, 515), reals(515)]),
     large(.mul, "of many rows", [reals(2, 67, 515), reals(2, 67, 515)]),
     large(.sigmoid, "of many rows", [reals(3, 67, 515)]),
-    large(.rms_norm, "of many rows", [reals(131, 515)]),
-    large(.rms_norm, "of one wide row", [reals(1, 40_001)]),
-    large(.rms_norm_backward, "of many rows", [reals(131, 515), reals(131, 515)]),
-    large(.sum_to, "of several tiles", [reals(3, 67, 515)], [.shape: shape(515)]),
-    large(.sum_to, "of several tiles to a scalar", [reals(3, 67, 515)], [.shape: shape()]),
-    large(.sum_to, "of wide rows", [reals(5, 40_001)], [.shape: shape(40_001)]),
-    large(.scale_heads, "of several tiles", [reals(2, 53, 9, 64), reals(9)]),
+    large(.rmsNorm, "of many rows", [reals(131, 515)]),
+    large(.rmsNorm, "of one wide row", [reals(1, 40_001)]),
+    large(.rmsNormBackward, "of many rows", [reals(131, 515), reals(131, 515)]),
+    large(.sumTo, "of several tiles", [reals(3, 67, 515)], [.shape: shape(515)]),
+    large(.sumTo, "of several tiles to a scalar", [reals(3, 67, 515)], [.shape: shape()]),
+    large(.sumTo, "of wide rows", [reals(5, 40_001)], [.shape: shape(40_001)]),
+    large(.scaleHeads, "of several tiles", [reals(2, 53, 9, 64), reals(9)]),
     large(
-      .scale_heads_backward_gain, "of several tiles",
+      .scaleHeadsBackwardGain, "of several tiles",
       [reals(2, 53, 9, 64), reals(2, 53, 9, 64)]),
     large(.linear, "of odd sizes", [reals(3, 47, 129), reals(131, 129)]),
     large(.linear, "of many rows", [reals(2051, 33), reals(65, 33)]),
     large(.linear, "of one row", [reals(1, 65), reals(257, 65)]),
-    large(.linear_backward_input, "of odd sizes", [reals(3, 47, 131), reals(131, 129)]),
-    large(.linear_backward_weight, "of odd sizes", [reals(3, 47, 131), reals(3, 47, 129)]),
-    large(.linear_backward_weight, "of many rows", [reals(2051, 65), reals(2051, 33)]),
+    large(.linearBackwardInput, "of odd sizes", [reals(3, 47, 131), reals(131, 129)]),
+    large(.linearBackwardWeight, "of odd sizes", [reals(3, 47, 131), reals(3, 47, 129)]),
+    large(.linearBackwardWeight, "of many rows", [reals(2051, 65), reals(2051, 33)]),
     large(.embed, "of odd sizes", [reals(67, 129), ids([3, 47], below: 67)]),
     large(
-      .embed_backward, "of repeated ids", [reals(3, 47, 129), ids([3, 47], below: 5)],
+      .embedBackward, "of repeated ids", [reals(3, 47, 129), ids([3, 47], below: 5)],
       [.vocab: .int(67)]),
     large(.rope, "of odd sizes", [reals(3, 67, 3, 34)], [.dims: .int(34)]),
-    large(.rope_backward, "of odd sizes", [reals(3, 67, 3, 34)], [.dims: .int(30)]),
+    large(.ropeBackward, "of odd sizes", [reals(3, 67, 3, 34)], [.dims: .int(30)]),
     large(
       .attention, "of odd sizes",
       [reals(2, 131, 6, 24), reals(2, 131, 2, 24), reals(2, 131, 2, 24)]),
     large(
-      .cross_entropy, "of odd sizes", [reals(3, 17, 1031, scale: 4), ids([3, 17], below: 1031)],
+      .crossEntropy, "of odd sizes", [reals(3, 17, 1031, scale: 4), ids([3, 17], below: 1031)],
       [.cap: .double(3)]),
     large(
-      .cross_entropy_backward, "of odd sizes",
+      .crossEntropyBackward, "of odd sizes",
       [reals(3, 17, 1031, scale: 4), ids([3, 17], below: 1031), positive(3, 17), reals(3, 17)]),
     large(.dot, "of many elements", [reals(100_003), reals(100_003)]),
-    large(.fake_quant, "of odd sizes", [reals(67, 515), number(1)], quantizer("straight_through")),
-    large(.fake_quant, "softly", [reals(67, 515), number(4)], quantizer("soft_round")),
+    large(.fakeQuant, "of odd sizes", [reals(67, 515), number(1)], quantizer("straight_through")),
+    large(.fakeQuant, "softly", [reals(67, 515), number(4)], quantizer("soft_round")),
     large(
-      .fake_quant_backward, "softly", [reals(67, 515), reals(67, 515), number(4)],
+      .fakeQuantBackward, "softly", [reals(67, 515), reals(67, 515), number(4)],
       quantizer("soft_round_logistic")),
     large(
-      .adamw_update, "of several tiles",
+      .adamwUpdate, "of several tiles",
       [
         reals(40_003), reals(40_003), reals(40_003), positive(40_003), number(0.1), number(0.5),
         number(3),
       ],
       [.beta1: .double(0.9), .beta2: .double(0.95), .epsilon: .double(1e-8), .decay: .double(0.1)]),
     large(
-      .sgd_update, "of several tiles",
+      .sgdUpdate, "of several tiles",
       [reals(40_003), reals(40_003), reals(40_003), number(0.1), number(0.5)],
       [.momentum: .double(0.9), .decay: .double(0.1)]),
-    large(.muon_update, "of a tall matrix", muon(131, 65)),
-    large(.muon_update, "of a wide matrix", muon(33, 129)),
+    large(.muonUpdate, "of a tall matrix", muon(131, 65)),
+    large(.muonUpdate, "of a wide matrix", muon(33, 129)),
     large(
       .slice, "of positions", [reals(3, 67, 129)],
       [.axis: .int(1), .start: .int(3), .count: .int(61)]),
@@ -69,7 +69,7 @@ extension OpSample {
       .unslice, "of positions", [reals(3, 61, 129)],
       [.axis: .int(1), .start: .int(3), .shape: shape(3, 67, 129)]),
     large(
-      .clip_factor, "of large gradients", [reals(67, 515), reals(1), reals(40_003)],
+      .clipFactor, "of large gradients", [reals(67, 515), reals(1), reals(40_003)],
       [.limit: .double(1)]),
   ]
 
@@ -125,7 +125,7 @@ extension OpSample {
   func function(readingParameters: Bool) throws -> (graph: Graph, contents: Contents) {
     var builder = Builder(name: "sample")
     var contents = Contents()
-    let states = isUpdate ? (op == .adamw_update ? [0, 2, 3] : [0, 2]) : []
+    let states = isUpdate ? (op == .adamwUpdate ? [0, 2, 3] : [0, 2]) : []
     var values: [Value] = []
     for (index, operand) in operands.enumerated() {
       let name = "x\(index)"
@@ -145,7 +145,7 @@ extension OpSample {
     if op == .fused {
       let start = builder.graph.nodes.count
       let product = try builder.apply(.mul, values)
-      results = try builder.apply(.rms_norm, product)
+      results = try builder.apply(.rmsNorm, product)
       builder.regroup(from: start, results: results, location: "")
     } else {
       results = try builder.apply(op, values, attributes)

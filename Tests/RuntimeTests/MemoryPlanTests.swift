@@ -84,7 +84,7 @@ extension RuntimeTests {
       var (function, layout) = try Self.smallTrainStep()
       // A gradient in the place of packed weights, which the next run reads again.
       let packed = Set(function.prepare.filter { $0.kernel == .pack }.map { $0.buffers[0] })
-      let weight = try #require(function.body.lastIndex { $0.kernel == .matmul_weight })
+      let weight = try #require(function.body.lastIndex { $0.kernel == .matmulWeight })
       let product = try #require(
         function.body.first { $0.kernel == .matmul && packed.contains($0.buffers[2]) })
       function.body[weight].buffers[0] = product.buffers[2]

@@ -79,7 +79,7 @@ struct PlanChecker {
       checkAliases(call, reads, writes, place)
       for access in reads {
         let key = ReadKey(stage: stage, index: index, buffer: access.buffer)
-        read(access, key, place, allowsSeveral: call.kernel == .clip_factor)
+        read(access, key, place, allowsSeveral: call.kernel == .clipFactor)
       }
       for access in writes {
         write(access, by: .call(stage: stage, index: index, buffer: access.buffer))
@@ -128,7 +128,7 @@ struct PlanChecker {
         let isAllowed: Bool
         switch call.kernel {
         case .adamw, .sgd, .muon: isAllowed = isSame && read.buffer == write.buffer
-        case .rope, .cross_entropy_backward: isAllowed = isSame
+        case .rope, .crossEntropyBackward: isAllowed = isSame
         case .rows: isAllowed = isSame && call.program!.writes(write.buffer, after: read.buffer)
         default: isAllowed = false
         }
@@ -209,34 +209,34 @@ extension KernelCall {
     }
     switch kernel {
     case .embed: return (1, [s[0] * s[1], s[2] * s[1], s[0]])
-    case .embed_backward: return (1, [s[2] * s[1], s[0] * s[1], s[0]])
+    case .embedBackward: return (1, [s[2] * s[1], s[0] * s[1], s[0]])
     case .pack: return (1, [packed(s[0], s[1], s[2] == 1), s[0] * s[1]])
     case .matmul:
       return (1, [(s[0] - 1) * s[3] + s[1], (s[0] - 1) * s[4] + s[2], packed(s[1], s[2], false)])
-    case .matmul_weight:
+    case .matmulWeight:
       return (1, [s[1] * s[2], (s[0] - 1) * s[3] + s[1], (s[0] - 1) * s[4] + s[2]])
     case .rows: return (0, [])
-    case .sum_partials: return (1, [s[0], s[0] * s[1]])
-    case .rope_table: return (1, [s[0] * s[1]])
+    case .sumPartials: return (1, [s[0], s[0] * s[1]])
+    case .ropeTable: return (1, [s[0] * s[1]])
     case .rope:
       let all = s[0] * s[1] * s[2] * s[3]
       return (1, [all, all, s[1] * s[4]])
-    case .attention, .attention_backward:
+    case .attention, .attentionBackward:
       let (q, k, lse) = (s[0] * s[1] * s[2] * s[4], s[0] * s[1] * s[3] * s[4], s[0] * s[1] * s[2])
       return kernel == .attention
         ? (2, [q, lse, q, k, k]) : (3, [q, k, k, q, k, k, q, lse, q])
-    case .cross_entropy: return (2, [s[0], s[0], s[0] * s[1], s[0]])
-    case .cross_entropy_backward: return (1, [s[0] * s[1], s[0] * s[1], s[0], s[0], s[0]])
+    case .crossEntropy: return (2, [s[0], s[0], s[0] * s[1], s[0]])
+    case .crossEntropyBackward: return (1, [s[0] * s[1], s[0] * s[1], s[0], s[0], s[0]])
     case .dot: return (1, [1, s[0], s[0]])
-    case .clip_factor: return (2, [1, 1, s[0]])
+    case .clipFactor: return (2, [1, 1, s[0]])
     case .adamw: return (3, [s[0], s[0], s[0], s[0], 1, 1, 1])
     case .sgd: return (2, [s[0], s[0], s[0], 1, 1])
     case .muon:
       let all = s[0] * s[1]
       return (2, [all, all, all, 1, 1, 1, s[2] * 3])
-    case .quant_scale: return (1, [s[0], s[0] * s[1]])
-    case .fake_quant: return (1, [s[0] * s[1], s[0] * s[1], s[0], 1])
-    case .fake_quant_backward: return (1, [s[0] * s[1], s[0] * s[1], s[0] * s[1], s[0], 1])
+    case .quantScale: return (1, [s[0], s[0] * s[1]])
+    case .fakeQuant: return (1, [s[0] * s[1], s[0] * s[1], s[0], 1])
+    case .fakeQuantBackward: return (1, [s[0] * s[1], s[0] * s[1], s[0] * s[1], s[0], 1])
     case .slice: return (1, [s[0] * s[4] * s[2], s[0] * s[1] * s[2]])
     case .unslice: return (1, [s[0] * s[1] * s[2], s[0] * s[4] * s[2]])
     }
@@ -270,10 +270,10 @@ extension KernelCall {
 
 extension RowProgram.Operation {
   fileprivate var isSum: Bool {
-    [.sum_columns, .sum_periodic, .sum_all].contains(self)
+    [.sumColumns, .sumPeriodic, .sumAll].contains(self)
   }
   fileprivate var readsSecond: Bool {
-    [.add, .sub, .mul, .leaky_relu_backward, .softcap_backward, .dot].contains(self)
+    [.add, .sub, .mul, .leakyReluBackward, .softcapBackward, .dot].contains(self)
   }
 }
 

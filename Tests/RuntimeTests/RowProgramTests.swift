@@ -71,19 +71,19 @@ extension RuntimeTests {
         case 5: full.append(builder.one(.scale, [a], [.by: .double(-0.5)]))
         case 6: full.append(builder.one(.sigmoid, [a]))
         case 7: full.append(builder.one(.softcap, [a], [.cap: .double(2)]))
-        case 8: full.append(builder.one(.leaky_relu, [a], [.slope: .double(0.25)]))
-        case 9: full.append(builder.one(.rms_norm, [a], [.epsilon: .double(0.1)]))
-        case 10: full.append(builder.one(.rms_norm_backward, [a, b], [.epsilon: .double(0.1)]))
-        case 11: full.append(builder.one(.scale_heads, [a, gain]))
+        case 8: full.append(builder.one(.leakyRelu, [a], [.slope: .double(0.25)]))
+        case 9: full.append(builder.one(.rmsNorm, [a], [.epsilon: .double(0.1)]))
+        case 10: full.append(builder.one(.rmsNormBackward, [a, b], [.epsilon: .double(0.1)]))
+        case 11: full.append(builder.one(.scaleHeads, [a, gain]))
         case 12:
           let shape: [Dim] = pick([[.number(6)], []])
-          let sum = builder.one(.sum_to, [a], [.shape: .dims(shape)])
+          let sum = builder.one(.sumTo, [a], [.shape: .dims(shape)])
           sums.append(sum)
           // What reads a sum needs it whole.
           if random.uniform() < 0.5 {
             full.append(builder.one(.tanh, [builder.one(.mul, [b, sum])]))
           }
-        default: sums.append(builder.one(.scale_heads_backward_gain, [a, b]))
+        default: sums.append(builder.one(.scaleHeadsBackwardGain, [a, b]))
         }
       }
       for (index, value) in (full.suffix(3) + sums).enumerated() {

@@ -56,7 +56,7 @@ package struct OpSample: Sendable, CustomStringConvertible {
     }
     // The body: the norm of a product.
     let product = try builder.apply(.mul, values)
-    let results = try builder.apply(.rms_norm, product)
+    let results = try builder.apply(.rmsNorm, product)
     builder.regroup(from: 0, results: results, location: "model.graph:5:6")
     return (builder, values, results)
   }
@@ -126,13 +126,13 @@ package struct OpSample: Sendable, CustomStringConvertible {
     case .scale, .offset: return [make(op, "", [reals(3, 7)], [.by: .double(-1.25)])]
     case .square, .sigmoid, .tanh: return [make(op, "", [reals(3, 7)])]
     case .softcap: return [make(op, "", [reals(3, 7, scale: 3)], [.cap: .double(1.5)])]
-    case .softcap_backward:
+    case .softcapBackward:
       return [make(op, "", [reals(3, 7), reals(3, 7)], [.cap: .double(1.5)])]
-    case .leaky_relu:
+    case .leakyRelu:
       return [
         make(op, "", [reals(3, 7)], [.slope: .double(0.5)]), make(op, "as relu", [reals(3, 7)]),
       ]
-    case .leaky_relu_backward:
+    case .leakyReluBackward:
       return [make(op, "", [reals(3, 7), reals(3, 7)], [.slope: .double(0.5)])]
 
     case .slice:
@@ -152,9 +152,9 @@ package struct OpSample: Sendable, CustomStringConvertible {
           op, "", [reals(2, 3, 3)], [.axis: .int(1), .start: .int(2), .shape: shape(2, 7, 3)]),
         make(op, "squeezed", [reals(5)], [.axis: .int(0), .start: .int(1), .shape: shape(3, 5)]),
       ]
-    case .split_heads: return [make(op, "", [reals(2, 3, 10)], [.heads: .int(5)])]
-    case .merge_heads: return [make(op, "", [reals(2, 3, 5, 2)])]
-    case .sum_to:
+    case .splitHeads: return [make(op, "", [reals(2, 3, 10)], [.heads: .int(5)])]
+    case .mergeHeads: return [make(op, "", [reals(2, 3, 5, 2)])]
+    case .sumTo:
       return [
         make(op, "", [reals(2, 3, 5)], [.shape: shape(5)]),
         make(op, "keeping an axis of 1", [reals(2, 3, 5)], [.shape: shape(3, 1)]),
@@ -166,72 +166,72 @@ package struct OpSample: Sendable, CustomStringConvertible {
         make(op, "", [reals(2, 3, 5), reals(7, 5)]),
         make(op, "of a vector", [reals(5), reals(3, 5)]),
       ]
-    case .linear_backward_input: return [make(op, "", [reals(2, 3, 7), reals(7, 5)])]
-    case .linear_backward_weight: return [make(op, "", [reals(2, 3, 7), reals(2, 3, 5)])]
+    case .linearBackwardInput: return [make(op, "", [reals(2, 3, 7), reals(7, 5)])]
+    case .linearBackwardWeight: return [make(op, "", [reals(2, 3, 7), reals(2, 3, 5)])]
     case .embed: return [make(op, "", [reals(5, 3), tokens([2, 4], below: 5)])]
-    case .embed_backward:
+    case .embedBackward:
       return [make(op, "", [reals(2, 4, 3), tokens([2, 4], below: 5)], [.vocab: .int(5)])]
 
-    case .rms_norm:
+    case .rmsNorm:
       return [
         make(op, "", [reals(3, 7)]),
         make(op, "large epsilon", [reals(7)], [.epsilon: .double(0.5)]),
       ]
-    case .rms_norm_backward: return [make(op, "", [reals(3, 7), reals(3, 7)])]
+    case .rmsNormBackward: return [make(op, "", [reals(3, 7), reals(3, 7)])]
 
-    case .rope, .rope_backward:
+    case .rope, .ropeBackward:
       let ramp: [AttributeName: AttributeValue] = [
-        .dims: .int(6), .base: .double(100), .train: .int(3), .ramp_from: .double(0.25),
-        .ramp_factor: .double(2),
+        .dims: .int(6), .base: .double(100), .train: .int(3), .rampFrom: .double(0.25),
+        .rampFactor: .double(2),
       ]
       return [
         make(op, "", [reals(2, 5, 3, 6)], [.dims: .int(6)]),
         make(op, "of some features", [reals(2, 5, 3, 7)], [.dims: .int(4)]),
         make(op, "beyond train with a ramp", [reals(1, 5, 1, 6)], ramp),
       ]
-    case .scale_heads: return [make(op, "", [reals(2, 3, 5, 4), reals(5)])]
-    case .scale_heads_backward_gain:
+    case .scaleHeads: return [make(op, "", [reals(2, 3, 5, 4), reals(5)])]
+    case .scaleHeadsBackwardGain:
       return [make(op, "", [reals(2, 3, 5, 4), reals(2, 3, 5, 4)])]
     case .attention:
       return [
         make(op, "", [reals(2, 5, 3, 4), reals(2, 5, 3, 4), reals(2, 5, 3, 4)]),
         make(op, "grouped", [reals(1, 5, 6, 3), reals(1, 5, 2, 3), reals(1, 5, 2, 3)]),
       ]
-    case .attention_backward:
+    case .attentionBackward:
       let q = reals(1, 5, 6, 3)
       let k = reals(1, 5, 2, 3)
       return [make(op, "", [q, k, k, q, positive(1, 6, 5), q])]
 
     case .softmax: return [make(op, "", [reals(3, 7, scale: 3)])]
-    case .cross_entropy:
+    case .crossEntropy:
       return [
         make(op, "", [reals(2, 3, 7), tokens([2, 3], below: 7)]),
         make(op, "capped", [reals(2, 3, 7), tokens([2, 3], below: 7)], [.cap: .double(1.5)]),
       ]
-    case .cross_entropy_backward:
+    case .crossEntropyBackward:
       let operands = [reals(2, 3, 7), tokens([2, 3], below: 7), positive(2, 3), positive(2, 3)]
       return [make(op, "capped", operands, [.cap: .double(1.5)])]
     case .dot: return [make(op, "", [reals(3, 5), reals(3, 5)])]
 
-    case .fake_quant: return fakeQuantSamples(op, [reals(3, 7), number(5)])
-    case .fake_quant_backward:
+    case .fakeQuant: return fakeQuantSamples(op, [reals(3, 7), number(5)])
+    case .fakeQuantBackward:
       return fakeQuantSamples(op, [reals(3, 7), reals(3, 7), number(5)])
 
-    case .clip_factor:
+    case .clipFactor:
       return [make(op, "", [reals(3, 5), reals(7), number(0.3)], [.limit: .double(0.5)])]
-    case .adamw_update:
+    case .adamwUpdate:
       let operands = [reals(7), reals(7), reals(7), positive(7), number(0.1), number(1), number(2)]
       let attributes: [AttributeName: AttributeValue] = [
         .beta1: .double(0.9), .beta2: .double(0.95), .epsilon: .double(1e-8),
       ]
       return [make(op, "", operands, attributes)]
-    case .sgd_update:
+    case .sgdUpdate:
       let operands = [reals(7), reals(7), reals(7), number(0.1), number(1)]
       return [make(op, "", operands, [.momentum: .double(0.9)])]
-    case .muon_update:
+    case .muonUpdate:
       let operands = [reals(5, 3), reals(5, 3), reals(5, 3), number(0.1), number(1), number(0.9)]
       let polar: [AttributeName: AttributeValue] = [
-        .iteration: .word("polar_express"), .row_normalise: .bool(true), .decay: .double(0.1),
+        .iteration: .word("polar_express"), .rowNormalise: .bool(true), .decay: .double(0.1),
       ]
       return [make(op, "", operands), make(op, "polar express", operands, polar)]
 

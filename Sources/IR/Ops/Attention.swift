@@ -3,7 +3,7 @@
 
 private let ropeAttributes: [AttributeName: AttributeKind] = [
   .dims: .int(), .base: .double(default: 10000), .train: .int(default: 0),
-  .ramp_from: .double(default: 1), .ramp_factor: .double(default: 1),
+  .rampFrom: .double(default: 1), .rampFactor: .double(default: 1),
 ]
 
 @Sendable private func ropeShape(_ operands: OpDefinition.Operands) throws -> [TensorType] {
@@ -34,8 +34,8 @@ extension OpDefinition {
     summary: "Turns halves (u, w) of the first dims by pos * base^(-2i/dims): "
       + "(u cos + w sin, w cos - u sin); beyond train positions the base grows (NTK).",
     operands: ["x"], attributes: ropeAttributes,
-    positional: [.dims, .base, .train, .ramp_from, .ramp_factor], shape: ropeShape,
-    gradient: .rule { b, node, dy in [b.one(.rope_backward, [dy[0]!], node.attributes)] },
+    positional: [.dims, .base, .train, .rampFrom, .rampFactor], shape: ropeShape,
+    gradient: .rule { b, node, dy in [b.one(.ropeBackward, [dy[0]!], node.attributes)] },
     position: .pointwise)
 
   static let ropeBackward = OpDefinition(
@@ -55,8 +55,8 @@ extension OpDefinition {
     },
     gradient: .rule { b, node, dy in
       [
-        b.one(.scale_heads, [dy[0]!, node.operands[1]]),
-        b.one(.scale_heads_backward_gain, [dy[0]!, node.operands[0]]),
+        b.one(.scaleHeads, [dy[0]!, node.operands[1]]),
+        b.one(.scaleHeadsBackwardGain, [dy[0]!, node.operands[0]]),
       ]
     },
     position: .pointwise)
@@ -84,7 +84,7 @@ extension OpDefinition {
     gradient: .rule { b, node, dy in
       guard let dy = dy[0] else { return [nil, nil, nil] }
       let operands = node.operands + [node.results[0], node.results[1], dy]
-      let results = (try? b.apply(.attention_backward, operands)) ?? []
+      let results = (try? b.apply(.attentionBackward, operands)) ?? []
       return results.map { $0 }
     },
     position: .causal)

@@ -35,7 +35,7 @@ extension Builder {
   mutating func reduced(_ gradient: Value, to operand: Value) -> Value {
     let wanted = type(operand)
     if type(gradient).shape == wanted.shape { return gradient }
-    return one(.sum_to, [gradient], [.shape: .dims(wanted.shape)])
+    return one(.sumTo, [gradient], [.shape: .dims(wanted.shape)])
   }
 }
 
@@ -113,7 +113,7 @@ extension OpDefinition {
     summary: "y = cap * tanh(x / cap): bounds logits smoothly.",
     operands: ["x"], attributes: [.cap: .double()], positional: [.cap], shape: sameAsFirst,
     gradient: .rule { b, node, dy in
-      [b.one(.softcap_backward, [dy[0]!, node.result], [.cap: .double(node.double(.cap))])]
+      [b.one(.softcapBackward, [dy[0]!, node.result], [.cap: .double(node.double(.cap))])]
     },
     position: .pointwise)
 
@@ -129,7 +129,7 @@ extension OpDefinition {
     shape: sameAsFirst,
     gradient: .rule { b, node, dy in
       let attributes: [AttributeName: AttributeValue] = [.slope: .double(node.double(.slope))]
-      return [b.one(.leaky_relu_backward, [dy[0]!, node.operands[0]], attributes)]
+      return [b.one(.leakyReluBackward, [dy[0]!, node.operands[0]], attributes)]
     },
     position: .pointwise)
 

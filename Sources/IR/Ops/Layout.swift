@@ -80,7 +80,7 @@ extension OpDefinition {
           [operands[0].shape[0], operands[0].shape[1], .number(heads), .number(width / heads)])
       ]
     },
-    gradient: .rule { b, _, dy in [b.one(.merge_heads, [dy[0]!])] },
+    gradient: .rule { b, _, dy in [b.one(.mergeHeads, [dy[0]!])] },
     position: .pointwise)
 
   static let mergeHeads = OpDefinition(
@@ -98,7 +98,7 @@ extension OpDefinition {
     },
     gradient: .rule { b, node, dy in
       let heads = b.type(node.operands[0]).shape[2].number!
-      return [b.one(.split_heads, [dy[0]!], [.heads: .int(heads)])]
+      return [b.one(.splitHeads, [dy[0]!], [.heads: .int(heads)])]
     },
     position: .pointwise)
 

@@ -37,7 +37,7 @@ extension OpDefinition {
       guard let dnll = dy[0] else { return [nil, nil] }
       let operands = node.operands + [node.results[1], dnll]
       return [
-        b.one(.cross_entropy_backward, operands, [.cap: .double(node.double(.cap))]), nil,
+        b.one(.crossEntropyBackward, operands, [.cap: .double(node.double(.cap))]), nil,
       ]
     },
     position: .pointwise, isSurface: false)

@@ -17,7 +17,7 @@ extension OpDefinition {
     gradient: .rule { b, node, dy in
       let (x, w) = (node.operands[0], node.operands[1])
       return [
-        b.one(.linear_backward_input, [dy[0]!, w]), b.one(.linear_backward_weight, [dy[0]!, x]),
+        b.one(.linearBackwardInput, [dy[0]!, w]), b.one(.linearBackwardWeight, [dy[0]!, x]),
       ]
     },
     position: .pointwise)
@@ -68,7 +68,7 @@ extension OpDefinition {
     },
     gradient: .rule { b, node, dy in
       let rows = b.type(node.operands[0]).shape[0].number!
-      return [b.one(.embed_backward, [dy[0]!, node.operands[1]], [.vocab: .int(rows)]), nil]
+      return [b.one(.embedBackward, [dy[0]!, node.operands[1]], [.vocab: .int(rows)]), nil]
     },
     position: .pointwise)
 

@@ -14,7 +14,7 @@ extension OpDefinition {
     },
     gradient: .rule { b, node, dy in
       let attributes: [AttributeName: AttributeValue] = [.epsilon: .double(node.double(.epsilon))]
-      return [b.one(.rms_norm_backward, [dy[0]!, node.operands[0]], attributes)]
+      return [b.one(.rmsNormBackward, [dy[0]!, node.operands[0]], attributes)]
     },
     position: .pointwise)
 

@@ -4,7 +4,7 @@
 private func updateShape(_ states: Int) -> @Sendable (OpDefinition.Operands) throws -> [TensorType]
 {
   { operands in
-    try operands.needReal(0, rank: operands.op == .muon_update ? 2 : nil)
+    try operands.needReal(0, rank: operands.op == .muonUpdate ? 2 : nil)
     for index in 1..<(2 + states) where operands[index] != operands[0] {
       throw operands.fail("shapes differ: \(operands[0]) and \(operands[index])")
     }
@@ -49,7 +49,7 @@ extension OpDefinition {
     attributes: [
       .steps: .int(default: 5),
       .iteration: .word(["standard", "polar_express"], default: "standard"),
-      .row_normalise: .bool(default: false), .decay: .double(default: 0),
+      .rowNormalise: .bool(default: false), .decay: .double(default: 0),
     ],
     shape: updateShape(1), gradient: updates, position: .none, isSurface: false)
 

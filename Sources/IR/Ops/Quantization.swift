@@ -3,7 +3,7 @@
 
 private let quantizerAttributes: [AttributeName: AttributeKind] = [
   .bits: .int(), .clip: .word(["max", "quantile", "sdclip"]), .parameter: .double(default: 0),
-  .floor: .double(default: 1e-10), .half_floor: .double(default: 0),
+  .floor: .double(default: 1e-10), .halfFloor: .double(default: 0),
   .asymmetric: .bool(default: false),
   .form: .word(["straight_through", "soft_round", "soft_round_logistic"]),
 ]
@@ -23,7 +23,7 @@ extension OpDefinition {
       return [operands[0]]
     },
     gradient: .rule { b, node, dy in
-      [b.one(.fake_quant_backward, [dy[0]!] + node.operands, node.attributes), nil]
+      [b.one(.fakeQuantBackward, [dy[0]!] + node.operands, node.attributes), nil]
     },
     position: .none, isSurface: false)
 

@@ -133,7 +133,7 @@ struct ModelChecks {
     for node in graph.nodes {
       let zeros = node.operands.map { isZero[$0.index] }
       switch node.op {
-      case .mul, .linear, .scale_heads:
+      case .mul, .linear, .scaleHeads:
         if zeros[0], zeros[1] {
           let place = SourceLocation(node.location)
           let names = node.operands.map { "'\(graph.name($0))'" }
@@ -143,8 +143,8 @@ struct ModelChecks {
         }
         isZero[node.result.index] = zeros[0] || zeros[1]
       case .add, .sub: isZero[node.result.index] = zeros[0] && zeros[1]
-      case .scale, .square, .tanh, .softcap, .leaky_relu, .slice, .split_heads, .merge_heads,
-        .rms_norm, .rope, .embed:
+      case .scale, .square, .tanh, .softcap, .leakyRelu, .slice, .splitHeads, .mergeHeads,
+        .rmsNorm, .rope, .embed:
         isZero[node.result.index] = zeros[0]
       case .attention: isZero[node.results[0].index] = zeros[2]
       default: break

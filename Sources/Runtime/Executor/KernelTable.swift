@@ -8,26 +8,26 @@ extension Kernel {
   var id: kernel_id {
     switch self {
     case .embed: return KERNEL_EMBED
-    case .embed_backward: return KERNEL_EMBED_BACKWARD
+    case .embedBackward: return KERNEL_EMBED_BACKWARD
     case .pack: return KERNEL_PACK
     case .matmul: return KERNEL_MATMUL
-    case .matmul_weight: return KERNEL_MATMUL_WEIGHT
+    case .matmulWeight: return KERNEL_MATMUL_WEIGHT
     case .rows: return KERNEL_ROWS
-    case .sum_partials: return KERNEL_SUM_PARTIALS
-    case .rope_table: return KERNEL_ROPE_TABLE
+    case .sumPartials: return KERNEL_SUM_PARTIALS
+    case .ropeTable: return KERNEL_ROPE_TABLE
     case .rope: return KERNEL_ROPE
     case .attention: return KERNEL_ATTENTION
-    case .attention_backward: return KERNEL_ATTENTION_BACKWARD
-    case .cross_entropy: return KERNEL_CROSS_ENTROPY
-    case .cross_entropy_backward: return KERNEL_CROSS_ENTROPY_BACKWARD
+    case .attentionBackward: return KERNEL_ATTENTION_BACKWARD
+    case .crossEntropy: return KERNEL_CROSS_ENTROPY
+    case .crossEntropyBackward: return KERNEL_CROSS_ENTROPY_BACKWARD
     case .dot: return KERNEL_DOT
-    case .clip_factor: return KERNEL_CLIP_FACTOR
+    case .clipFactor: return KERNEL_CLIP_FACTOR
     case .adamw: return KERNEL_ADAMW
     case .sgd: return KERNEL_SGD
     case .muon: return KERNEL_MUON
-    case .quant_scale: return KERNEL_QUANT_SCALE
-    case .fake_quant: return KERNEL_FAKE_QUANT
-    case .fake_quant_backward: return KERNEL_FAKE_QUANT_BACKWARD
+    case .quantScale: return KERNEL_QUANT_SCALE
+    case .fakeQuant: return KERNEL_FAKE_QUANT
+    case .fakeQuantBackward: return KERNEL_FAKE_QUANT_BACKWARD
     case .slice: return KERNEL_SLICE
     case .unslice: return KERNEL_UNSLICE
     }
@@ -46,15 +46,15 @@ extension RowProgram.Operation {
     case .square: return ROW_SQUARE
     case .sigmoid: return ROW_SIGMOID
     case .tanh: return ROW_TANH
-    case .leaky_relu: return ROW_LEAKY_RELU
-    case .leaky_relu_backward: return ROW_LEAKY_RELU_BACKWARD
+    case .leakyRelu: return ROW_LEAKY_RELU
+    case .leakyReluBackward: return ROW_LEAKY_RELU_BACKWARD
     case .softcap: return ROW_SOFTCAP
-    case .softcap_backward: return ROW_SOFTCAP_BACKWARD
-    case .inverse_rms: return ROW_INVERSE_RMS
+    case .softcapBackward: return ROW_SOFTCAP_BACKWARD
+    case .inverseRms: return ROW_INVERSE_RMS
     case .dot: return ROW_DOT
-    case .sum_columns: return ROW_SUM_COLUMNS
-    case .sum_periodic: return ROW_SUM_PERIODIC
-    case .sum_all: return ROW_SUM_ALL
+    case .sumColumns: return ROW_SUM_COLUMNS
+    case .sumPeriodic: return ROW_SUM_PERIODIC
+    case .sumAll: return ROW_SUM_ALL
     }
   }
 }

@@ -25,15 +25,15 @@ extension Interpreter {
     case .softcap:
       let cap = node.double(.cap)
       return [try Reference.map(x[0]) { cap * Glibc.tanh($0 / cap) }]
-    case .softcap_backward:
+    case .softcapBackward:
       let cap = node.double(.cap)
       return [
         try Reference.combine(x[0], x[1], to: sizes[0]) { dy, y in dy * (1 - y / cap * (y / cap)) }
       ]
-    case .leaky_relu:
+    case .leakyRelu:
       let slope = node.double(.slope)
       return [try Reference.map(x[0]) { $0 > 0 ? $0 : slope * $0 }]
-    case .leaky_relu_backward:
+    case .leakyReluBackward:
       let slope = node.double(.slope)
       return [try Reference.combine(x[0], x[1], to: sizes[0]) { dy, x in x > 0 ? dy : slope * dy }]
 
@@ -44,39 +44,39 @@ extension Interpreter {
     case .unslice:
       let (axis, start) = (node.int(.axis), node.int(.start))
       return [try Reference.unslice(x[0], axis: axis, start: start, to: sizes[0])]
-    case .split_heads, .merge_heads:
+    case .splitHeads, .mergeHeads:
       // Heads lie side by side in the last axis: the same elements in the same order.
       return [Tensor(sizes[0], try x[0].reals)]
-    case .sum_to: return [try Reference.sumTo(x[0], sizes[0])]
+    case .sumTo: return [try Reference.sumTo(x[0], sizes[0])]
 
     // Matrix products
     case .linear: return [try Reference.linear(x[0], x[1])]
-    case .linear_backward_input: return [try Reference.linearBackwardInput(x[0], x[1])]
-    case .linear_backward_weight: return [try Reference.linearBackwardWeight(x[0], x[1])]
+    case .linearBackwardInput: return [try Reference.linearBackwardInput(x[0], x[1])]
+    case .linearBackwardWeight: return [try Reference.linearBackwardWeight(x[0], x[1])]
     case .embed: return [try Reference.embed(x[0], x[1])]
-    case .embed_backward:
+    case .embedBackward:
       return [try Reference.embedBackward(x[0], x[1], vocab: node.int(.vocab))]
 
     // Normalisation
-    case .rms_norm: return [try Reference.rmsNorm(x[0], epsilon: node.double(.epsilon))]
-    case .rms_norm_backward:
+    case .rmsNorm: return [try Reference.rmsNorm(x[0], epsilon: node.double(.epsilon))]
+    case .rmsNormBackward:
       return [try Reference.rmsNormBackward(x[0], x[1], epsilon: node.double(.epsilon))]
 
     // Attention
     case .rope: return [try Reference.rope(x[0], RotaryTable(node, x[0].sizes), isInverse: false)]
-    case .rope_backward:
+    case .ropeBackward:
       return [try Reference.rope(x[0], RotaryTable(node, x[0].sizes), isInverse: true)]
-    case .scale_heads: return [try Reference.scaleHeads(x[0], x[1])]
-    case .scale_heads_backward_gain: return [try Reference.scaleHeadsBackwardGain(x[0], x[1])]
+    case .scaleHeads: return [try Reference.scaleHeads(x[0], x[1])]
+    case .scaleHeadsBackwardGain: return [try Reference.scaleHeadsBackwardGain(x[0], x[1])]
     case .attention: return try Reference.attention(x[0], x[1], x[2])
-    case .attention_backward:
+    case .attentionBackward:
       return try Reference.attentionBackward(
         q: x[0], k: x[1], v: x[2], y: x[3], lse: x[4], dy: x[5])
 
     // Loss
     case .softmax: return [try Reference.softmax(x[0])]
-    case .cross_entropy: return try Reference.crossEntropy(x[0], x[1], cap: node.double(.cap))
-    case .cross_entropy_backward:
+    case .crossEntropy: return try Reference.crossEntropy(x[0], x[1], cap: node.double(.cap))
+    case .crossEntropyBackward:
       return [
         try Reference.crossEntropyBackward(
           x[0], targets: x[1], lse: x[2], dnll: x[3], cap: node.double(.cap))
@@ -84,17 +84,17 @@ extension Interpreter {
     case .dot: return [try Reference.dot(x[0], x[1])]
 
     // Quantisation
-    case .fake_quant: return [try Reference.fakeQuant(x[0], alpha: x[1], FakeQuantRule(node))]
-    case .fake_quant_backward:
+    case .fakeQuant: return [try Reference.fakeQuant(x[0], alpha: x[1], FakeQuantRule(node))]
+    case .fakeQuantBackward:
       return [try Reference.fakeQuantBackward(x[0], x[1], alpha: x[2], FakeQuantRule(node))]
 
     // Optimiser
-    case .clip_factor: return try Reference.clipFactor(x, limit: node.double(.limit))
-    case .adamw_update: return try Reference.adamwUpdate(x, AdamW(node))
-    case .sgd_update:
+    case .clipFactor: return try Reference.clipFactor(x, limit: node.double(.limit))
+    case .adamwUpdate: return try Reference.adamwUpdate(x, AdamW(node))
+    case .sgdUpdate:
       return try Reference.sgdUpdate(
         x, momentum: node.double(.momentum), decay: node.double(.decay))
-    case .muon_update: return try Reference.muonUpdate(x, Muon(node))
+    case .muonUpdate: return try Reference.muonUpdate(x, Muon(node))
 
     case .fused: throw InterpreterError("a fused node stands inside another one")
     }

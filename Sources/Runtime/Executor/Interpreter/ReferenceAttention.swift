@@ -17,7 +17,7 @@ struct RotaryTable {
   /// by t (factor - 1) + 1, where t = clamp((2i/dims - from) / (1 - from), 0, 1).
   init(_ node: Node, _ sizes: [Int]) {
     let (positions, dims, train) = (sizes[1], node.int(.dims), node.int(.train))
-    let (from, factor) = (node.double(.ramp_from), node.double(.ramp_factor))
+    let (from, factor) = (node.double(.rampFrom), node.double(.rampFactor))
     pairs = dims / 2
     var base = node.double(.base)
     if train > 0, positions > train {

@@ -23,7 +23,7 @@ struct FakeQuantRule {
     quantizer = ReferenceQuantizer(
       Quantizer(
         bits: node.int(.bits), clip: clip, floor: node.double(.floor),
-        halfFloor: node.double(.half_floor), isAsymmetric: node.bool(.asymmetric)))
+        halfFloor: node.double(.halfFloor), isAsymmetric: node.bool(.asymmetric)))
     switch node.word(.form) {
     case "straight_through": softRound = nil
     case "soft_round": softRound = .exact

@@ -23,7 +23,7 @@ struct Muon {
 
   init(_ node: Node) {
     coefficients = NewtonSchulz.coefficients(node.word(.iteration), steps: max(node.int(.steps), 0))
-    (normalisesRows, decay) = (node.bool(.row_normalise), node.double(.decay))
+    (normalisesRows, decay) = (node.bool(.rowNormalise), node.double(.decay))
   }
 }
 
