@@ -24,6 +24,8 @@ func kernelBodies(_ isa: String, _ flags: [String]) -> Target {
     kernelBodies("Portable", []),
     kernelBodies("AVX2", ["-march=x86-64-v3"]),
     kernelBodies("AVX512", ["-march=x86-64-v4", "-mprefer-vector-width=512"]),
+    kernelBodies(
+      "AVX512BF16", ["-march=x86-64-v4", "-mavx512bf16", "-mprefer-vector-width=512"]),
   ]
 #else
   let kernelTargets = [kernelBodies("Portable", [])]

@@ -3,7 +3,7 @@
 
 /// Names of attributes, as spelt in text.
 public enum AttributeName: String, Hashable, Sendable, CaseIterable, Comparable {
-  case axis, base, beta1, beta2, bits, by, cap, clip, count, decay, dims, epsilon
+  case axis, base, beta1, beta2, bits, by, cap, clip, compute, count, decay, dims, epsilon
   case asymmetric, floor, form
   case halfFloor = "half_floor"
   case heads, iteration, limit, momentum, parameter

@@ -200,15 +200,23 @@ public struct ParameterLayout: Hashable, Sendable {
   public subscript(_ path: String) -> Entry? { indices[path].map { entries[$0] } }
 }
 
+/// The precision of matrix products. Sums are f32 in both.
+public enum ComputePrecision: String, Hashable, Sendable, CaseIterable {
+  case f32, bf16
+}
+
 /// The machine a plan is made for. Passes never ask the host.
 public struct TargetMachine: Hashable, Sendable {
   /// `x86_64` or `aarch64`.
   public var machine: String
   /// `portable`, `avx2`, `avx512`, `avx512bf16`, `neon`.
   public var isa: String
-  public init(machine: String, isa: String) {
+  /// Of the products in training; scores are computed in f32.
+  public var compute: ComputePrecision
+  public init(machine: String, isa: String, compute: ComputePrecision = .f32) {
     self.machine = machine
     self.isa = isa
+    self.compute = compute
   }
 }
 

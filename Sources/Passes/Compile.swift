@@ -21,6 +21,8 @@ public func compile(
     let sizes = ["B": train.rows, "T": train.seq]
     let (precision, qat) = (model.precisionTable, model.settings.qat.form)
     let optimizer = try model.trainOptimizer()
+    // Scores are computed in f32, whatever training does: an artifact's score has one meaning.
+    let compute = [Pass.chooseComputePrecision(target.compute)]
     for variant in model.variants {
       let zLoss = train.zLoss ?? 0
       let bound = variant.graph.openSizes(sizes)
@@ -28,14 +30,16 @@ public func compile(
         try add(
           FunctionName.train(variant.name), variant.graph,
           Pipeline.train(
-            sizes: bound, zLoss: zLoss, precision: precision, qat: qat, optimizer: optimizer),
+            sizes: bound, zLoss: zLoss, precision: precision, qat: qat, optimizer: optimizer)
+            + compute,
           &runner)
       } else {
         try add(
           FunctionName.gradient(variant.name), variant.graph,
-          Pipeline.trainGradient(sizes: bound, zLoss: zLoss, precision: precision, qat: qat),
+          Pipeline.trainGradient(sizes: bound, zLoss: zLoss, precision: precision, qat: qat)
+            + compute,
           &runner)
-        try add(FunctionName.update, variant.graph, Pipeline.update(optimizer), &runner)
+        try add(FunctionName.update, variant.graph, Pipeline.update(optimizer) + compute, &runner)
       }
     }
     // Validation on the way, with the windows of training.

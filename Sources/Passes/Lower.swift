@@ -49,6 +49,7 @@ struct Lowering {
   private struct PackKey: Hashable {
     let weight: Value
     let isTransposed: Bool
+    let isHalf: Bool
   }
 
   init(_ graph: Graph, layout: ParameterLayout) {
@@ -207,7 +208,9 @@ struct Lowering {
       emit(
         .matmulWeight, to: stage, writing: [result(node.result)],
         reading: operands.map(operand),
-        sizes: [rows(operands[0]), sizes[0], sizes[1], sizes[0], sizes[1], 0], source: node.result)
+        sizes: [
+          rows(operands[0]), sizes[0], sizes[1], sizes[0], sizes[1], 0, node.computesInHalf ? 1 : 0,
+        ], source: node.result)
     case .embed:
       let table = graph.type(operands[0]).sizes
       emit(
@@ -259,9 +262,10 @@ struct Lowering {
   private mutating func matmul(
     _ node: Node, x: Value, weight: Value, m: Int, n: Int, k: Int, _ isTransposed: Bool
   ) {
-    let key = PackKey(weight: weight, isTransposed: isTransposed)
+    let isHalf = node.computesInHalf
+    let key = PackKey(weight: weight, isTransposed: isTransposed, isHalf: isHalf)
     let stage = stage(node)
-    let packedBytes = Lowering.packedElements(n: n, k: k) * 4
+    let packedBytes = Lowering.packedBytes(columns: n, depth: k, isHalf: isHalf)
     if packed[key] == nil {
       let slot = newSlot(packedBytes / 4)
       packed[key] = slot
@@ -269,19 +273,23 @@ struct Lowering {
       emit(
         .pack, to: parameterOnly.contains(weight) ? .prepare : .body,
         writing: [(slot, packedBytes)],
-        reading: [operand(weight)], sizes: [sizes[0], sizes[1], isTransposed ? 1 : 0],
+        reading: [operand(weight)],
+        sizes: [sizes[0], sizes[1], isTransposed ? 1 : 0, isHalf ? 1 : 0],
         source: weight)
     }
     emit(
       .matmul, to: stage, writing: [result(node.result)],
-      reading: [operand(x), (packed[key]!, packedBytes)], sizes: [m, n, k, n, k, 0],
+      reading: [operand(x), (packed[key]!, packedBytes)],
+      sizes: [m, n, k, n, k, 0, isHalf ? 1 : 0],
       source: node.result)
   }
 
-  /// Elements of a packed operand: panels 64 (or, for narrow ones, 32) wide, padded.
-  static func packedElements(n: Int, k: Int) -> Int {
-    let panel = n <= 32 ? 32 : 64
-    return (n + panel - 1) / panel * panel * k
+  /// Bytes of a packed operand: panels 64 (or, for narrow ones, 32) wide, padded; in bf16 the depth
+  /// is rounded up to pairs.
+  static func packedBytes(columns: Int, depth: Int, isHalf: Bool) -> Int {
+    let panel = columns <= 32 ? 32 : 64
+    let padded = (columns + panel - 1) / panel * panel
+    return isHalf ? padded * ((depth + 1) / 2 * 2) * 2 : padded * depth * 4
   }
 
   private mutating func ropeTable(_ node: Node, positions: Int) -> Slot {
@@ -393,7 +401,8 @@ struct Lowering {
       reading.append((Slot(home: .fixed(.constant), offset: offset), coefficients.count * 12))
       emit(
         .muon, to: stage, writing: outputs, reading: reading,
-        sizes: type.sizes + [node.int(.steps), node.bool(.rowNormalise) ? 1 : 0],
+        sizes: type.sizes
+          + [node.int(.steps), node.bool(.rowNormalise) ? 1 : 0, node.computesInHalf ? 1 : 0],
         scalars: [node.double(.decay)], source: node.result)
     }
   }
@@ -414,6 +423,9 @@ extension Node {
 }
 
 extension Node {
+  /// Whether the products of this node are computed in bf16.
+  fileprivate var computesInHalf: Bool { word(.compute) == ComputePrecision.bf16.rawValue }
+
   /// The quantiser that a fake_quant node stands for.
   public var quantizer: Quantizer {
     let clip: Quantizer.Clip

@@ -63,7 +63,7 @@ public enum Pipeline {
     .bindSizes([:]), .foldConstants, .eliminateDuplicates, .eliminateDeadNodes, .deriveLogits,
     .deriveLoss(), .deriveScore(), .fuseSoftcapCrossEntropy, .sinkSlices, .assignPrecision([:]),
     .markQAT(form: "straight_through"), .differentiate(), .gradientsAsInputs,
-    .insertOptimizer(OptimizerPlan(updates: [:])), .fuseRows,
+    .insertOptimizer(OptimizerPlan(updates: [:])), .chooseComputePrecision(.f32), .fuseRows,
   ]
 }
 

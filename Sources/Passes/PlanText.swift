@@ -6,7 +6,8 @@ import IR
 extension Plan {
   /// The text that `graphc compile -o` writes.
   public func printed() -> String {
-    var text = "plan 1 machine \(target.machine) isa \(target.isa)\n"
+    var text =
+      "plan 1 machine \(target.machine) isa \(target.isa) compute \(target.compute.rawValue)\n"
     for function in functions { text += function.printed() }
     return text + "model\n" + model.printed()
   }
@@ -25,16 +26,17 @@ extension Plan {
     }
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     let header = lines[0].split(separator: " ")
-    guard header.count == 6, header[0] == "plan", header[2] == "machine", header[4] == "isa" else {
-      throw fail(0, "not a plan: expected 'plan 1 machine NAME isa NAME'")
-    }
-    guard header[1] == "1" else {
+    if header.count > 1, header[0] == "plan", header[1] != "1" {
       throw fail(0, "plan version \(header[1]); this graphc reads version 1")
     }
+    guard header.count == 8, header[0] == "plan", header[2] == "machine", header[4] == "isa",
+      header[6] == "compute", let compute = ComputePrecision(rawValue: String(header[7]))
+    else { throw fail(0, "not a plan: expected 'plan 1 machine NAME isa NAME compute NAME'") }
     guard let start = lines.firstIndex(of: "model") else {
       throw fail(lines.count - 1, "the plan ends before its model; compile the graph again")
     }
-    let target = TargetMachine(machine: String(header[3]), isa: String(header[5]))
+    let target = TargetMachine(
+      machine: String(header[3]), isa: String(header[5]), compute: compute)
     let model = try Model.parse(
       path: path, text: lines[(start + 1)...].joined(separator: "\n"))
     let plan: Plan

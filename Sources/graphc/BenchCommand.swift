@@ -32,8 +32,8 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "adamw or muon, for train.")
   var optimizer: Optimizer = .adamw
 
-  @Option(help: "auto, f32 or bf16; auto is f32 in this version.")
-  var precision: RunCommand.Precision = .auto
+  @Option(help: "Matrix products: f32, bf16, or auto, which is f32 in this version.")
+  var precision: PrecisionChoice = .auto
 
   @Option(help: "Measured steps.")
   var steps = 10
@@ -53,7 +53,6 @@ struct BenchCommand: ParsableCommand {
   private static let slideTargets = 64
 
   mutating func run() throws {
-    try precision.check()
     guard steps > 0 else { throw Failure.usage("--steps takes a number from 1, found \(steps)") }
     let threads = try Host.threads(threads)
     let model = try loadModel(file, overrides: model.pairs())
@@ -63,7 +62,9 @@ struct BenchCommand: ParsableCommand {
     let (rows, seq) = (train.rows, train.seq)
     let parameters = ParameterBlock(layout: ParameterLayout(model.graph.parameters))
     parameters.initialise(seed: 1)
-    let function = try compiled(model, rows: rows, seq: seq, layout: parameters.layout)
+    let compute = try precision.resolved()
+    let function = try compiled(
+      model, rows: rows, seq: seq, layout: parameters.layout, compute: compute)
     let executable = Executable(function, parameters: parameters, threads: threads)
     let vocabulary = model.graph.type(model.graph.outputs[0].value).shape.last!.number!
     let scored = phase == .slide ? min(Self.slideTargets, seq) : seq
@@ -87,7 +88,8 @@ struct BenchCommand: ParsableCommand {
       phase: phase, optimizer: optimizer, rows: rows, seq: seq, scored: scored)
     let result: JSONValue = [
       "schema": "graphc-bench/1", "phase": .string(phase.rawValue),
-      "optimizer": phase == .train ? .string(optimizer.rawValue) : .null, "precision": "f32",
+      "optimizer": phase == .train ? .string(optimizer.rawValue) : .null,
+      "precision": .string(compute.rawValue),
       "threads": .int(threads), "steps": .int(steps),
       "tokens_per_second": .double(Double(tokens) / seconds), "ms_median": .double(seconds * 1000),
       "gflops": .double(flops / seconds / 1e9), "peak_rss_mb": .double(peakMegabytes()),
@@ -119,7 +121,7 @@ struct BenchCommand: ParsableCommand {
 
   /// The step of the phase, whatever the file's train and ttt sections say.
   private func compiled(
-    _ model: Model, rows: Int, seq: Int, layout: ParameterLayout
+    _ model: Model, rows: Int, seq: Int, layout: ParameterLayout, compute: ComputePrecision
   ) throws -> PlanFunction {
     let graph = model.scored.graph
     let sizes = graph.openSizes(["B": rows, "T": seq])
@@ -145,7 +147,9 @@ struct BenchCommand: ParsableCommand {
       )
     }
     var runner = PassRunner()
-    return try lower(try runner.run(passes + Pipeline.fuse, on: graph), layout: layout)
+    return try lower(
+      try runner.run(
+        passes + [.chooseComputePrecision(compute)] + Pipeline.fuse, on: graph), layout: layout)
   }
 }
 

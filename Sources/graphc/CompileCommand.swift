@@ -25,6 +25,9 @@ struct CompileCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
+  @Option(help: "Matrix products of training: f32, bf16, or auto, which is f32 in this version.")
+  var precision: PrecisionChoice = .auto
+
   @Flag(help: "Print the model in core form: what the passes begin with.")
   var dumpIr = false
 
@@ -61,7 +64,9 @@ struct CompileCommand: ParsableCommand {
       }
       print("# after \(pass)\n\(graph.printed())")
     }
-    let plan = try compile(model, target: Host.machine(), runner: &runner)
+    var target = Host.machine()
+    target.compute = try precision.resolved()
+    let plan = try compile(model, target: target, runner: &runner)
     if timePasses {
       printError(timeTable(runner.records, elaborate: elaborated - start, total: now() - start))
     }

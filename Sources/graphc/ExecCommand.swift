@@ -41,8 +41,8 @@ struct ExecCommand: ParsableCommand {
   @Flag(help: "Compute in float64 by the reference interpreter (loss, logits, grad).")
   var interpreter = false
 
-  @Option(help: "f32 (the default) or auto.")
-  var precision: RunCommand.Precision = .f32
+  @Option(help: "Matrix products of loss, logits and grad: f32, bf16 or auto, which is f32.")
+  var precision: PrecisionChoice = .f32
 
   @Option(help: "Threads. Default: all processors.")
   var threads: Int?
@@ -53,11 +53,17 @@ struct ExecCommand: ParsableCommand {
   var json = false
 
   mutating func run() throws {
-    try precision.check()
+    let compute = try precision.resolved()
+    if interpreter && compute == .bf16 {
+      throw Failure.usage("--interpreter computes in float64; drop --precision bf16")
+    }
     let threads = try Host.threads(threads)
     let loaded = try WeightsFile(weights)
     let ids = try Npy.read(tokens)
     let isStream = function == .slide || function == .ttt
+    if isStream && compute == .bf16 {
+      throw Failure.usage("scores are computed in f32; drop --precision bf16")
+    }
     if interpreter && isStream {
       throw Failure.usage(
         "--interpreter runs loss, logits and grad; \(function.rawValue) has no interpreter")
@@ -88,7 +94,7 @@ struct ExecCommand: ParsableCommand {
       results =
         interpreter
         ? try interpret(model, parameters, batch, names)
-        : try execute(model, parameters, batch, threads, names)
+        : try execute(model, parameters, batch, threads, compute, names)
     }
     if let output { _ = try SafeTensors.write(output, results) }
     try printSummary(results)
@@ -163,10 +169,12 @@ struct ExecCommand: ParsableCommand {
 
   private func execute(
     _ model: Model, _ parameters: ParameterBlock, _ batch: Batch, _ threads: Int,
-    _ names: [String: String]
+    _ compute: ComputePrecision, _ names: [String: String]
   ) throws -> [String: TensorBlob] {
     var runner = PassRunner()
-    let graph = try runner.run(passes(model, batch) + Pipeline.fuse, on: model.scored.graph)
+    let graph = try runner.run(
+      passes(model, batch) + [.chooseComputePrecision(compute)] + Pipeline.fuse,
+      on: model.scored.graph)
     let function = try lower(graph, layout: parameters.layout)
     let executable = Executable(function, parameters: parameters, threads: threads)
     _ = executable.tokens(function.inputs[0].name).update(from: batch.ids)

@@ -61,6 +61,22 @@ func loadModel(
   return model
 }
 
+/// The precision of matrix products, as the command line names it.
+enum PrecisionChoice: String, ExpressibleByArgument, CaseIterable {
+  case auto, f32, bf16
+
+  /// What it means on this machine. bf16 needs dot products of bf16: elsewhere f32 is faster.
+  func resolved() throws -> ComputePrecision {
+    guard self == .bf16 else { return .f32 }
+    let isa = Host.machine().isa
+    if isa != "avx512bf16" {
+      throw Failure.usage(
+        "--precision bf16 needs avx512bf16, this machine has \(isa), where f32 is faster")
+    }
+    return .bf16
+  }
+}
+
 /// The machine this process runs on. Initialises the kernels.
 enum Host {
   nonisolated(unsafe) private static var isReady = false
@@ -85,9 +101,12 @@ enum Host {
 }
 
 /// Compiles a model, or reads a plan that was compiled before.
-func loadPlan(_ path: String, overrides: [ConstantOverride]) throws -> Plan {
+func loadPlan(
+  _ path: String, overrides: [ConstantOverride], compute: PrecisionChoice = .auto
+) throws -> Plan {
   let text = try readText(path)
-  let host = Host.machine()
+  var host = Host.machine()
+  host.compute = try compute.resolved()
   guard Plan.isPlan(text) else {
     let model = try loadModel(path, text: text, overrides: overrides)
     var runner = PassRunner()
@@ -99,6 +118,11 @@ func loadPlan(_ path: String, overrides: [ConstantOverride]) throws -> Plan {
         + "again with --set")
   }
   let plan = try Plan.parse(path: path, text: text)
+  if compute != .auto, plan.target.compute != host.compute {
+    throw Failure.usage(
+      "--precision \(compute.rawValue): \(path) was compiled for \(plan.target.compute.rawValue); "
+        + "compile the graph again with --precision \(compute.rawValue)")
+  }
   if plan.target.machine != host.machine {
     throw Failure.usage(
       "\(path) was compiled for \(plan.target.machine) (\(plan.target.isa)), this machine is "

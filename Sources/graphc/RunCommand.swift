@@ -46,8 +46,9 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Continue the run in --out from its newest checkpoint.")
   var resume = false
 
-  @Option(help: "auto, f32 or bf16; auto is f32 in this version.")
-  var precision: Precision = .auto
+  @Option(
+    help: "Matrix products of training: f32, bf16, or auto, which is f32 in this version.")
+  var precision: PrecisionChoice = .auto
 
   @OptionGroup var model: ModelOptions
 
@@ -55,9 +56,8 @@ struct RunCommand: ParsableCommand {
   var json = false
 
   mutating func run() throws {
-    try precision.check()
     let threads = try Host.threads(threads)
-    let plan = try loadPlan(file, overrides: model.pairs())
+    let plan = try loadPlan(file, overrides: model.pairs(), compute: precision)
     guard let train = plan.model.settings.train else {
       throw Failure(exitCode: 3, message: "error: \(file) has no train section; nothing to run")
     }
@@ -131,7 +131,7 @@ struct RunCommand: ParsableCommand {
         "seconds": length.seconds.map(JSONValue.double) ?? .null,
       ],
       "machine": .string(Machine.name), "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
-      "precision": "f32",
+      "precision": .string(plan.target.compute.rawValue),
     ]
   }
 
@@ -179,16 +179,5 @@ struct RunCommand: ParsableCommand {
     lines.append("")
     lines.append("Next: graphc generate \(result.artifactPath) --data \(self.data) --prompt 'The '")
     return lines.joined(separator: "\n")
-  }
-
-  /// Precisions of the matrix products.
-  enum Precision: String, ExpressibleByArgument, CaseIterable {
-    case auto, f32, bf16
-
-    func check() throws {
-      if self == .bf16 {
-        throw Failure.usage("--precision bf16 is not supported yet; use f32 or auto")
-      }
-    }
   }
 }

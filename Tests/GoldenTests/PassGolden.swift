@@ -101,6 +101,8 @@ struct PassGolden {
       return .assignPrecision(table)
     case "derive-loss": return .deriveLoss(zLoss: options.number("z_loss") ?? 0)
     case "derive-score": return .deriveScore(last: options["last"].flatMap { Int($0) })
+    case "choose-compute-precision":
+      return .chooseComputePrecision(options.flags[0] == "bf16" ? .bf16 : .f32)
     case "mark-qat": return .markQAT(form: options.flags[0])
     case "differentiate":
       return .differentiate(

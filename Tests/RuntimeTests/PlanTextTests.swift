@@ -65,7 +65,7 @@ import Testing
   @Test func otherTextsAreNoPlans() throws {
     #expect(refusal("")?.message.contains("not a plan") == true)
     #expect(refusal("plan 2 machine a isa b\nmodel\n")?.message.contains("version 2") == true)
-    #expect(refusal("plan 1 machine a isa b\n")?.message.contains("ends before its model") == true)
+    #expect(refusal("plan 1 machine a isa b compute f32\n")?.message.contains("ends before its model") == true)
     #expect(refusal("plan 1 machine a isa b\nmodel\nnothing")?.message.isEmpty == false)
   }
 

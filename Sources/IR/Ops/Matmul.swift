@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products and table look-ups. Weights are [out, in], as in PyTorch.
 
+/// The precision in which products are computed; sums and results are f32 in both.
+let computeAttribute: [AttributeName: AttributeKind] = [
+  .compute: .word(["f32", "bf16"], default: "f32")
+]
+
 extension OpDefinition {
   static let linear = OpDefinition(
     summary: "y[…, o] = Σ_i x[…, i] w[o, i]: x wᵀ, no bias.",
-    operands: ["x", "w"],
+    operands: ["x", "w"], attributes: computeAttribute,
     shape: { operands in
       try operands.needReal(0)
       try operands.needReal(1, rank: 2)
@@ -24,7 +29,7 @@ extension OpDefinition {
 
   static let linearBackwardInput = OpDefinition(
     summary: "dx[…, i] = Σ_o dy[…, o] w[o, i].",
-    operands: ["dy", "w"],
+    operands: ["dy", "w"], attributes: computeAttribute,
     shape: { operands in
       try operands.needReal(1, rank: 2)
       try operands.needEqual(
@@ -36,7 +41,7 @@ extension OpDefinition {
 
   static let linearBackwardWeight = OpDefinition(
     summary: "dw[o, i] = Σ over all leading axes of dy[…, o] x[…, i].",
-    operands: ["dy", "x"],
+    operands: ["dy", "x"], attributes: computeAttribute,
     shape: { operands in
       try operands.needReal(0)
       try operands.needReal(1)

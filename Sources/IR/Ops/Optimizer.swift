@@ -47,6 +47,7 @@ extension OpDefinition {
       + "w = (1 - lr decay) w - lr sqrt(max(1, rows/cols)) X.",
     operands: ["w", "g", "m", "lr", "factor", "momentum"], results: ["w", "m"],
     attributes: [
+      .compute: .word(["f32", "bf16"], default: "f32"),
       .steps: .int(default: 5),
       .iteration: .word(["standard", "polar_express"], default: "standard"),
       .rowNormalise: .bool(default: false), .decay: .double(default: 0),

@@ -72,11 +72,11 @@ final class RunDirectory {
   /// A resumed run must be the same run: graph, data and seed decide the result.
   private static func check(_ path: String, against manifest: [String: JSONValue]) throws {
     let saved = try JSONValue.parse(try readFile(path), file: path)
-    for key in ["graph", "data", "seed", "length"] where saved[key] != manifest[key] {
+    for key in ["graph", "data", "seed", "length", "precision"] where saved[key] != manifest[key] {
       throw FormatError(
         .usage, file: path, field: key,
         "the run was started with \(saved[key]?.text ?? "nothing"), now \(manifest[key]?.text ?? "nothing")"
-          + " is given; resume with the same graph, data, seed and length")
+          + " is given; resume with the same graph, data, seed, length and precision")
     }
   }
 

@@ -76,4 +76,11 @@ enum { BLAS_ROWS = 96 };
 // Weight gradients are computed in 64 x 64 blocks, this many tokens at a time.
 enum { WEIGHT_BLOCK = 64, WEIGHT_TOKENS = 256 };
 
+// Products in bfloat16: two numbers that follow each other in depth are one word. A row of x is
+// converted once for at most so many panels; weight gradients copy so many tokens at a time.
+enum { BF16_PANELS = 8, BF16_TOKENS = 256 };
+static inline int64_t bf16_pairs(int64_t depth) { return parts_of(depth, 2); }
+// Words from one converted row to the next: rows a power of two apart would share cache sets.
+static inline int64_t bf16_row_step(int64_t pairs) { return round_up(pairs, 16) + 16; }
+
 #endif

@@ -10,6 +10,7 @@
 #if defined(__x86_64__)
 #include "KernelsAVX2.h"
 #include "KernelsAVX512.h"
+#include "KernelsAVX512BF16.h"
 #endif
 
 static const kernel_table *table;
@@ -47,7 +48,8 @@ static int32_t best_isa(void) {
 
 static const kernel_table *table_for(int32_t wanted) {
 #if defined(__x86_64__)
-  if (wanted >= ISA_AVX512) return &kernels_avx512;
+  if (wanted == ISA_AVX512BF16) return &kernels_avx512bf16;
+  if (wanted == ISA_AVX512) return &kernels_avx512;
   if (wanted == ISA_AVX2) return &kernels_avx2;
 #endif
   (void)wanted;

@@ -11,6 +11,11 @@ int64_t kernel_packed_bytes(int64_t n, int64_t k, int32_t transposed) {
   return round_up(columns, panel_unit(columns)) * depth * (int64_t)sizeof(float);
 }
 
+int64_t kernel_packed_bytes_bf16(int64_t n, int64_t k, int32_t transposed) {
+  const int64_t columns = transposed ? k : n, depth = transposed ? n : k;
+  return round_up(columns, panel_unit(columns)) * round_up(depth, 2) * 2;
+}
+
 static int64_t floats(int64_t n) { return n * (int64_t)sizeof(float); }
 
 static gemm product(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc,
@@ -22,9 +27,26 @@ static gemm product(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, i
 static void prepare_pack(kernel_call *call) {
   const int32_t transposed = (int32_t)call->size[2];
   const int64_t n = call->size[transposed ? 1 : 0], k = call->size[transposed ? 0 : 1];
+  if (call->size[3]) {
+    call->tiles = parts_of(n, panel_unit(n)) * parts_of(k, PACK_DEPTH);
+    call->scratch = floats(panel_unit(n) * PACK_DEPTH / 2);
+    return;
+  }
   const int64_t width = panel_width(n, gemm_current_route());
   call->jit[1] = (void *)(intptr_t)width;
   call->tiles = parts_of(n, width) * parts_of(k, PACK_DEPTH);
+}
+
+static void prepare_matmul_bf16(kernel_call *call) {
+  const int64_t m = call->size[0], n = call->size[1], k = call->size[2];
+  const int64_t panels = parts_of(n, panel_unit(n));
+  const int64_t height = least(m >= 2048 ? 128 : 64, m), blocks = parts_of(m, height) * panels;
+  // Every group of panels converts its rows of x again; small products rather have more tiles.
+  const int64_t group = most(1, least(least(panels, BF16_PANELS), blocks / 16));
+  call->jit[0] = (void *)(intptr_t)height;
+  call->jit[1] = (void *)(intptr_t)group;
+  call->tiles = parts_of(m, height) * parts_of(panels, group);
+  call->scratch = floats(height * bf16_row_step(bf16_pairs(k)));
 }
 
 static void prepare_matmul(kernel_call *call) {
@@ -71,6 +93,15 @@ static void weight_panels(int64_t n, int64_t k, int64_t *high, int64_t *wide) {
   }
   *high = p * B;
   *wide = q * B;
+}
+
+static void prepare_matmul_weight_bf16(kernel_call *call) {
+  int64_t high, wide;
+  weight_panels(call->size[1], call->size[2], &high, &wide);
+  call->jit[1] = (void *)(intptr_t)high;
+  call->jit[2] = (void *)(intptr_t)wide;
+  call->tiles = parts_of(call->size[1], high) * parts_of(call->size[2], wide);
+  call->scratch = floats(high * wide + BF16_TOKENS / 2 * (high + WEIGHT_BLOCK));
 }
 
 static void prepare_matmul_weight(kernel_call *call) {
@@ -157,6 +188,11 @@ static void prepare_attention(kernel_call *call, int32_t backward) {
 static void prepare_muon(kernel_call *call) {
   const int64_t rows = call->size[0], cols = call->size[1];
   const int64_t r = round_up(least(rows, cols), 64), c = round_up(most(rows, cols), 64);
+  call->tiles = 1;
+  if (call->size[4]) {
+    call->scratch = floats(2 * r * c + 2 * r * r + r * bf16_row_step(c / 2) + 64 * c / 2);
+    return;
+  }
   const int32_t library = gemm_current_route() == GEMM_OPENBLAS;
   const int64_t height = library ? r : 64, gram = library ? r : 64, wide = library ? c : 64;
   const gemm shapes[] = {
@@ -165,7 +201,6 @@ static void prepare_muon(kernel_call *call) {
     product(height, wide, r, r, wide, c, 0, 1),
   };
   call->jit[0] = (void *)gemm_set(shapes, 3);
-  call->tiles = 1;
   call->scratch = floats(3 * r * c + 2 * r * r);
 }
 
@@ -175,8 +210,10 @@ static void prepare_call(kernel_call *call) {
   memset(call->jit, 0, sizeof call->jit);
   switch (call->kernel) {
   case KERNEL_PACK: prepare_pack(call); break;
-  case KERNEL_MATMUL: prepare_matmul(call); break;
-  case KERNEL_MATMUL_WEIGHT: prepare_matmul_weight(call); break;
+  case KERNEL_MATMUL: (size[6] ? prepare_matmul_bf16 : prepare_matmul)(call); break;
+  case KERNEL_MATMUL_WEIGHT:
+    (size[6] ? prepare_matmul_weight_bf16 : prepare_matmul_weight)(call);
+    break;
   case KERNEL_ROWS: prepare_rows(call); break;
   case KERNEL_ATTENTION: prepare_attention(call, 0); break;
   case KERNEL_ATTENTION_BACKWARD: prepare_attention(call, 1); break;

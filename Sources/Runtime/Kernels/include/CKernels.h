@@ -6,6 +6,12 @@
 // Determinism: a call is cut into tiles whose extent depends on the sizes only, every output
 // element is summed in one fixed order inside one tile, and sums across tiles go through a fixed
 // tree. Threads only decide who computes a tile, so results do not depend on their number.
+//
+// bf16 = 1 computes products in bfloat16: both operands are rounded (nearest, ties to even; f32
+// denormals become zero), products are summed in f32; everything in memory but `packed` stays f32.
+// With it the GEMM route does not matter. ISA avx512bf16 uses its dot product instruction, which
+// adds pairs in its own way and flushes denormal sums; the packs of all ISAs, and the products of
+// all others, agree bit by bit (unless a product of two numbers underflows).
 #ifndef GRAPHC_CKERNELS_H
 #define GRAPHC_CKERNELS_H
 
@@ -19,14 +25,14 @@ typedef enum kernel_id {
   KERNEL_EMBED,
   // dtable[vocab,width] overwritten; dy[rows,width], ids[rows] | rows, width, vocab
   KERNEL_EMBED_BACKWARD,
-  // packed; w[n,k] | n, k, transposed. transposed 0: for y[.,n] = x[.,k] wᵀ; 1: for dx[.,k] =
-  // dy[.,n] w
+  // packed; w[n,k] | n, k, transposed, bf16(0|1). transposed 0: for y[.,n] = x[.,k] wᵀ; 1: for
+  // dx[.,k] = dy[.,n] w
   KERNEL_PACK,
-  // y[m,n]; x[m,k], packed | m, n, k, ldy, ldx, accumulate(0|1). packed holds an [n,k] operand in
-  // the panel layout of KERNEL_PACK (for the transposed pack the roles of n and k are already
-  // exchanged).
+  // y[m,n]; x[m,k], packed | m, n, k, ldy, ldx, accumulate(0|1), bf16(0|1). packed holds an [n,k]
+  // operand in the panel layout of KERNEL_PACK with the same bf16 (for the transposed pack the
+  // roles of n and k are already exchanged).
   KERNEL_MATMUL,
-  // dw[n,k]; dy[m,n], x[m,k] | m, n, k, lddy, ldx, accumulate(0|1).   dw = dyᵀ x
+  // dw[n,k]; dy[m,n], x[m,k] | m, n, k, lddy, ldx, accumulate(0|1), bf16(0|1).   dw = dyᵀ x
   KERNEL_MATMUL_WEIGHT,
   // A row program (struct row_program): buffers are named by the program. | rows, width, rows_per_tile
   // The plan chooses the rows of a tile, because they fix the order of its sums: ROW_SUM_* write one
@@ -36,7 +42,7 @@ typedef enum kernel_id {
   KERNEL_SUM_PARTIALS,
   // table[positions, dims] (dims/2 cosines, then dims/2 sines per position)
   // | positions, dims | base, train_length (0: none), ramp_from, ramp_factor
-  // Catalogue: inv_freq_i = base^(-2i/dims); if positions > train_length > 0 the base becomes
+  // inv_freq_i = base^(-2i/dims); if positions > train_length > 0 the base becomes
   // base * (positions/train_length)^(dims/(dims-2)); with ramp_factor != 1: t = clamp((2i/dims -
   // ramp_from)/(1 - ramp_from), 0, 1), inv_freq_i /= t (ramp_factor - 1) + 1. Computed in double.
   KERNEL_ROPE_TABLE,
@@ -67,18 +73,20 @@ typedef enum kernel_id {
   // decay) w - lr m.
   KERNEL_SGD,
   // w, m in place; g, lr[1], factor[1], momentum[1], coefficients[steps,3] | rows, cols, steps,
-  // row_normalise | decay Catalogue 2.2/2.3: m = mu m + g; u = g + mu m; optional row L2 normalise
-  // (max(norm,1e-7)); X = u/(|u|_F+1e-7), transposed if rows > cols; steps: A = X Xᵀ, X = aX + (bA
-  // + cA²)X; w = (1 - lr decay) w - lr sqrt(max(1, rows/cols)) X.  One call is one tile.
+  // row_normalise, bf16(0|1: the products of the steps) | decay
+  // m = mu m + g; u = g + mu m; optional row L2 normalise (max(norm,1e-7)); X = u/(|u|_F+1e-7),
+  // transposed if rows > cols; steps: A = X Xᵀ, X = aX + (bA + cA²)X;
+  // w = (1 - lr decay) w - lr sqrt(max(1, rows/cols)) X.  One call is one tile.
   KERNEL_MUON,
   // scale[rows]; w[rows,cols] | rows, cols, clip(0 max,1 quantile,2 sdclip), qmax | parameter(q or
   // k), floor, half_floor An optional size[4] != 0 leaves the scale unrounded (QAT, "codes_from
   // full"). scale = max(clip/qmax, floor), rounded to f16, then raised to half_floor. quantile:
   // linear interpolation at q(n-1) of |w|; sdclip: k * standard deviation with n-1.
   KERNEL_QUANT_SCALE,
-  // out[rows,cols]; w, scale[rows], alpha[1] | rows, cols, qmin, qmax, mode(0 straight-through, 1
-  // soft a, 2 soft b) alpha <= 0: out = w (off). mode 0: code*scale. Soft forms: catalogue 3.6 (a),
-  // (b), clamped to +-qmax.
+  // out[rows,cols]; w, scale[rows], alpha[1] | rows, cols, qmin, qmax, mode
+  // alpha <= 0: out = w (off). Mode 0, straight-through: code*scale. Soft modes, with y = w/scale and
+  // r = y - floor y, times scale and clamped to +-qmax: 1: floor y + 1/2 + tanh(alpha (r - 1/2)) /
+  // (2 tanh(alpha/2)); 2: floor y + logistic(alpha (r - 1/2)).
   KERNEL_FAKE_QUANT,
   // dw; dy, w, scale, alpha | as KERNEL_FAKE_QUANT. Straight-through: dw = dy. Soft: dy * slope, 0
   // where clamped.
@@ -154,6 +162,11 @@ typedef struct kernel_call {
 
 // Bytes of the packed form of w[n,k] (64-byte aligned panels 64 wide, or 32, padded).
 int64_t kernel_packed_bytes(int64_t n, int64_t k, int32_t transposed);
+
+// The same for a bf16 pack: panels of 64 columns (32 if there are at most 32), the last one padded,
+// depth rounded up to even: round_up(columns, panel) * round_up(depth, 2) * 2 bytes, with columns,
+// depth = n, k, or k, n for a transposed pack. A panel is [depth/2][panel][2] bf16; padding is zero.
+int64_t kernel_packed_bytes_bf16(int64_t n, int64_t k, int32_t transposed);
 
 // Fills tiles, scratch and jit. Once per plan and machine; not thread safe.
 void kernels_prepare(kernel_call *calls, int64_t count);

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products in bfloat16 against plain double loops over rounded operands, and what bits depend on.
+import CKernels
+import Testing
+
+/// To nearest, ties to even; denormals become zero.
+private func bfloat16(_ x: Float) -> UInt16 {
+  let bits = x.bitPattern
+  let size = bits & 0x7fff_ffff
+  if size < 0x0080_0000 { return UInt16(bits >> 16) & 0x8000 }
+  if size > 0x7f80_0000 { return UInt16(bits >> 16) | 0x40 }
+  return UInt16((bits + 0x7fff + (bits >> 16 & 1)) >> 16)
+}
+
+private func rounded(_ x: Floats) -> [Double] {
+  x.values.map { Double(Float(bitPattern: UInt32(bfloat16($0)) << 16)) }
+}
+
+/// Bytes of a pack, aligned as a kernel wants them, NaN at first.
+private func packRoom(_ n: Int, _ k: Int, _ transposed: Int) -> Floats {
+  Floats(Int(kernel_packed_bytes_bf16(Int64(n), Int64(k), Int32(transposed))) / 4)
+}
+
+extension KernelTests {
+  @Suite struct BFloat16 {
+    /// Packs w[n, k] and returns all of the pack, by columns of the operand: [columns][depth].
+    func packed(_ w: Floats, n: Int, k: Int, transposed: Int, threads: Int = 2) -> [[UInt16]] {
+      let room = packRoom(n, k, transposed)
+      run(KERNEL_PACK, [room.raw, w.raw], [n, k, transposed, 1], threads: threads)
+      let columns = transposed == 1 ? k : n
+      let depth = transposed == 1 ? n : k
+      let width = columns <= 32 ? 32 : 64
+      let padded = (columns + width - 1) / width * width
+      let even = (depth + 1) / 2 * 2
+      #expect(room.count * 4 == padded * even * 2)
+      let numbers = room.raw.assumingMemoryBound(to: UInt16.self)
+      return (0..<padded).map { j in
+        (0..<even).map { d in
+          numbers[j / width * width * even + d / 2 * width * 2 + j % width * 2 + d % 2]
+        }
+      }
+    }
+
+    @Test(arguments: [(1, 1), (7, 17), (33, 65), (64, 64), (97, 67), (130, 515)])
+    func packsRoundAndPad(n: Int, k: Int) {
+      var values = noise(n * k, 4)
+      // Ties both ways, a carry into the exponent, both zeros, denormals, overflow, infinity, NaN.
+      let special: [UInt32] = [
+        0x3f80_8000, 0x3f81_8000, 0x3fff_ffff, 0x8000_0000, 0x0000_0001, 0x807f_ffff, 0x0080_0000,
+        0x7f7f_ffff, 0xff80_0000, 0x7f80_0001, 0xffc0_1234, 0x3f80_8001, 0x3f80_7fff,
+      ]
+      for (i, bits) in special.enumerated() where i < values.count {
+        values[values.count - 1 - i] = Float(bitPattern: bits)
+      }
+      let w = Floats(values, shift: 1)
+      forEachISA { isa in
+        for transposed in [0, 1] {
+          let got = packed(w, n: n, k: k, transposed: transposed)
+          let columns = transposed == 1 ? k : n
+          let depth = transposed == 1 ? n : k
+          var wrong = 0
+          for (j, column) in got.enumerated() {
+            for (d, number) in column.enumerated() {
+              let inside = j < columns && d < depth
+              let place = transposed == 1 ? d * k + j : j * k + d
+              let want = inside ? bfloat16(w.pointer[place]) : 0
+              if number != want { wrong += 1 }
+            }
+          }
+          #expect(wrong == 0, "\(isa) \(n)x\(k) turned \(transposed)")
+        }
+      }
+    }
+
+    /// y[m, n] = x[m, k] wᵀ (or x w) with leading dimensions larger than the rows.
+    func product(
+      m: Int, n: Int, k: Int, transposed: Bool, accumulate: Bool, pad: Int, threads: Int = 2
+    ) -> Floats {
+      let x = Floats(noise(m * (k + pad), 1), shift: pad % 3)
+      let w = Floats(noise(n * k, 2), shift: pad % 5)
+      let y = Floats(noise(m * (n + pad), 3), shift: pad)
+      let wn = transposed ? k : n
+      let wk = transposed ? n : k
+      let room = packRoom(wn, wk, transposed ? 1 : 0)
+      runCalls(
+        [
+          makeCall(KERNEL_PACK, [room.raw, w.raw], [wn, wk, transposed ? 1 : 0, 1]),
+          makeCall(
+            KERNEL_MATMUL, [y.raw, x.raw, room.raw],
+            [m, n, k, n + pad, k + pad, accumulate ? 1 : 0, 1], barrier: true),
+        ], threads: threads)
+      return y
+    }
+
+    // Products of two bf16 are exact in f32, so only the sums round: as in the f32 tests.
+    @Test(arguments: [
+      (1, 1, 1), (1, 64, 128), (7, 33, 17), (65, 97, 67), (130, 64, 33), (128, 128, 256),
+      (200, 300, 65), (33, 7, 300), (64, 20, 64), (67, 130, 513), (17, 65, 1), (2051, 33, 7),
+    ]) func productsMatchPlainLoops(m: Int, n: Int, k: Int) {
+      for transposed in [false, true] {
+        for pad in [0, 3] {
+          let ldx = k + pad
+          let ldy = n + pad
+          let x = rounded(Floats(noise(m * ldx, 1)))
+          let w = rounded(Floats(noise(n * k, 2)))
+          let before = noise(m * ldy, 3).map(Double.init)
+          var sums = [Double](repeating: 0, count: m * ldy)
+          for i in 0..<m {
+            for j in 0..<n {
+              var sum = 0.0
+              for c in 0..<k { sum += x[i * ldx + c] * (transposed ? w[c * n + j] : w[j * k + c]) }
+              sums[i * ldy + j] = sum
+            }
+          }
+          for accumulate in [false, true] {
+            let want = before.indices.map {
+              $0 % ldy >= n ? before[$0] : sums[$0] + (accumulate ? before[$0] : 0)
+            }
+            var plain: [UInt32]?
+            forEachISA { isa in
+              let y = product(
+                m: m, n: n, k: k, transposed: transposed, accumulate: accumulate, pad: pad)
+              let what = "\(isa) \(m)x\(n)x\(k) turned \(transposed) added \(accumulate) pad \(pad)"
+              expectClose(y.values, want, 1e-5, what)
+              if isa != "avx512bf16" {
+                #expect(plain == nil || plain! == y.bits, "\(what): other bits than portable")
+                plain = y.bits
+              }
+            }
+          }
+        }
+      }
+    }
+
+    @Test func bitsDoNotDependOnThreads() {
+      forEachISA { isa in
+        for (n, k) in [(200, 97), (32, 513), (1030, 64)] {
+          func bits(_ threads: Int) -> [UInt32] {
+            product(
+              m: 300, n: n, k: k, transposed: false, accumulate: false, pad: 1, threads: threads
+            ).bits
+          }
+          let one = bits(1)
+          for threads in [2, 3, 5] { #expect(one == bits(threads), "\(isa) \(threads) threads") }
+        }
+      }
+    }
+
+    /// The same row computed alone, at every place of a tile, and among 2,100 others.
+    @Test func bitsOfARowDoNotDependOnTheOtherRows() {
+      forEachISA { isa in
+        for (n, k) in [(100, 131), (20, 64), (320, 257), (40, 601)] {
+          let w = Floats(noise(n * k, 5))
+          let all = Floats(noise(2100 * k, 6))
+          let room = packRoom(n, k, 0)
+          run(KERNEL_PACK, [room.raw, w.raw], [n, k, 0, 1])
+          func rows(_ first: Int, _ count: Int) -> [UInt32] {
+            let x = Floats(Array(all.values[(first * k)..<((first + count) * k)]))
+            let y = Floats(count * n)
+            run(KERNEL_MATMUL, [y.raw, x.raw, room.raw], [count, n, k, n, k, 0, 1])
+            return y.bits
+          }
+          let whole = rows(0, 2100)
+          for (first, count) in [
+            (0, 1), (77, 1), (5, 7), (64, 64), (3, 65), (130, 129), (2047, 53),
+          ] {
+            let same = rows(first, count) == Array(whole[(first * n)..<((first + count) * n)])
+            #expect(same, "\(isa) n \(n) k \(k), rows \(first) to \(first + count)")
+          }
+        }
+      }
+    }
+
+    @Test(arguments: [
+      (1, 1, 1), (7, 17, 33), (65, 67, 97), (300, 130, 64), (257, 256, 128), (513, 65, 300),
+      (601, 520, 515),
+    ]) func weightGradientsMatchPlainLoops(m: Int, n: Int, k: Int) {
+      let lddy = n + 2
+      let ldx = k + 5
+      let dy = Floats(noise(m * lddy, 7))
+      let x = Floats(noise(m * ldx, 8), shift: 1)
+      let a = rounded(dy)
+      let b = rounded(x)
+      let before = noise(n * k, 9)
+      var sums = [Double](repeating: 0, count: n * k)
+      for t in 0..<m {
+        for i in 0..<n {
+          for j in 0..<k { sums[i * k + j] += a[t * lddy + i] * b[t * ldx + j] }
+        }
+      }
+      for accumulate in [false, true] {
+        let want = zip(sums, before).map { accumulate ? $0 + Double($1) : $0 }
+        var plain: [UInt32]?
+        forEachISA { isa in
+          var bits: [UInt32]?
+          for threads in [1, 2, 3] {
+            let dw = Floats(before)
+            run(
+              KERNEL_MATMUL_WEIGHT, [dw.raw, dy.raw, x.raw],
+              [m, n, k, lddy, ldx, accumulate ? 1 : 0, 1], threads: threads)
+            expectClose(dw.values, want, 1e-5, "\(isa) \(m)x\(n)x\(k) added \(accumulate)")
+            #expect(bits == nil || bits! == dw.bits, "\(isa) \(threads) threads")
+            bits = dw.bits
+          }
+          if isa != "avx512bf16" {
+            #expect(plain == nil || plain! == bits!, "\(isa) \(m)x\(n)x\(k): other bits")
+            plain = bits
+          }
+        }
+      }
+    }
+
+    // Operands have eight bits, and the steps of the iteration multiply their errors: singular
+    // values of about 1 move by up to 0.03. One number alone shows all of that; entries of a matrix
+    // less.
+    @Test(arguments: [(1, 1), (7, 33), (33, 7), (64, 64), (65, 130), (130, 97), (192, 320)])
+    func muonStaysNearItsF32Form(shape: (Int, Int)) {
+      let (rows, cols) = shape
+      let w = noise(rows * cols, 1)
+      let m = noise(rows * cols, 2, scale: 0.1)
+      let g = Floats(noise(rows * cols, 3))
+      let lr = Floats([0.5])
+      let factor = Floats([0.5])
+      let mu = Floats([0.9])
+      let coefficients = Floats((0..<5).flatMap { _ in [Float(3.4445), -4.775, 2.0315] })
+      let size = max(1, Float(rows) / Float(cols)).squareRoot()
+      let limit = (shape == (1, 1) ? 0.04 : 0.02) * 0.5 * size
+      func update(_ bf16: Int, _ threads: Int = 2) -> (w: Floats, m: Floats) {
+        let gw = Floats(w)
+        let gm = Floats(m)
+        run(
+          KERNEL_MUON, [gw.raw, gm.raw, g.raw, lr.raw, factor.raw, mu.raw, coefficients.raw],
+          [rows, cols, 5, 0, bf16], [0.1], threads: threads)
+        return (gw, gm)
+      }
+      forEachISA { isa in
+        let want = update(0)
+        let got = update(1)
+        let worst = zip(got.w.values, want.w.values).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
+        #expect(worst <= limit, "\(isa) \(shape): \(worst)")
+        #expect(worst > 0, "\(isa) \(shape): no difference, so it was not computed in bf16")
+        #expect(got.m.bits == want.m.bits, "\(isa) \(shape)")
+        #expect(got.w.bits == update(1, 3).w.bits, "\(isa) \(shape)")
+      }
+    }
+  }
+}
