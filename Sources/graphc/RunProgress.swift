@@ -64,7 +64,7 @@ final class RunProgress {
       guard time - lastDraw > 0.1 else { return }
       lastDraw = time
       if started == 0 { started = time }
-      let left = part > 0.01 ? (time - started) * (1 - part) / max(part - startPart, 1e-3) : .nan
+      let left = part > 0.01 ? (time - started) * (1 - part) / part : .nan
       let rest = left.isFinite ? "  \(duration(left)) left" : ""
       draw(bar(part) + " \(facts)  \(latestValidation)\(rest)")
     } else if time - lastLine > 10 {
@@ -73,7 +73,6 @@ final class RunProgress {
     }
   }
   private var started = 0.0
-  private var startPart = 0.0
 
   private func bar(_ part: Double) -> String {
     let width = 24

@@ -10,7 +10,7 @@ import Testing
 
   @Test func baselineHasThePublishedParameterCount() throws {
     let model = try Repository.model("graphs/baseline.graph")
-    #expect(model.exported.parameterCount == 17_059_912)
+    #expect(model.scored.graph.parameterCount == 17_059_912)
     #expect(model.settings.train?.rows == 8)
     #expect(model.settings.train?.accumulate == 64)
   }
@@ -19,8 +19,8 @@ import Testing
   func modelsCompileWithoutWarnings(path: String) throws {
     let model = try Repository.model(path)
     #expect(model.warnings.isEmpty)
-    #expect(model.exported.violations().isEmpty)
-    #expect(model.exported.forwardProblem == nil)
+    #expect(model.scored.graph.violations().isEmpty)
+    #expect(model.scored.graph.forwardProblem == nil)
   }
 
   @Test(arguments: models)
@@ -40,17 +40,17 @@ import Testing
     let sizes = ["layers": "4", "dim": "64", "heads": "4", "kv_heads": "2", "vocab": "128"]
     let model = try Repository.model("graphs/baseline.graph", set: sizes)
     // The file states the published count; with other sizes it is another model.
-    #expect(model.exported.parameterCount == 124_048)
+    #expect(model.scored.graph.parameterCount == 124_048)
     let block =
       ["attn_scale", "mlp_scale", "resid_mix"]
       + ["attn.c_q", "attn.c_k", "attn.c_v", "attn.q_gain", "attn.proj", "mlp.fc", "mlp.proj"]
     var names: Set<String> = ["tok_emb", "skip_weights"]
     for layer in 0..<4 { for name in block { names.insert("blocks.\(layer).\(name)") } }
-    #expect(Set(model.exported.parameters.map(\.path)) == names)
+    #expect(Set(model.scored.graph.parameters.map(\.path)) == names)
   }
 
   @Test func valuesAreNamedByPathAndLocalName() throws {
-    let graph = try Repository.model("graphs/tiny.graph").exported
+    let graph = try Repository.model("graphs/tiny.graph").scored.graph
     let names = Set(graph.nodes.flatMap(\.results).map(graph.name))
     #expect(names.contains("blocks.0.mlp.f"))
     #expect(names.contains("blocks.3.attn.y"))
@@ -58,7 +58,7 @@ import Testing
   }
 
   @Test func locationsShowTheChainOfCalls() throws {
-    let graph = try Repository.model("graphs/tiny.graph").exported
+    let graph = try Repository.model("graphs/tiny.graph").scored.graph
     let node = try #require(graph.nodes.first { graph.name($0.result) == "blocks.3.mlp.f" })
     let place = try #require(SourceLocation(node.location))
     #expect(place.path == "graphs/lib/blocks.graph")
@@ -78,7 +78,7 @@ import Testing
       .replacingOccurrences(of: "c = [b, a // 3]", with: "c = [b, a // 3], rows = c[-1]")
     let model = try Repository.model(text: plain, set: ["a": "9"])
     #expect(model.settings.train?.rows == 3)
-    #expect(model.exported.parameters[0].type == .tensor([18, 2]))
+    #expect(model.scored.graph.parameters[0].type == .tensor([18, 2]))
     #expect(model.constants.map(\.origin.text) == ["--set", "m.graph:2", "m.graph:2", "m.graph:2"])
   }
 
@@ -105,7 +105,7 @@ import Testing
       """
     let model = try Repository.model(text: text)
     #expect(model.warnings.map(\.code.rawValue) == ["W0101"])
-    #expect(!model.exported.nodes.contains { $0.op == .square })
+    #expect(!model.scored.graph.nodes.contains { $0.op == .square })
   }
 
   @Test func variantsReplaceConstsAndShareParams() throws {

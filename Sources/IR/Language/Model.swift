@@ -41,9 +41,6 @@ public struct Model: Sendable {
     self.sources = sources
   }
 
-  /// The forward graph that is exported and scored: the last one live in training.
-  public var exported: Graph { variants[variants.count - 1].graph }
-
   /// The core text: one function a variant, then the settings. Reads back byte for byte.
   public func printed() -> String {
     var text = "core 1 \"\(name)\"\n"

@@ -124,9 +124,8 @@ public struct Artifact: Sendable {
     var cursors: [String: Int] = [:]
     var codes: [String: [Int8]] = [:]
     var tensors: [String: StoredTensor] = [:]
-    let plain = contents.mapValues { $0 }
     var unpacked: [String: [UInt8]] = [:]
-    for (name, bytes) in plain { unpacked[name] = merged(bytes, of: elementBytes(name)) }
+    for (name, bytes) in contents { unpacked[name] = merged(bytes, of: elementBytes(name)) }
     for piece in pieces {
       let start = cursors[piece.group, default: 0]
       let bytes = unpacked[piece.group]![start..<(start + piece.bytes)]
