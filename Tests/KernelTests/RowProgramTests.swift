@@ -11,7 +11,7 @@ struct Program {
     let index = value.registers
     withUnsafeMutableBytes(of: &value.reg) {
       $0.bindMemory(to: row_register.self)[Int(index)] = row_register(
-        shape: Int32(shape.rawValue), buffer: Int32(buffer), period: Int32(period))
+        shape: Int32(shape.rawValue), buffer: Int32(buffer), period: Int32(period), half: 0)
     }
     value.registers += 1
     return index

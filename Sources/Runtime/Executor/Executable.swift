@@ -166,7 +166,7 @@ public final class Executable {
       for (index, register) in program.registers.enumerated() {
         registers[index] = row_register(
           shape: Int32(register.shape.code.rawValue), buffer: Int32(register.buffer ?? -1),
-          period: Int32(register.period))
+          period: Int32(register.period), half: 0)
       }
     }
     withUnsafeMutableBytes(of: &result.code) { bytes in

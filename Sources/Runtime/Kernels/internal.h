@@ -54,6 +54,11 @@ static inline int64_t rows_per_tile(int64_t width) {
   return most(1, TILE_ELEMENTS / most(width, 1));
 }
 
+// The rows of a tile: what the call asks for, or as many as make a tile of that width.
+static inline int64_t tile_rows(int64_t asked, int64_t width) {
+  return asked > 0 ? asked : rows_per_tile(width);
+}
+
 // A tile of a row program runs in blocks this large, so that several temporaries share L1.
 enum { ROW_BLOCK_ELEMENTS = 4096 };
 static inline int64_t row_block(int64_t width) {

@@ -218,9 +218,11 @@ static void prepare_call(kernel_call *call) {
   case KERNEL_ATTENTION: prepare_attention(call, 0); break;
   case KERNEL_ATTENTION_BACKWARD: prepare_attention(call, 1); break;
   case KERNEL_MUON: prepare_muon(call); break;
-  case KERNEL_EMBED:
+  case KERNEL_EMBED: call->tiles = parts_of(size[0], tile_rows(size[3], size[1])); break;
   case KERNEL_CROSS_ENTROPY:
   case KERNEL_CROSS_ENTROPY_BACKWARD:
+    call->tiles = parts_of(size[0], tile_rows(size[2], size[1]));
+    break;
   case KERNEL_FAKE_QUANT:
   case KERNEL_FAKE_QUANT_BACKWARD: call->tiles = parts_of(size[0], rows_per_tile(size[1])); break;
   case KERNEL_QUANT_SCALE:

@@ -89,17 +89,43 @@ static void *scratch_for(int thread, int64_t bytes) {
   return scratch[thread].block;
 }
 
+// Scratch one thread needs: for the kernel that runs, and for what a chain keeps between its calls.
+typedef struct room { int64_t kernel, chain; } room;
+
+static inline int64_t chain_length(const kernel_call *call) { return most(1, call->chain); }
+
+// One tile of one call. `own` is the scratch of the kernel, `local` that of the chain.
+static void run_tile(const kernel_table *table, const kernel_call *call, int64_t tile, void *own,
+                     char *local) {
+  if (!call->local) {
+    table->tile[call->kernel](call, tile, own);
+    return;
+  }
+  kernel_call here = *call;
+  for (uint32_t left = call->local; left; left &= left - 1) {
+    const int b = __builtin_ctz(left);
+    here.buffer[b] = local + (intptr_t)call->buffer[b] - tile * call->advance[b];
+  }
+  table->tile[call->kernel](&here, tile, own);
+}
+
+// Tile `tile` of all calls of a chain.
+static void run_chain(const kernel_table *table, const kernel_call *calls, int64_t tile, void *own,
+                      char *local) {
+  const int64_t length = chain_length(calls);
+  for (int64_t i = 0; i < length; i++) run_tile(table, &calls[i], tile, own, local);
+}
+
 static void walk(const kernel_table *table, const kernel_call *calls, int64_t count, int thread,
-                 int threads, int64_t bytes) {
-  void *own = scratch_for(thread, bytes);
-  for (int64_t i = 0; i < count; i++) {
+                 int threads, room room) {
+  char *own = scratch_for(thread, room.kernel + room.chain);
+  for (int64_t i = 0; i < count; i += chain_length(&calls[i])) {
     const kernel_call *call = &calls[i];
     if (call->barrier && i) wait_for_all(threads);
-    const kernel_tile run = table->tile[call->kernel];
     while (atomic_load_explicit(&counters[i], memory_order_relaxed) < call->tiles) {
       const int64_t tile = atomic_fetch_add_explicit(&counters[i], 1, memory_order_relaxed);
       if (tile >= call->tiles) break;
-      run(call, tile, own);
+      run_chain(table, call, tile, own, own + room.kernel);
     }
   }
 }
@@ -115,16 +141,27 @@ static void keep_apart(int thread) {
   bound = thread;
 }
 
+static room room_for(const kernel_call *calls, int64_t count) {
+  room need = {64, 0};
+  for (int64_t i = 0; i < count; i++) {
+    need.kernel = most(need.kernel, round_up(calls[i].scratch, 64));
+    for (uint32_t left = calls[i].local; left; left &= left - 1) {
+      const int b = __builtin_ctz(left);
+      need.chain = most(need.chain, (intptr_t)calls[i].buffer[b] + calls[i].advance[b]);
+    }
+  }
+  return need;
+}
+
 static void run_locked(const kernel_call *calls, int64_t count, int32_t threads) {
   const kernel_table *table = kernels_table();
-  int64_t bytes = 64;
-  for (int64_t i = 0; i < count; i++) bytes = most(bytes, calls[i].scratch);
+  const room need = room_for(calls, count);
   if (threads > MAX_THREADS) threads = MAX_THREADS;
   if (threads <= 1) {
-    void *own = scratch_for(0, bytes);
-    for (int64_t i = 0; i < count; i++)
+    char *own = scratch_for(0, need.kernel + need.chain);
+    for (int64_t i = 0; i < count; i += chain_length(&calls[i]))
       for (int64_t tile = 0; tile < calls[i].tiles; tile++)
-        table->tile[calls[i].kernel](&calls[i], tile, own);
+        run_chain(table, &calls[i], tile, own, own + need.kernel);
     return;
   }
   if (counters_room < count) {
@@ -143,7 +180,7 @@ static void run_locked(const kernel_call *calls, int64_t count, int32_t threads)
   {
     const int thread = omp_get_thread_num();
     if (bind) keep_apart(thread);
-    walk(table, calls, count, thread, omp_get_num_threads(), bytes);
+    walk(table, calls, count, thread, omp_get_num_threads(), need);
   }
   if (bind) machine_unbind();
 }
@@ -162,9 +199,9 @@ static double nanoseconds_now(void) {
 
 void kernels_profile(kernel_call *calls, int64_t count, int32_t threads) {
   pthread_mutex_lock(&lock);
-  for (int64_t i = 0; i < count; i++) {
+  for (int64_t i = 0; i < count; i += chain_length(&calls[i])) {
     const double start = nanoseconds_now();
-    run_locked(&calls[i], 1, threads);
+    run_locked(&calls[i], chain_length(&calls[i]), threads);
     calls[i].nanoseconds += nanoseconds_now() - start;
   }
   pthread_mutex_unlock(&lock);

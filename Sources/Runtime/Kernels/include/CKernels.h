@@ -8,10 +8,17 @@
 // tree. Threads only decide who computes a tile, so results do not depend on their number.
 //
 // bf16 = 1 computes products in bfloat16: both operands are rounded (nearest, ties to even; f32
-// denormals become zero), products are summed in f32; everything in memory but `packed` stays f32.
-// With it the GEMM route does not matter. ISA avx512bf16 uses its dot product instruction, which
-// adds pairs in its own way and flushes denormal sums; the packs of all ISAs, and the products of
-// all others, agree bit by bit (unless a product of two numbers underflows).
+// denormals become zero), products are summed in f32. With it the GEMM route does not matter. ISA
+// avx512bf16 uses its dot product instruction, which adds pairs in its own way and flushes denormal
+// sums; the packs of all ISAs, and the products of all others, agree bit by bit (unless a product of
+// two numbers underflows).
+//
+// half names the operands that lie in memory as bf16 (row-major, 2 bytes an element, rounded as
+// above), one bit each; the others are f32. Only calls with bf16 = 1, row programs and losses have
+// such operands.
+//
+// tile_rows, where a size has that name, fixes the rows of a tile; 0 leaves them to the kernel. Calls
+// of a chain (below) have it set, so that tile i of each covers the same tokens.
 #ifndef GRAPHC_CKERNELS_H
 #define GRAPHC_CKERNELS_H
 
@@ -21,18 +28,20 @@
 enum { KERNEL_BUFFERS = 10, KERNEL_SIZES = 10, KERNEL_SCALARS = 6 };
 
 typedef enum kernel_id {
-  // out[rows,width]; table[vocab,width], ids[rows] | sizes rows, width, vocab
+  // out[rows,width]; table[vocab,width], ids[rows] | sizes rows, width, vocab, tile_rows
   KERNEL_EMBED,
   // dtable[vocab,width] overwritten; dy[rows,width], ids[rows] | rows, width, vocab
   KERNEL_EMBED_BACKWARD,
   // packed; w[n,k] | n, k, transposed, bf16(0|1). transposed 0: for y[.,n] = x[.,k] wᵀ; 1: for
   // dx[.,k] = dy[.,n] w
   KERNEL_PACK,
-  // y[m,n]; x[m,k], packed | m, n, k, ldy, ldx, accumulate(0|1), bf16(0|1). packed holds an [n,k]
-  // operand in the panel layout of KERNEL_PACK with the same bf16 (for the transposed pack the
-  // roles of n and k are already exchanged).
+  // y[m,n]; x[m,k], packed | m, n, k, ldy, ldx, accumulate(0|1), bf16(0|1), half (1: x, 2: y),
+  // tile_rows. packed holds an [n,k] operand in the panel layout of KERNEL_PACK with the same bf16
+  // (for the transposed pack the roles of n and k are already exchanged). With tile_rows a tile is
+  // that many rows of all columns. y in bf16 cannot accumulate.
   KERNEL_MATMUL,
-  // dw[n,k]; dy[m,n], x[m,k] | m, n, k, lddy, ldx, accumulate(0|1), bf16(0|1).   dw = dyᵀ x
+  // dw[n,k]; dy[m,n], x[m,k] | m, n, k, lddy, ldx, accumulate(0|1), bf16(0|1), half (1: dy, 2: x).
+  // dw = dyᵀ x
   KERNEL_MATMUL_WEIGHT,
   // A row program (struct row_program): buffers are named by the program. | rows, width, rows_per_tile
   // The plan chooses the rows of a tile, because they fix the order of its sums: ROW_SUM_* write one
@@ -50,15 +59,18 @@ typedef enum kernel_id {
   // inverse(0|1). (u,w) -> (u cos + w sin, w cos - u sin), halves of the first `dims`; inverse
   // turns back. out may be x.
   KERNEL_ROPE,
-  // y[b,t,h,d], lse[b,h,t]; q[b,t,h,d], k[b,t,g,d], v[b,t,g,d] | b, t, h, g, d | scale
-  // Causal; query head i reads kv head i / (h/g). lse is the natural log of the sum of exp.
+  // y[b,n,h,d], lse[b,h,n]; q[b,n,h,d], k[b,t,g,d], v[b,t,g,d] | b, t, h, g, d, bf16(0|1), n | scale
+  // Causal; query head i reads kv head i / (h/g). lse is the natural log of the sum of exp. The n
+  // queries are those of the last n positions; 0 stands for t. With bf16 everything but lse lies in
+  // memory as bf16, and the products are bf16 with f32 sums.
   KERNEL_ATTENTION,
-  // dq, dk, dv; q, k, v, y, lse, dy | b, t, h, g, d | scale
+  // dq, dk, dv; q, k, v, y, lse, dy | b, t, h, g, d, bf16(0|1) | scale. n is t.
   KERNEL_ATTENTION_BACKWARD,
-  // nll[rows], lse[rows]; z[rows,vocab], targets[rows] | rows, vocab | cap. Logits are
+  // nll[rows], lse[rows]; z[rows,vocab], targets[rows] | rows, vocab, tile_rows | cap. Logits are
   // cap*tanh(z/cap), or z itself where cap is 0.
   KERNEL_CROSS_ENTROPY,
-  // dz; z, targets, lse, dnll[rows] | rows, vocab | cap. dz may be z.
+  // dz; z, targets, lse, dnll[rows] | rows, vocab, tile_rows, half (1: dz) | cap. dz may be z if both
+  // are f32.
   KERNEL_CROSS_ENTROPY_BACKWARD,
   // out[1]; a[n], b[n] | n.  Fixed-tree sum of a*b (accumulated in double, stored f32).
   KERNEL_DOT,
@@ -130,6 +142,7 @@ typedef struct row_register {
   int32_t shape;   // row_shape; for the dst of a ROW_SUM_* it is ignored (a partial)
   int32_t buffer;  // index into the call's buffers, or -1: temporary
   int32_t period;  // ROW_PERIODIC and ROW_SUM_PERIODIC only
+  int32_t half;    // the buffer holds bf16; ROW_FULL only
 } row_register;
 
 typedef struct row_instruction {
@@ -149,6 +162,14 @@ typedef struct row_program {
 typedef struct kernel_call {
   int32_t kernel;                       // kernel_id
   int32_t barrier;                      // nonzero: every tile of all earlier calls is done first
+  // Calls in the chain that begins here; 0 or 1: none. The calls of a chain have equally many tiles,
+  // tile i of each reads and writes the same rows, and one thread runs tile i of all of them, one
+  // call after the other, before it claims another: what one writes is still in cache for the next.
+  int32_t chain;
+  // Bit b: buffer b lives in thread-private scratch. buffer[b] is its offset there, and advance[b]
+  // the bytes of one tile, so that row r of the whole lies where it would in memory.
+  uint32_t local;
+  int32_t advance[ROW_BUFFERS];
   void *buffer[ROW_BUFFERS];            // in the order written beside the kernel: outputs first
   int64_t size[KERNEL_SIZES];
   double scalar[KERNEL_SCALARS];
