@@ -34,14 +34,19 @@ public struct BufferReference: Hashable, Sendable {
     case arena = "a"
     /// Constants of one function, written once.
     case constant = "c"
+    /// Memory of one thread while it runs one tile of a chain.
+    case tile = "t"
   }
   public var space: Space
   /// In bytes.
   public var offset: Int
+  /// Of a buffer in `tile` space: the bytes that one tile of it takes.
+  public var tileBytes: Int
 
-  public init(_ space: Space, _ offset: Int) {
+  public init(_ space: Space, _ offset: Int, tileBytes: Int = 0) {
     self.space = space
     self.offset = offset
+    self.tileBytes = tileBytes
   }
 }
 
@@ -100,6 +105,9 @@ public struct KernelCall: Hashable, Sendable {
   public var kernel: Kernel
   /// Whether everything before must be finished first.
   public var barrier: Bool
+  /// Whether it belongs to the chain of the call before it: a thread runs one tile of all calls of a
+  /// chain, then the next tile.
+  public var isChained: Bool
   public var buffers: [BufferReference]
   public var sizes: [Int]
   public var scalars: [Double]
@@ -109,10 +117,12 @@ public struct KernelCall: Hashable, Sendable {
 
   public init(
     _ kernel: Kernel, buffers: [BufferReference], sizes: [Int] = [], scalars: [Double] = [],
-    program: RowProgram? = nil, source: String = "", barrier: Bool = false
+    program: RowProgram? = nil, source: String = "", barrier: Bool = false,
+    isChained: Bool = false
   ) {
     self.kernel = kernel
     self.barrier = barrier
+    self.isChained = isChained
     self.buffers = buffers
     self.sizes = sizes
     self.scalars = scalars
@@ -211,7 +221,7 @@ public struct TargetMachine: Hashable, Sendable {
   public var machine: String
   /// `portable`, `avx2`, `avx512`, `avx512bf16`, `neon`.
   public var isa: String
-  /// Of the products in training; scores are computed in f32.
+  /// Of products and attention, in training and in scoring.
   public var compute: ComputePrecision
   public init(machine: String, isa: String, compute: ComputePrecision = .f32) {
     self.machine = machine

@@ -13,7 +13,8 @@ public func compile(
     guard !functions.contains(where: { $0.name == name }) else { return }
     var named = graph
     named.name = name
-    var compiled = try runner.run(passes.map { $0.naming(name) } + Pipeline.fuse, on: named)
+    let last = [.chooseComputePrecision(target.compute)] + Pipeline.fuse
+    var compiled = try runner.run(passes.map { $0.naming(name) } + last, on: named)
     compiled.name = name
     functions.append(try lower(compiled, layout: layout))
   }
@@ -21,8 +22,6 @@ public func compile(
     let sizes = ["B": train.rows, "T": train.seq]
     let (precision, qat) = (model.precisionTable, model.settings.qat.form)
     let optimizer = try model.trainOptimizer()
-    // Scores are computed in f32, whatever training does: an artifact's score has one meaning.
-    let compute = [Pass.chooseComputePrecision(target.compute)]
     for variant in model.variants {
       let zLoss = train.zLoss ?? 0
       let bound = variant.graph.openSizes(sizes)
@@ -30,16 +29,14 @@ public func compile(
         try add(
           FunctionName.train(variant.name), variant.graph,
           Pipeline.train(
-            sizes: bound, zLoss: zLoss, precision: precision, qat: qat, optimizer: optimizer)
-            + compute,
+            sizes: bound, zLoss: zLoss, precision: precision, qat: qat, optimizer: optimizer),
           &runner)
       } else {
         try add(
           FunctionName.gradient(variant.name), variant.graph,
-          Pipeline.trainGradient(sizes: bound, zLoss: zLoss, precision: precision, qat: qat)
-            + compute,
+          Pipeline.trainGradient(sizes: bound, zLoss: zLoss, precision: precision, qat: qat),
           &runner)
-        try add(FunctionName.update, variant.graph, Pipeline.update(optimizer) + compute, &runner)
+        try add(FunctionName.update, variant.graph, Pipeline.update(optimizer), &runner)
       }
     }
     // Validation on the way, with the windows of training.

@@ -13,7 +13,8 @@ extension Pass {
   ///                                 } yields %b, %n
   ///
   /// A row space is [rows, width]: all leading axes and the last one. A node joins the open group if
-  /// it shares a value with it, so the order stays near the original one. Runs after differentiate.
+  /// it shares a value with it and no attention stands between, so the order stays near the original
+  /// one and nothing is computed long before it is read. Runs after differentiate.
   public static let fuseRows = Pass("fuse-rows", "Fuse elementwise chains and norms.") { graph in
     var scheduler = RowScheduler(graph)
     return scheduler.run()
@@ -33,13 +34,16 @@ struct RowSpace: Hashable {
 }
 
 extension Graph {
-  /// The row space of a row-local node: that of its widest value.
-  func rowSpace(_ node: Node) -> RowSpace {
+  /// The value over whose rows a row-local node runs.
+  func widest(_ node: Node) -> Value {
     switch node.op {
-    case .sumTo, .scaleHeadsBackwardGain: return RowSpace(type(node.operands[0]))
-    default: return RowSpace(type(node.result))
+    case .sumTo, .scaleHeadsBackwardGain: return node.operands[0]
+    default: return node.result
     }
   }
+
+  /// The row space of a row-local node: that of its widest value.
+  func rowSpace(_ node: Node) -> RowSpace { RowSpace(type(widest(node))) }
 
   /// Whether a row program can compute the node: every operand is a full space, a vector along the
   /// width, one number a row or head, or a single number.
@@ -73,9 +77,16 @@ private struct RowScheduler {
   private var readers: [[Int]]
   private var copy: Rebuilder
   private var ready: [Int] = []  // sorted
+  /// Attentions before each node.
+  private let phase: [Int]
 
   init(_ graph: Graph) {
     self.graph = graph
+    var attentions = 0
+    phase = graph.nodes.map { node in
+      defer { attentions += [.attention, .attentionBackward].contains(node.op) ? 1 : 0 }
+      return attentions
+    }
     copy = Rebuilder(graph)
     waiting = [Int](repeating: 0, count: graph.nodes.count)
     readers = [[Int]](repeating: [], count: graph.nodes.count)
@@ -113,7 +124,8 @@ private struct RowScheduler {
       if members.isEmpty { return true }
       let values = Set(node.operands + node.results)
       if node.operands.contains(where: sums.contains) { return false }
-      return members.count < Self.maximumNodes && !values.isDisjoint(with: touched)
+      return members.count < Self.maximumNodes && phase[index] == phase[first]
+        && !values.isDisjoint(with: touched)
         && touched.union(values).count <= Self.maximumValues + members.count
     }
     while let next = ready.first(where: { members.isEmpty ? $0 == first : joins($0) }) {

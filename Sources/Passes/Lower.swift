@@ -27,6 +27,27 @@ struct LoweredCall {
   var scalars: [Double]
   var program: RowProgram?
   var source: String
+  /// What lets the call run tile by tile, token rows at a time; nil if it cannot.
+  var tiling: Tiling?
+  /// Whether it goes on with the chain of the call before it.
+  var isChained = false
+}
+
+/// A call that computes token rows [i h, (i + 1) h) from the same rows of some of its operands.
+struct Tiling: Hashable {
+  /// Token rows of the call: batch times positions.
+  var tokens: Int
+  /// Positions in `slots` whose rows lie in the order of the tokens; the others are read whole, or
+  /// written tile by tile.
+  var rowwise: Set<Int>
+  /// Where `sizes` holds the rows of a tile; nil where they are fixed already.
+  var rowsAt: Int?
+
+  /// Token rows of one tile: a multiple of the six rows that a product computes at once, few enough
+  /// that their activations stay in the second-level cache, and at least sixteen tiles to share.
+  static func rows(tokens: Int) -> Int {
+    [96, 48, 24].first { tokens >= 16 * $0 } ?? 12
+  }
 }
 
 /// The three lists of a function: once ever, once per change of the parameters, every run.
@@ -45,6 +66,8 @@ struct Lowering {
   private var ropeTables: [[AttributeName: AttributeValue]: [Int: Slot]] = [:]
   private var quantScales: [Value: Slot] = [:]
   private var aliases: [Value: Slot] = [:]
+  /// Values that lie in memory as bf16.
+  let halves: Set<Value>
 
   private struct PackKey: Hashable {
     let weight: Value
@@ -57,6 +80,7 @@ struct Lowering {
     self.layout = layout
     function = PlanFunction(name: graph.name)
     parameterOnly = graph.parameterOnlyValues()
+    halves = graph.valuesStoredAsBF16()
   }
 
   mutating func run() throws {
@@ -89,19 +113,29 @@ struct Lowering {
 
   // MARK: Slots
 
-  mutating func newSlot(_ elements: Int) -> Slot {
-    virtualBytes.append(max(elements, 1) * 4)
+  mutating func newSlot(_ elements: Int) -> Slot { newSlot(bytes: elements * 4) }
+
+  mutating func newSlot(bytes: Int) -> Slot {
+    virtualBytes.append(max(bytes, 4))
     return Slot(home: .virtual(virtualBytes.count - 1), offset: 0)
   }
 
   /// The slot of a result: that of the parameter it will be written to, or a new one.
   mutating func resultSlot(_ value: Value) -> Slot {
-    let slot = aliases[value] ?? newSlot(graph.type(value).count)
+    let slot = aliases[value] ?? newSlot(bytes: bytes(value))
     slots[value] = slot
     return slot
   }
 
-  func bytes(_ value: Value) -> Int { graph.type(value).count * 4 }
+  /// Whether a value lies in memory as bf16.
+  func isHalf(_ value: Value) -> Bool { halves.contains(value) }
+
+  func bytes(_ value: Value) -> Int { graph.type(value).count * (isHalf(value) ? 2 : 4) }
+
+  /// The bits of the operands, in order, that lie in memory as bf16.
+  private func halfBits(_ values: Value...) -> Int {
+    values.enumerated().reduce(0) { $0 | (isHalf($1.element) ? 1 << $1.offset : 0) }
+  }
 
   /// Lets values that end in a parameter be computed in its place, where nobody reads the old
   /// content afterwards. Updates (AdamW and its like) always work in place.
@@ -139,14 +173,26 @@ struct Lowering {
   mutating func emit(
     _ kernel: Kernel, to stage: Stage, writing outputs: [(Slot, Int)],
     reading inputs: [(Slot, Int)],
-    sizes: [Int], scalars: [Double] = [], program: RowProgram? = nil, source: Value
+    sizes: [Int], scalars: [Double] = [], program: RowProgram? = nil, source: Value,
+    tiling: Tiling? = nil
   ) {
     let all = outputs + inputs
     calls[stage]!.append(
       LoweredCall(
         kernel: kernel, slots: all.map(\.0), extents: all.map(\.1),
         written: Set(outputs.indices), sizes: sizes, scalars: scalars, program: program,
-        source: graph.name(source)))
+        source: graph.name(source), tiling: tiling))
+  }
+
+  /// Batch times positions of an activation; nil for anything else.
+  func tokens(_ value: Value) -> Int? {
+    let type = graph.type(value)
+    return type.rank >= 3 ? type.sizes[0] * type.sizes[1] : nil
+  }
+
+  /// How a call over the rows of `value` tiles, if it has tokens.
+  private func tiling(_ value: Value, rowwise: Set<Int>, rowsAt: Int) -> Tiling? {
+    tokens(value).map { Tiling(tokens: $0, rowwise: rowwise, rowsAt: rowsAt) }
   }
 
   /// The stage in which a node can run.
@@ -165,7 +211,7 @@ struct Lowering {
     let space = RowSpace(graph.type(value))
     emit(
       .rows, to: .body, writing: [(target, bytes(value))], reading: [operand(value)],
-      sizes: [space.rows, space.width, space.rowsPerTile], program: program, source: value)
+      sizes: [space.rows, space.width, space.rowsPerTile(tokens: nil)], program: program, source: value)
   }
 
   private mutating func lower(_ node: Node) throws {
@@ -192,7 +238,7 @@ struct Lowering {
         .unslice, to: stage, writing: [result(node.result)], reading: [operand(operands[0])],
         sizes: [
           shape[..<axis].reduce(1, *), shape[axis], shape[(axis + 1)...].reduce(1, *),
-          node.int(.start), count,
+          node.int(.start), count, halfBits(node.result),
         ], source: node.result)
     case .linear:
       let weight = graph.type(operands[1]).sizes
@@ -210,12 +256,14 @@ struct Lowering {
         reading: operands.map(operand),
         sizes: [
           rows(operands[0]), sizes[0], sizes[1], sizes[0], sizes[1], 0, node.computesInHalf ? 1 : 0,
+          halfBits(operands[0], operands[1]),
         ], source: node.result)
     case .embed:
       let table = graph.type(operands[0]).sizes
       emit(
         .embed, to: stage, writing: [result(node.result)], reading: operands.map(operand),
-        sizes: [graph.type(operands[1]).count, table[1], table[0]], source: node.result)
+        sizes: [graph.type(operands[1]).count, table[1], table[0], 0], source: node.result,
+        tiling: tiling(node.result, rowwise: [0, 2], rowsAt: 3))
     case .embedBackward:
       let table = graph.type(node.result).sizes
       emit(
@@ -223,7 +271,8 @@ struct Lowering {
         sizes: [graph.type(operands[1]).count, table[1], table[0]], source: node.result)
     case .rope, .ropeBackward:
       let sizes = graph.type(operands[0]).sizes
-      let table = ropeTable(node, positions: sizes[1])
+      var table = ropeTable(node, positions: node.int(.start) + sizes[1])
+      table.offset = node.int(.start) * node.int(.dims) * 4
       emit(
         .rope, to: stage, writing: [result(node.result)],
         reading: [operand(operands[0]), (table, sizes[1] * node.int(.dims) * 4)],
@@ -233,15 +282,25 @@ struct Lowering {
       let outputs = node.results.map { result($0) }
       emit(
         node.op == .attention ? .attention : .attentionBackward, to: stage, writing: outputs,
-        reading: operands.map(operand), sizes: [q[0], q[1], q[2], k[2], q[3]],
+        reading: operands.map(operand),
+        sizes: [q[0], k[1], q[2], k[2], q[3], isHalf(operands[0]) ? 1 : 0]
+          + (node.op == .attention ? [q[1]] : []),
         scalars: [1 / Double(q[3]).squareRoot()], source: node.result)
-    case .crossEntropy, .crossEntropyBackward:
-      let vocabulary = graph.type(operands[0]).sizes.last!
+    case .crossEntropy:
       let outputs = node.results.map { result($0) }
       emit(
-        node.op == .crossEntropy ? .crossEntropy : .crossEntropyBackward, to: stage,
-        writing: outputs, reading: operands.map(operand),
-        sizes: [rows(operands[0]), vocabulary], scalars: [node.double(.cap)], source: node.result)
+        .crossEntropy, to: stage, writing: outputs, reading: operands.map(operand),
+        sizes: [rows(operands[0]), graph.type(operands[0]).sizes.last!, 0],
+        scalars: [node.double(.cap)], source: node.result,
+        tiling: tiling(operands[0], rowwise: [0, 1, 2, 3], rowsAt: 2))
+    case .crossEntropyBackward:
+      emit(
+        .crossEntropyBackward, to: stage, writing: [result(node.result)],
+        reading: operands.map(operand),
+        sizes: [
+          rows(operands[0]), graph.type(operands[0]).sizes.last!, 0, halfBits(node.result),
+        ], scalars: [node.double(.cap)], source: node.result,
+        tiling: tiling(operands[0], rowwise: [0, 1, 2, 3, 4], rowsAt: 2))
     case .dot:
       emit(
         .dot, to: stage, writing: [result(node.result)], reading: operands.map(operand),
@@ -280,8 +339,8 @@ struct Lowering {
     emit(
       .matmul, to: stage, writing: [result(node.result)],
       reading: [operand(x), (packed[key]!, packedBytes)],
-      sizes: [m, n, k, n, k, 0, isHalf ? 1 : 0],
-      source: node.result)
+      sizes: [m, n, k, n, k, 0, isHalf ? 1 : 0, halfBits(x, node.result), 0],
+      source: node.result, tiling: tiling(node.result, rowwise: [0, 1], rowsAt: 8))
   }
 
   /// Bytes of a packed operand: panels 64 (or, for narrow ones, 32) wide, padded; in bf16 the depth
@@ -293,10 +352,11 @@ struct Lowering {
   }
 
   private mutating func ropeTable(_ node: Node, positions: Int) -> Slot {
-    if let slot = ropeTables[node.attributes]?[positions] { return slot }
+    let key = node.attributes.filter { $0.key != .start }
+    if let slot = ropeTables[key]?[positions] { return slot }
     let dims = node.int(.dims)
     let slot = newSlot(positions * dims)
-    ropeTables[node.attributes, default: [:]][positions] = slot
+    ropeTables[key, default: [:]][positions] = slot
     emit(
       .ropeTable, to: .setup, writing: [(slot, positions * dims * 4)], reading: [],
       sizes: [positions, dims],
@@ -315,13 +375,15 @@ struct Lowering {
     if outer == 1 {
       // Contiguous: a view.
       var slot = slots[node.operands[0]]!
-      slot.offset += node.int(.start) * inner * 4
+      slot.offset += node.int(.start) * inner * (isHalf(node.result) ? 2 : 4)
       slots[node.result] = slot
       return
     }
     emit(
       .slice, to: stage, writing: [result(node.result)], reading: [operand(node.operands[0])],
-      sizes: [outer, shape[axis], inner, node.int(.start), node.int(.count)], source: node.result)
+      sizes: [
+        outer, shape[axis], inner, node.int(.start), node.int(.count), halfBits(node.result),
+      ], source: node.result)
   }
 
   private mutating func lowerFakeQuant(_ node: Node, _ stage: Stage) {
@@ -424,7 +486,7 @@ extension Node {
 
 extension Node {
   /// Whether the products of this node are computed in bf16.
-  fileprivate var computesInHalf: Bool { word(.compute) == ComputePrecision.bf16.rawValue }
+  var computesInHalf: Bool { word(.compute) == ComputePrecision.bf16.rawValue }
 
   /// The quantiser that a fake_quant node stands for.
   public var quantizer: Quantizer {

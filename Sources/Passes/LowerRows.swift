@@ -4,11 +4,13 @@
 import IR
 
 extension RowSpace {
-  /// Rows of one tile: about 16 K elements, so that sums across tiles are few and a tile is worth a
-  /// thread's while. Depends on the sizes alone; part of the plan because it fixes the order of sums.
-  var rowsPerTile: Int { max(1, 16_384 / max(width, 1)) }
-
-  var tiles: Int { (rows + rowsPerTile - 1) / rowsPerTile }
+  /// Rows of one tile: those of a chain where rows are tokens, or their heads; else about 16 K
+  /// elements, so that sums across tiles are few and a tile is worth a thread's while. Depends on the
+  /// sizes alone; part of the plan because it fixes the order of sums.
+  func rowsPerTile(tokens: Int?) -> Int {
+    if let tokens { return Tiling.rows(tokens: tokens) * (rows / tokens) }
+    return max(1, 16_384 / max(width, 1))
+  }
 }
 
 extension Lowering {
@@ -21,6 +23,9 @@ extension Lowering {
         "\(node.op.rawValue)(\(types)) broadcasts in a way this version has no kernel for; vectors "
           + "along the last axis and single numbers are possible")
     }
+    let tokens = tokens(graph.widest(nodes[0]))
+    let rowsPerTile = space.rowsPerTile(tokens: tokens)
+    let tiles = (space.rows + rowsPerTile - 1) / rowsPerTile
     var writer = RowProgramWriter(graph: graph, space: space, nodes: nodes)
     let wanted = Set(results)
     for node in nodes { writer.append(node, isYielded: wanted.contains) }
@@ -50,9 +55,9 @@ extension Lowering {
     }
     for (register, value) in writer.sums {
       let count = graph.type(value).count
-      let slot = newSlot(count * space.tiles)
+      let slot = newSlot(count * tiles)
       positions[register] = outputs.count
-      outputs.append((slot, count * space.tiles * 4))
+      outputs.append((slot, count * tiles * 4))
       sums.append((value, slot, count))
     }
     for (register, value) in writer.inputs {
@@ -60,14 +65,16 @@ extension Lowering {
       inputs.append(operand(value))
     }
     for (register, position) in positions { writer.program.registers[register].buffer = position }
+    let rowwise = positions.filter { writer.isRowwise($0.key) }.map(\.value)
     emit(
       .rows, to: stage, writing: outputs, reading: inputs,
-      sizes: [space.rows, space.width, space.rowsPerTile], program: writer.program,
-      source: nodes.last!.result)
+      sizes: [space.rows, space.width, rowsPerTile], program: writer.program,
+      source: nodes.last!.result,
+      tiling: tokens.map { Tiling(tokens: $0, rowwise: Set(rowwise)) })
     for sum in sums {
       emit(
         .sumPartials, to: stage, writing: [(resultSlot(sum.value), sum.count * 4)],
-        reading: [(sum.slot, sum.count * space.tiles * 4)], sizes: [sum.count, space.tiles],
+        reading: [(sum.slot, sum.count * tiles * 4)], sizes: [sum.count, tiles],
         source: sum.value)
     }
   }
@@ -95,6 +102,12 @@ private struct RowProgramWriter {
     for (index, node) in nodes.enumerated() {
       for operand in node.operands { lastUse[operand] = index }
     }
+  }
+
+  /// Whether a register holds one row, or one number, for each row of the space.
+  func isRowwise(_ register: Int) -> Bool {
+    !sums.contains { $0.0 == register }
+      && [.full, .scalar].contains(program.registers[register].shape)
   }
 
   mutating func append(_ node: Node, isYielded: (Value) -> Bool) {

@@ -56,14 +56,15 @@ public enum Pipeline {
   }
 
   /// What turns a function into one the runtime executes well. Last before lowering.
-  public static let fuse: [Pass] = [.fuseRows]
+  public static let fuse: [Pass] = [.recompute, .fuseRows]
 
   /// One pass of each name, for `--help` and for documentation.
   public static let all: [Pass] = [
     .bindSizes([:]), .foldConstants, .eliminateDuplicates, .eliminateDeadNodes, .deriveLogits,
     .deriveLoss(), .deriveScore(), .fuseSoftcapCrossEntropy, .sinkSlices, .assignPrecision([:]),
     .markQAT(form: "straight_through"), .differentiate(), .gradientsAsInputs,
-    .insertOptimizer(OptimizerPlan(updates: [:])), .chooseComputePrecision(.f32), .fuseRows,
+    .insertOptimizer(OptimizerPlan(updates: [:])), .chooseComputePrecision(.f32), .recompute,
+    .fuseRows,
   ]
 }
 

@@ -6,12 +6,15 @@ import IR
 /// Lowers a graph to a function of a plan: kernel calls with offsets and barriers.
 ///
 /// A buffer lives from its first write to its last use; those that setup and prepare make live
-/// always. Buffers get the lowest offset that is free for their whole life, largest first. A barrier
-/// stands before a call that touches bytes which a call since the last barrier wrote, or writes
-/// bytes which one read.
+/// always. Buffers get the lowest offset that is free for their whole life, largest first. The calls
+/// of a chain happen at one time, tile by tile; a buffer that only they touch, row by row, needs room
+/// for one tile a thread and lies outside the arena. A barrier stands before a call, or a chain, that
+/// touches bytes which a call since the last barrier wrote, or writes bytes which one read.
 public func lower(_ graph: Graph, layout: ParameterLayout) throws -> PlanFunction {
   var lowering = Lowering(graph, layout: layout)
   try lowering.run()
+  var scheduler = ChainScheduler(lowering.calls[.body]!)
+  lowering.calls[.body] = scheduler.run()
   var memory = MemoryPlanner(lowering)
   return memory.plan()
 }
@@ -19,6 +22,8 @@ public func lower(_ graph: Graph, layout: ParameterLayout) throws -> PlanFunctio
 private struct MemoryPlanner {
   private var lowering: Lowering
   private var offsets: [Int] = []
+  /// Bytes of one tile, for buffers that live inside one chain.
+  private var tileBytes: [Int: Int] = [:]
 
   init(_ lowering: Lowering) { self.lowering = lowering }
 
@@ -28,7 +33,11 @@ private struct MemoryPlanner {
     func place(_ slot: Slot) -> BufferReference {
       switch slot.home {
       case .fixed(let space): return BufferReference(space, slot.offset)
-      case .virtual(let id): return BufferReference(.arena, offsets[id] + slot.offset)
+      case .virtual(let id):
+        if let tileBytes = tileBytes[id] {
+          return BufferReference(.tile, offsets[id], tileBytes: tileBytes)
+        }
+        return BufferReference(.arena, offsets[id] + slot.offset)
       }
     }
     func value(_ value: Value, _ name: String) -> PlanValue {
@@ -55,11 +64,12 @@ private struct MemoryPlanner {
     let bytes: Int
   }
 
+  /// Returns the bytes of the arena.
   private mutating func assignOffsets() -> Int {
     let stages: [Stage] = [.setup, .prepare, .body]
     let end = stages.reduce(0) { $0 + lowering.calls[$1]!.count } + 1
     var lifetimes = lowering.virtualBytes.enumerated().map {
-      Lifetime(id: $0.offset, first: Int.max, last: -1, bytes: ($0.element + 63) / 64 * 64)
+      Lifetime(id: $0.offset, first: Int.max, last: -1, bytes: roundedUp($0.element))
     }
     func touch(_ slot: Slot, _ time: Int) {
       guard case .virtual(let id) = slot.home else { return }
@@ -73,9 +83,10 @@ private struct MemoryPlanner {
       touch(lowering.slots[input]!, end)
     }
     for output in lowering.graph.outputs { touch(lowering.slots[output.value]!, end) }
-    var time = 1
+    var time = 0
     for stage in stages {
       for call in lowering.calls[stage]! {
+        if !call.isChained { time += 1 }
         for slot in call.slots {
           touch(slot, time)
           if stage != .body {
@@ -83,15 +94,20 @@ private struct MemoryPlanner {
             touch(slot, end)
           }
         }
-        time += 1
       }
     }
     offsets = [Int](repeating: 0, count: lifetimes.count)
+    for chain in chains() { placeTiles(of: chain, lifetimes) }
+    return place(lifetimes.filter { $0.last >= 0 && tileBytes[$0.id] == nil })
+  }
+
+  private func roundedUp(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
+
+  /// Gives offsets, largest first, and returns the bytes of all.
+  private mutating func place(_ lifetimes: [Lifetime]) -> Int {
     var total = 0
     var placed: [Lifetime] = []
-    let order = lifetimes.filter { $0.last >= 0 }.sorted {
-      ($1.bytes, $0.first, $0.id) < ($0.bytes, $1.first, $1.id)
-    }
+    let order = lifetimes.sorted { ($1.bytes, $0.first, $0.id) < ($0.bytes, $1.first, $1.id) }
     for lifetime in order {
       var taken: [(start: Int, end: Int)] = []
       for other in placed where other.first <= lifetime.last && lifetime.first <= other.last {
@@ -108,6 +124,51 @@ private struct MemoryPlanner {
       placed.append(lifetime)
     }
     return total
+  }
+
+  // MARK: Chains
+
+  private func chains() -> [Swift.Range<Int>] {
+    let calls = lowering.calls[.body]!
+    let heads = calls.indices.filter { !calls[$0].isChained } + [calls.count]
+    return zip(heads, heads.dropFirst()).map { $0..<$1 }.filter { $0.count > 1 }
+  }
+
+  /// Finds the buffers that live inside one chain and gives them offsets in the memory of its tiles.
+  private mutating func placeTiles(of chain: Swift.Range<Int>, _ lifetimes: [Lifetime]) {
+    let calls = lowering.calls[.body]!
+    let tokens = calls[chain.lowerBound].tiling!.tokens
+    let time = self.time(of: chain.lowerBound)
+    var inside: [Int: Lifetime] = [:]
+    var whole = Set<Int>()
+    for (index, call) in zip(chain, calls[chain]) {
+      for position in call.slots.indices {
+        guard case .virtual(let id) = call.slots[position].home else { continue }
+        let lifetime = lifetimes[id]
+        let isInside = lifetime.first == time && lifetime.last == time
+        let isAllRows = call.extents[position] == lowering.virtualBytes[id]
+        guard isInside, isAllRows, call.isRowwise(position) else {
+          whole.insert(id)
+          continue
+        }
+        let bytes = call.extents[position] / tokens * Tiling.rows(tokens: tokens)
+        tileBytes[id] = bytes
+        var local = inside[id] ?? Lifetime(id: id, first: index, last: index, bytes: roundedUp(bytes))
+        local.last = index
+        inside[id] = local
+      }
+    }
+    for id in whole {
+      tileBytes[id] = nil
+      inside[id] = nil
+    }
+    _ = place(Array(inside.values))
+  }
+
+  /// The time at which a call of the body runs, as counted for lifetimes.
+  private func time(of index: Int) -> Int {
+    lowering.calls[.setup]!.count + lowering.calls[.prepare]!.count
+      + lowering.calls[.body]![...index].count { !$0.isChained }
   }
 
   // MARK: Barriers
@@ -127,14 +188,21 @@ private struct MemoryPlanner {
     var read: [Range] = []
     var written: [Range] = []
     var result: [KernelCall] = []
-    for call in calls {
-      let buffers = call.slots.map(place)
+    var index = 0
+    while index < calls.count {
+      // What one call of a chain does to another one's rows happens in the order of the calls.
+      let end = calls[(index + 1)...].firstIndex { !$0.isChained } ?? calls.count
+      let group = calls[index..<end]
       var reads: [Range] = []
       var writes: [Range] = []
-      for (index, buffer) in buffers.enumerated() {
-        let range = Range(
-          space: buffer.space, start: buffer.offset, end: buffer.offset + call.extents[index])
-        if call.written.contains(index) { writes.append(range) } else { reads.append(range) }
+      for call in group {
+        for (position, slot) in call.slots.enumerated() {
+          let buffer = place(slot)
+          if buffer.space == .tile { continue }
+          let range = Range(
+            space: buffer.space, start: buffer.offset, end: buffer.offset + call.extents[position])
+          if call.writes(position) { writes.append(range) } else { reads.append(range) }
+        }
       }
       let conflicts =
         written.contains { old in (reads + writes).contains(where: old.overlaps) }
@@ -145,10 +213,14 @@ private struct MemoryPlanner {
       }
       read += reads
       written += writes
-      result.append(
-        KernelCall(
-          call.kernel, buffers: buffers, sizes: call.sizes, scalars: call.scalars,
-          program: call.program, source: call.source, barrier: conflicts || result.isEmpty))
+      for call in group {
+        result.append(
+          KernelCall(
+            call.kernel, buffers: call.slots.map(place), sizes: call.sizes, scalars: call.scalars,
+            program: call.program, source: call.source,
+            barrier: !call.isChained && (conflicts || result.isEmpty), isChained: call.isChained))
+      }
+      index = end
     }
     return result
   }

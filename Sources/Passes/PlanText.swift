@@ -76,12 +76,13 @@ extension PlanFunction {
 }
 
 extension BufferReference {
-  var text: String { "\(space.rawValue)\(offset)" }
+  var text: String { "\(space.rawValue)\(offset)" + (space == .tile ? "/\(tileBytes)" : "") }
 }
 
 extension KernelCall {
+  /// One line: `|` waits for everything before, `+` goes on with the chain of the line above.
   func printed() -> String {
-    var text = (barrier ? "| " : "  ") + kernel.rawValue
+    var text = (barrier ? "| " : isChained ? "+ " : "  ") + kernel.rawValue
     text += " [" + buffers.map(\.text).joined(separator: " ") + "]"
     text += " [" + sizes.map(String.init).joined(separator: " ") + "]"
     text += " [" + scalars.map { "\($0)" }.joined(separator: " ") + "]"

@@ -9,8 +9,9 @@ extension Pass {
   ///     %y = linear(%x, @w)                      %s = slice(%x) {axis=1, …}
   ///     %s = slice(%y) {axis=1, …}        ->     %y = linear(%s, @w)
   ///
-  /// Requires bound sizes. Stops at attention and rope, which see absolute positions; a value with
-  /// other readers is computed twice only for the sliced rows. Dead rows go with eliminate-dead-nodes.
+  /// A slice of the last positions goes through attention into its queries, and rope is told where its
+  /// rows begin. Requires bound sizes. A value with other readers is computed twice, only for the
+  /// sliced rows. Dead rows go with eliminate-dead-nodes.
   public static let sinkSlices = Pass("sink-slices", "Compute only positions that are read.") {
     graph in
     let producers = graph.producers()
@@ -35,11 +36,25 @@ extension Node {
     op == .slice && int(.axis) == 1 && !bool(.squeeze)
   }
 
+  /// Whether the slice is of the last positions of the result of this attention over all of them.
+  fileprivate func takesLastQueries(of slice: Node, _ graph: Graph) -> Bool {
+    op == .attention && int(.count) == 0 && slice.reachesEnd(graph)
+  }
+
+  /// Whether a slice of positions keeps the last one.
+  fileprivate func reachesEnd(_ graph: Graph) -> Bool {
+    int(.start) + int(.count) == graph.type(operands[0]).sizes[1]
+  }
+
   /// Whether a slice of the result's positions is the op of the operands' slices.
-  fileprivate func commutesWithPositions(_ graph: Graph, _ constants: Set<Value>) -> Bool {
+  fileprivate func commutes(
+    with slice: Node, _ graph: Graph, _ constants: Set<Value>
+  ) -> Bool {
     switch op {
-    case .rope, .ropeBackward, .slice, .embed, .fused: return false
+    case .ropeBackward, .slice, .embed, .fused: return false
     case .linear: return true
+    // With `train` the base depends on the last position.
+    case .rope: return int(.train) == 0 || slice.reachesEnd(graph)
     default:
       // A parameter may stretch along the positions, but not have one element a position.
       let rank = graph.type(result).rank
@@ -61,8 +76,16 @@ extension Rebuilder {
   ) -> Value {
     if let done = memory[value] { return done }
     let result: Value
-    if let index = producers[value],
-      graph.nodes[index].commutesWithPositions(graph, constants)
+    if let index = producers[value], graph.nodes[index].takesLastQueries(of: slice, graph) {
+      let node = graph.nodes[index]
+      let q = sliced(node.operands[0], by: slice, graph, producers, constants, &memory)
+      builder.location = node.location
+      result = builder.one(
+        .attention, [q, self[node.operands[1]], self[node.operands[2]]],
+        node.attributes.merging([.count: .int(slice.int(.count))]) { $1 },
+        name: "scored." + graph.name(value))
+    } else if let index = producers[value],
+      graph.nodes[index].commutes(with: slice, graph, constants)
     {
       let node = graph.nodes[index]
       var operands: [Value] = []
@@ -72,8 +95,10 @@ extension Rebuilder {
           constants.contains(operand)
             ? self[operand] : sliced(operand, by: slice, graph, producers, constants, &memory))
       }
+      var attributes = node.attributes
+      if node.op == .rope { attributes[.start] = .int(node.int(.start) + slice.int(.start)) }
       builder.location = node.location
-      result = builder.one(node.op, operands, node.attributes, name: "scored." + graph.name(value))
+      result = builder.one(node.op, operands, attributes, name: "scored." + graph.name(value))
     } else {
       builder.location = slice.location
       result = builder.one(

@@ -24,7 +24,7 @@ struct CheckCommand: ParsableCommand {
   mutating func run() throws {
     let model = try loadModel(file, overrides: model.pairs())
     var runner = PassRunner()
-    let plan = try compile(model, target: Host.machine(), runner: &runner)
+    let plan = try compile(model, target: try Host.target(), runner: &runner)
     let parameters = model.graph.parameterCount
     if json {
       let document: JSONValue = [

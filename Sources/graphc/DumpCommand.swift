@@ -42,7 +42,7 @@ struct DumpCommand: ParsableCommand {
     let model = try loadModel(file, text: text, overrides: self.model.pairs())
     try dump(model, as: form ?? .core) {
       var runner = PassRunner()
-      return try compile(model, target: Host.machine(), runner: &runner)
+      return try compile(model, target: try Host.target(), runner: &runner)
     }
   }
 
@@ -65,7 +65,7 @@ struct DumpCommand: ParsableCommand {
     case let form:
       try dump(artifact.model, as: form) {
         var runner = PassRunner()
-        return try compile(artifact.model, target: Host.machine(), runner: &runner)
+        return try compile(artifact.model, target: try Host.target(), runner: &runner)
       }
     }
   }

@@ -39,6 +39,9 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "Evaluate only this many tokens: a quick look, not a score.")
   var validationTokens: Int?
 
+  @Option(help: "Products and attention: f32, bf16, or auto: bf16 where the machine has it.")
+  var precision: PrecisionChoice = .auto
+
   @Option(help: "Threads; the results do not depend on it. Default: all processors.")
   var threads: Int?
 
@@ -57,7 +60,7 @@ struct EvalCommand: ParsableCommand {
     let data = try DataFolder.open(data, tokenizer: tokenizer)
     try checkVocabulary(model, data)
     var runner = PassRunner()
-    let plan = try compile(model, target: Host.machine(), runner: &runner)
+    let plan = try compile(model, target: try Host.target(precision), runner: &runner)
     let progress = RunProgress(length: TrainingLength(steps: nil, seconds: nil))
     let evaluator = Evaluator(
       functions: plan.functions, settings: model.settings, data: data, threads: threads,
@@ -69,12 +72,14 @@ struct EvalCommand: ParsableCommand {
     if json {
       let document: JSONValue = [
         "schema": "graphc-eval/1", "eval": scores.json,
+        "precision": .string(plan.target.compute.rawValue),
         "artifact": ["bytes": .int(bytes), "path": .string(artifact)],
       ]
       print(document.text)
     } else {
       print(table(scores, model))
-      print("\n\(grouped(bytes)) bytes in \(artifact)")
+      print(
+        "\n\(grouped(bytes)) bytes in \(artifact); scored in \(plan.target.compute.rawValue)")
     }
   }
 

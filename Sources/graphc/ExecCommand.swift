@@ -41,7 +41,7 @@ struct ExecCommand: ParsableCommand {
   @Flag(help: "Compute in float64 by the reference interpreter (loss, logits, grad).")
   var interpreter = false
 
-  @Option(help: "Matrix products of loss, logits and grad: f32, bf16 or auto, which is f32.")
+  @Option(help: "Products and attention: f32, bf16, or auto: bf16 where the machine has it.")
   var precision: PrecisionChoice = .f32
 
   @Option(help: "Threads. Default: all processors.")
@@ -61,9 +61,6 @@ struct ExecCommand: ParsableCommand {
     let loaded = try WeightsFile(weights)
     let ids = try Npy.read(tokens)
     let isStream = function == .slide || function == .ttt
-    if isStream && compute == .bf16 {
-      throw Failure.usage("scores are computed in f32; drop --precision bf16")
-    }
     if interpreter && isStream {
       throw Failure.usage(
         "--interpreter runs loss, logits and grad; \(function.rawValue) has no interpreter")
@@ -263,7 +260,7 @@ struct ExecCommand: ParsableCommand {
       }
       model.settings.evaluate = [sliding]
       model.settings.ttt = nil
-      let plan = try compile(model, target: Host.machine(), runner: &runner)
+      let plan = try compile(model, target: try Host.target(precision), runner: &runner)
       let scorer = Scorer(
         plan.functions, window: sliding.window,
         rows: sliding.batch ?? scoringRows(window: sliding.window), scored: sliding.scoredPerWindow,
@@ -278,7 +275,7 @@ struct ExecCommand: ParsableCommand {
       throw Failure(exitCode: 3, message: "error: the ttt section of \(file) is off or missing")
     }
     model.settings.evaluate = []
-    let plan = try compile(model, target: Host.machine(), runner: &runner)
+    let plan = try compile(model, target: try Host.target(precision), runner: &runner)
     let adaptation = Adaptation(
       plan.functions, settings: ttt, parameters: parameters, threads: threads)
     let result = try adaptation.run(tokens)

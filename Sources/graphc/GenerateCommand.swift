@@ -40,6 +40,9 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "Seed of the random numbers.")
   var seed: UInt64 = 1
 
+  @Option(help: "Products and attention: f32, bf16, or auto: bf16 where the machine has it.")
+  var precision: PrecisionChoice = .auto
+
   @Option(help: "Threads. Default: all processors.")
   var threads: Int?
 
@@ -64,7 +67,8 @@ struct GenerateCommand: ParsableCommand {
     let graph = loaded.model.scored.graph
     var runner = PassRunner()
     let logits = try runner.run(
-      Pipeline.logits(sizes: graph.openSizes(["B": 1, "T": window])) + Pipeline.fuse, on: graph)
+      Pipeline.logits(sizes: graph.openSizes(["B": 1, "T": window]))
+        + [.chooseComputePrecision(try precision.resolved())] + Pipeline.fuse, on: graph)
     let generator = Generator(
       try lower(logits, layout: parameters.layout), parameters: parameters, threads: threads)
 

@@ -61,19 +61,19 @@ func loadModel(
   return model
 }
 
-/// The precision of matrix products, as the command line names it.
+/// The precision of products and attention, as the command line names it.
 enum PrecisionChoice: String, ExpressibleByArgument, CaseIterable {
   case auto, f32, bf16
 
   /// What it means on this machine. bf16 needs dot products of bf16: elsewhere f32 is faster.
   func resolved() throws -> ComputePrecision {
-    guard self == .bf16 else { return .f32 }
     let isa = Host.machine().isa
-    if isa != "avx512bf16" {
+    let isFast = isa == "avx512bf16"
+    if self == .bf16 && !isFast {
       throw Failure.usage(
         "--precision bf16 needs avx512bf16, this machine has \(isa), where f32 is faster")
     }
-    return .bf16
+    return self == .f32 || !isFast ? .f32 : .bf16
   }
 }
 
@@ -87,6 +87,13 @@ enum Host {
       isReady = true
     }
     return TargetMachine(machine: Machine.name, isa: Machine.isa)
+  }
+
+  /// This machine with the precision that was asked for.
+  static func target(_ precision: PrecisionChoice = .auto) throws -> TargetMachine {
+    var machine = machine()
+    machine.compute = try precision.resolved()
+    return machine
   }
 
   /// The threads to use: what was asked for, else all processors.
@@ -105,8 +112,7 @@ func loadPlan(
   _ path: String, overrides: [ConstantOverride], compute: PrecisionChoice = .auto
 ) throws -> Plan {
   let text = try readText(path)
-  var host = Host.machine()
-  host.compute = try compute.resolved()
+  let host = try Host.target(compute)
   guard Plan.isPlan(text) else {
     let model = try loadModel(path, text: text, overrides: overrides)
     var runner = PassRunner()

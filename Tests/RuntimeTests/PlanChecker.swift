@@ -14,6 +14,8 @@ struct PlanChecker {
   /// What each read found in the first run, to be found again in the second.
   private var firstRun: [ReadKey: [Writer]] = [:]
   private var pending: (reads: [Access], writes: [Access]) = ([], [])
+  /// What the calls of the open chain touch, and its tiles.
+  private var chain: (reads: [Access], writes: [Access], tiles: Int?) = ([], [], nil)
 
   private enum Writer: Hashable {
     case outside
@@ -33,10 +35,16 @@ struct PlanChecker {
     var buffer: Int
     var reference: BufferReference
     var bytes: Int
+    /// Whether a tile of the call touches its own rows only.
+    var isRowwise = false
     var end: Int { reference.offset + bytes }
     func overlaps(_ other: Access) -> Bool {
       reference.space == other.reference.space && reference.offset < other.end
         && other.reference.offset < end
+    }
+    /// Whether tile i of one touches nothing that another tile of the other one does.
+    func isTiledLike(_ other: Access) -> Bool {
+      isRowwise && other.isRowwise && reference == other.reference && bytes == other.bytes
     }
   }
 
@@ -50,6 +58,7 @@ struct PlanChecker {
     memory[.state] = [Piece(start: 0, end: function.stateBytes, writer: .outside)]
     memory[.constant] = [Piece(start: 0, end: function.constants.count * 4, writer: .outside)]
     memory[.arena] = []
+    memory[.tile] = []
     run("setup", function.setup)
     // Inputs may be written before the first run and stay; parameters change between the runs.
     for input in function.inputs {
@@ -71,11 +80,23 @@ struct PlanChecker {
 
   private mutating func run(_ stage: String, _ calls: [KernelCall]) {
     pending = ([], [])
+    chain = ([], [], nil)
     for (index, call) in calls.enumerated() {
       let place = "\(stage) \(index) \(call.kernel.rawValue) of \(call.source)"
       let (reads, writes) = call.accesses
       for access in reads + writes { checkBounds(access, place) }
+      if call.isChained {
+        checkChain(call, reads, writes, place)
+      } else {
+        pending.reads += chain.reads
+        pending.writes += chain.writes
+        chain = ([], [], call.chainTiles)
+        // What one tile leaves behind is not there for the next chain.
+        memory[.tile] = []
+      }
       checkBarrier(call, reads, writes, place)
+      chain.reads += reads
+      chain.writes += writes
       checkAliases(call, reads, writes, place)
       for access in reads {
         let key = ReadKey(stage: stage, index: index, buffer: access.buffer)
@@ -96,6 +117,7 @@ struct PlanChecker {
     case .state: bytes = function.stateBytes
     case .arena: bytes = function.arenaBytes
     case .constant: bytes = function.constants.count * 4
+    case .tile: bytes = Int.max
     }
     if access.reference.offset < 0 || access.end > bytes || access.reference.offset % 4 != 0 {
       faults.append("\(place): buffer \(access.buffer) leaves its block of \(bytes) bytes")
@@ -111,8 +133,25 @@ struct PlanChecker {
       pending.writes.contains { old in (reads + writes).contains(where: old.overlaps) }
       || pending.reads.contains { old in writes.contains(where: old.overlaps) }
     if conflict { faults.append("\(place): no barrier before a conflicting call") }
-    pending.reads += reads
-    pending.writes += writes
+  }
+
+  /// The calls of a chain run tile by tile: what they share must have the same rows in every tile.
+  private mutating func checkChain(
+    _ call: KernelCall, _ reads: [Access], _ writes: [Access], _ place: String
+  ) {
+    if call.barrier { faults.append("\(place): a barrier inside a chain") }
+    if call.chainTiles == nil || call.chainTiles != chain.tiles {
+      faults.append("\(place): other tiles than the rest of its chain")
+    }
+    func check(_ old: [Access], _ new: [Access]) {
+      for access in new {
+        for other in old where other.overlaps(access) && !other.isTiledLike(access) {
+          faults.append("\(place): buffer \(access.buffer) has other rows in its chain")
+        }
+      }
+    }
+    check(chain.writes, reads + writes)
+    check(chain.reads, writes)
   }
 
   /// A call may write where it reads only element by element.
@@ -128,7 +167,7 @@ struct PlanChecker {
         let isAllowed: Bool
         switch call.kernel {
         case .adamw, .sgd, .muon: isAllowed = isSame && read.buffer == write.buffer
-        case .rope, .crossEntropyBackward: isAllowed = isSame
+        case .crossEntropyBackward: isAllowed = isSame
         case .rows: isAllowed = isSame && call.program!.writes(write.buffer, after: read.buffer)
         default: isAllowed = false
         }
@@ -193,7 +232,9 @@ extension KernelCall {
     var reads: [PlanChecker.Access] = []
     var writes: [PlanChecker.Access] = []
     for (index, count) in counts.enumerated() {
-      let access = PlanChecker.Access(buffer: index, reference: buffers[index], bytes: count * 4)
+      let access = access(
+        index, bytes: count * (halfBuffers.contains(index) ? 2 : 4),
+        isRowwise: rowwiseBuffers.contains(index))
       if index < written { writes.append(access) }
       // Updates read what they overwrite.
       if index >= written || [.adamw, .sgd, .muon].contains(kernel) { reads.append(access) }
@@ -201,28 +242,74 @@ extension KernelCall {
     return (reads, writes)
   }
 
+  /// In tile memory a buffer is one tile large.
+  private func access(_ index: Int, bytes: Int, isRowwise: Bool) -> PlanChecker.Access {
+    let reference = buffers[index]
+    return PlanChecker.Access(
+      buffer: index, reference: reference,
+      bytes: reference.space == .tile ? reference.tileBytes : bytes, isRowwise: isRowwise)
+  }
+
+  /// Tiles of a call that may be chained, if its size fixes them.
+  var chainTiles: Int? {
+    let rows: Int
+    switch kernel {
+    case .matmul: rows = sizes[8]
+    case .embed: rows = sizes[3]
+    case .rows, .crossEntropy, .crossEntropyBackward: rows = sizes[2]
+    default: return nil
+    }
+    return rows > 0 ? (sizes[0] + rows - 1) / rows : nil
+  }
+
+  private var rowwiseBuffers: Set<Int> {
+    switch kernel {
+    case .matmul: return [0, 1]
+    case .embed: return [0, 2]
+    case .crossEntropy: return [0, 1, 2, 3]
+    case .crossEntropyBackward: return [0, 1, 2, 3, 4]
+    default: return []
+    }
+  }
+
+  /// Buffers that hold bf16.
+  private var halfBuffers: Set<Int> {
+    switch kernel {
+    case .matmul:
+      return Set((sizes[7] & 1 != 0 ? [1] : []) + (sizes[7] & 2 != 0 ? [0] : []))
+    case .matmulWeight:
+      return Set((sizes[7] & 1 != 0 ? [1] : []) + (sizes[7] & 2 != 0 ? [2] : []))
+    case .attention: return sizes[5] != 0 ? [0, 2, 3, 4] : []
+    case .attentionBackward: return sizes[5] != 0 ? [0, 1, 2, 3, 4, 5, 6, 8] : []
+    case .crossEntropyBackward: return sizes[3] != 0 ? [0] : []
+    case .slice, .unslice: return sizes[5] != 0 ? [0, 1] : []
+    default: return []
+    }
+  }
+
   /// How many buffers are written, and the elements of each.
   private var contract: (written: Int, counts: [Int]) {
     let s = sizes
-    func packed(_ n: Int, _ k: Int, _ isTransposed: Bool) -> Int {
-      Int(kernel_packed_bytes(Int64(n), Int64(k), isTransposed ? 1 : 0)) / 4
+    func packed(_ n: Int, _ k: Int, _ isTransposed: Bool, _ isHalf: Bool) -> Int {
+      let bytes = isHalf ? kernel_packed_bytes_bf16 : kernel_packed_bytes
+      return Int(bytes(Int64(n), Int64(k), isTransposed ? 1 : 0)) / 4
     }
     switch kernel {
     case .embed: return (1, [s[0] * s[1], s[2] * s[1], s[0]])
     case .embedBackward: return (1, [s[2] * s[1], s[0] * s[1], s[0]])
-    case .pack: return (1, [packed(s[0], s[1], s[2] == 1), s[0] * s[1]])
+    case .pack: return (1, [packed(s[0], s[1], s[2] == 1, s[3] == 1), s[0] * s[1]])
     case .matmul:
-      return (1, [(s[0] - 1) * s[3] + s[1], (s[0] - 1) * s[4] + s[2], packed(s[1], s[2], false)])
+      let operand = packed(s[1], s[2], false, s[6] == 1)
+      return (1, [(s[0] - 1) * s[3] + s[1], (s[0] - 1) * s[4] + s[2], operand])
     case .matmulWeight:
       return (1, [s[1] * s[2], (s[0] - 1) * s[3] + s[1], (s[0] - 1) * s[4] + s[2]])
     case .rows: return (0, [])
     case .sumPartials: return (1, [s[0], s[0] * s[1]])
     case .ropeTable: return (1, [s[0] * s[1]])
-    case .rope:
-      let all = s[0] * s[1] * s[2] * s[3]
-      return (1, [all, all, s[1] * s[4]])
     case .attention, .attentionBackward:
-      let (q, k, lse) = (s[0] * s[1] * s[2] * s[4], s[0] * s[1] * s[3] * s[4], s[0] * s[1] * s[2])
+      let queries = kernel == .attention && s[6] > 0 ? s[6] : s[1]
+      let (q, lse) = (s[0] * queries * s[2] * s[4], s[0] * queries * s[2])
+      let k = s[0] * s[1] * s[3] * s[4]
       return kernel == .attention
         ? (2, [q, lse, q, k, k]) : (3, [q, k, k, q, k, k, q, lse, q])
     case .crossEntropy: return (2, [s[0], s[0], s[0] * s[1], s[0]])
@@ -260,8 +347,10 @@ extension KernelCall {
       }
       let makers = program.instructions.filter { $0.destination == index }
       if makers.contains(where: \.operation.isSum) { elements *= tiles }
-      let access = PlanChecker.Access(
-        buffer: buffer, reference: buffers[buffer], bytes: elements * 4)
+      let isSum = makers.contains(where: \.operation.isSum)
+      let access = access(
+        buffer, bytes: elements * (register.isHalf ? 2 : 4),
+        isRowwise: !isSum && [.full, .scalar].contains(register.shape))
       if makers.isEmpty { reads.append(access) } else { writes.append(access) }
     }
     return (reads, writes)

@@ -188,6 +188,7 @@ package struct OpSample: Sendable, CustomStringConvertible {
         make(op, "", [reals(2, 5, 3, 6)], [.dims: .int(6)]),
         make(op, "of some features", [reals(2, 5, 3, 7)], [.dims: .int(4)]),
         make(op, "beyond train with a ramp", [reals(1, 5, 1, 6)], ramp),
+        make(op, "of later positions", [reals(2, 3, 2, 6)], [.dims: .int(6), .start: .int(2)]),
       ]
     case .scaleHeads: return [make(op, "", [reals(2, 3, 5, 4), reals(5)])]
     case .scaleHeadsBackwardGain:
@@ -196,6 +197,9 @@ package struct OpSample: Sendable, CustomStringConvertible {
       return [
         make(op, "", [reals(2, 5, 3, 4), reals(2, 5, 3, 4), reals(2, 5, 3, 4)]),
         make(op, "grouped", [reals(1, 5, 6, 3), reals(1, 5, 2, 3), reals(1, 5, 2, 3)]),
+        make(
+          op, "of the last queries", [reals(2, 2, 6, 3), reals(2, 5, 2, 3), reals(2, 5, 2, 3)],
+          [.count: .int(2)]),
       ]
     case .attentionBackward:
       let q = reals(1, 5, 6, 3)

@@ -3,7 +3,7 @@
 
 private let ropeAttributes: [AttributeName: AttributeKind] = [
   .dims: .int(), .base: .double(default: 10000), .train: .int(default: 0),
-  .rampFrom: .double(default: 1), .rampFactor: .double(default: 1),
+  .rampFrom: .double(default: 1), .rampFactor: .double(default: 1), .start: .int(default: 0),
 ]
 
 @Sendable private func ropeShape(_ operands: OpDefinition.Operands) throws -> [TensorType] {
@@ -16,12 +16,17 @@ private let ropeAttributes: [AttributeName: AttributeKind] = [
   return [operands[0]]
 }
 
-private func attentionTypes(_ operands: OpDefinition.Operands) throws {
+/// The queries are those of the last `count` positions, or of all (0).
+private func attentionTypes(_ operands: OpDefinition.Operands, count: Int = 0) throws {
   for index in 0..<3 { try operands.needReal(index, rank: 4) }
   let (q, k, v) = (operands[0].shape, operands[1].shape, operands[2].shape)
   if k != v { throw operands.fail("k and v differ: \(operands[1]) and \(operands[2])") }
   try operands.needEqual(q[0], k[0], "the batches")
-  try operands.needEqual(q[1], k[1], "the positions")
+  if count == 0 {
+    try operands.needEqual(q[1], k[1], "the positions")
+  } else if q[1] != .number(count) || count > k[1].number ?? Int.max {
+    throw operands.fail("q must have the last \(count) positions: \(operands[0]), \(operands[1])")
+  }
   try operands.needEqual(q[3], k[3], "the head widths")
   guard let heads = q[2].number, let groups = k[2].number, heads % groups == 0 else {
     throw operands.fail(
@@ -32,7 +37,8 @@ private func attentionTypes(_ operands: OpDefinition.Operands) throws {
 extension OpDefinition {
   static let rope = OpDefinition(
     summary: "Turns halves (u, w) of the first dims by pos * base^(-2i/dims): "
-      + "(u cos + w sin, w cos - u sin); beyond train positions the base grows (NTK).",
+      + "(u cos + w sin, w cos - u sin); beyond train positions the base grows (NTK). "
+      + "Positions count from start.",
     operands: ["x"], attributes: ropeAttributes,
     positional: [.dims, .base, .train, .rampFrom, .rampFactor], shape: ropeShape,
     gradient: .rule { b, node, dy in [b.one(.ropeBackward, [dy[0]!], node.attributes)] },
@@ -74,17 +80,21 @@ extension OpDefinition {
 
   static let attention = OpDefinition(
     summary: "y = softmax(scale q kᵀ + causal mask) v per head, scale 1/sqrt(width); "
-      + "query head h reads kv head h // (heads / kv_heads). lse is the log of the sum of exp.",
+      + "query head h reads kv head h // (heads / kv_heads). lse is the log of the sum of exp. "
+      + "With count, q holds the last count positions only.",
     operands: ["q", "k", "v"], results: ["y", "lse"],
+    attributes: computeAttribute.merging([.count: .int(default: 0)]) { $1 },
     shape: { operands in
-      try attentionTypes(operands)
+      try attentionTypes(operands, count: operands.int(.count))
       let q = operands[0].shape
       return [operands[0], TensorType(.tensor, [q[0], q[2], q[1]])]
     },
     gradient: .rule { b, node, dy in
       guard let dy = dy[0] else { return [nil, nil, nil] }
       let operands = node.operands + [node.results[0], node.results[1], dy]
-      let results = (try? b.apply(.attentionBackward, operands)) ?? []
+      let attributes = node.attributes.filter { $0.key == .compute }
+      // Shapes fit unless count is set, which differentiate refuses.
+      let results = (try? b.apply(.attentionBackward, operands, attributes)) ?? []
       return results.map { $0 }
     },
     position: .causal)
@@ -93,6 +103,7 @@ extension OpDefinition {
     summary: "Gradients of attention: with p = exp(scale q kᵀ - lse), dv = pᵀ dy, "
       + "ds = p (dy vᵀ - dy·y), dq = scale ds k, dk = scale dsᵀ q.",
     operands: ["q", "k", "v", "y", "lse", "dy"], results: ["dq", "dk", "dv"],
+    attributes: computeAttribute,
     shape: { operands in
       try attentionTypes(operands)
       let q = operands[0].shape

@@ -38,9 +38,9 @@ public final class Executable {
     programCount = calls.count { $0.program != nil }
     programs = .allocate(capacity: max(programCount, 1))
     var next = 0
-    setup = function.setup.map { bind($0, &next) }
-    prepare = function.prepare.map { bind($0, &next) }
-    body = function.body.map { bind($0, &next) }
+    setup = bind(function.setup, &next)
+    prepare = bind(function.prepare, &next)
+    body = bind(function.body, &next)
     setup.withUnsafeMutableBufferPointer { kernels_prepare($0.baseAddress, Int64($0.count)) }
     prepare.withUnsafeMutableBufferPointer { kernels_prepare($0.baseAddress, Int64($0.count)) }
     body.withUnsafeMutableBufferPointer { kernels_prepare($0.baseAddress, Int64($0.count)) }
@@ -130,7 +130,18 @@ public final class Executable {
     case .state: return states.base + reference.offset
     case .arena: return arena.base + reference.offset
     case .constant: return constants.base + reference.offset
+    case .tile: preconditionFailure("a buffer of a tile has no address")
     }
+  }
+
+  private func bind(_ calls: [KernelCall], _ nextProgram: inout Int) -> [kernel_call] {
+    var bound = calls.map { bind($0, &nextProgram) }
+    var head = 0
+    for (index, call) in calls.enumerated() {
+      if !call.isChained { head = index }
+      bound[head].chain = Int32(index - head + 1)
+    }
+    return bound
   }
 
   private func bind(_ call: KernelCall, _ nextProgram: inout Int) -> kernel_call {
@@ -139,7 +150,20 @@ public final class Executable {
     bound.barrier = call.barrier ? 1 : 0
     withUnsafeMutableBytes(of: &bound.buffer) { bytes in
       let buffers = bytes.bindMemory(to: UnsafeMutableRawPointer?.self)
-      for (index, reference) in call.buffers.enumerated() { buffers[index] = address(reference) }
+      for (index, reference) in call.buffers.enumerated() {
+        buffers[index] =
+          reference.space == .tile
+          ? UnsafeMutableRawPointer(bitPattern: reference.offset) : address(reference)
+      }
+    }
+    withUnsafeMutableBytes(of: &bound.advance) { bytes in
+      let advance = bytes.bindMemory(to: Int32.self)
+      for (index, reference) in call.buffers.enumerated() {
+        advance[index] = Int32(reference.tileBytes)
+      }
+    }
+    bound.local = call.buffers.enumerated().reduce(0) { mask, buffer in
+      mask | (buffer.element.space == .tile ? 1 << UInt32(buffer.offset) : 0)
     }
     withUnsafeMutableBytes(of: &bound.size) { bytes in
       let sizes = bytes.bindMemory(to: Int64.self)

@@ -8,6 +8,8 @@ import IR
 /// Cosines and sines of rope, for each position and each pair of features.
 struct RotaryTable {
   let pairs: Int
+  /// The position of the first row.
+  private let start: Int
   private let frequencies: [Double]
 
   /// Reads the attributes of a rope node over a tensor of heads.
@@ -16,7 +18,8 @@ struct RotaryTable {
   /// (positions / train)^(dims / (dims - 2)). With a ramp factor other than 1, frequency_i is divided
   /// by t (factor - 1) + 1, where t = clamp((2i/dims - from) / (1 - from), 0, 1).
   init(_ node: Node, _ sizes: [Int]) {
-    let (positions, dims, train) = (sizes[1], node.int(.dims), node.int(.train))
+    start = node.int(.start)
+    let (positions, dims, train) = (start + sizes[1], node.int(.dims), node.int(.train))
     let (from, factor) = (node.double(.rampFrom), node.double(.rampFactor))
     pairs = dims / 2
     var base = node.double(.base)
@@ -32,7 +35,7 @@ struct RotaryTable {
     }
   }
 
-  func angle(_ position: Int, _ pair: Int) -> Double { Double(position) * frequencies[pair] }
+  func angle(_ row: Int, _ pair: Int) -> Double { Double(start + row) * frequencies[pair] }
 }
 
 extension Reference {
@@ -69,25 +72,27 @@ extension Reference {
 
   /// Extents of one attention and where its vectors start.
   struct HeadLayout {
-    let batch, positions, heads, groups, width: Int
+    let batch, queries, positions, heads, groups, width: Int
 
     init(_ q: Tensor, _ k: Tensor) {
-      (batch, positions, heads, width) = (q.sizes[0], q.sizes[1], q.sizes[2], q.sizes[3])
-      groups = k.sizes[2]
+      (batch, queries, heads, width) = (q.sizes[0], q.sizes[1], q.sizes[2], q.sizes[3])
+      (positions, groups) = (k.sizes[1], k.sizes[2])
     }
+    /// The position of the first query.
+    var first: Int { positions - queries }
     /// 1 / sqrt(width).
     var scale: Double { 1 / sqrt(Double(width)) }
-    var lseSizes: [Int] { [batch, heads, positions] }
+    var lseSizes: [Int] { [batch, heads, queries] }
 
     func query(_ item: Int, _ position: Int, _ head: Int) -> Int {
-      ((item * positions + position) * heads + head) * width
+      ((item * queries + position - first) * heads + head) * width
     }
     /// The key or value that a query head reads: of kv head `head / (heads / groups)`.
     func key(_ item: Int, _ position: Int, _ head: Int) -> Int {
       ((item * positions + position) * groups + head / (heads / groups)) * width
     }
     func lse(_ item: Int, _ position: Int, _ head: Int) -> Int {
-      (item * heads + head) * positions + position
+      (item * heads + head) * queries + position - first
     }
   }
 
@@ -101,7 +106,7 @@ extension Reference {
       values.withUnsafeBufferPointer { v in
         for item in 0..<layout.batch {
           for head in 0..<layout.heads {
-            for position in 0..<layout.positions {
+            for position in layout.first..<layout.positions {
               let query = layout.query(item, position, head)
               let scores = (0...position).map { past in
                 layout.scale * product(q, query, k, layout.key(item, past, head), width)

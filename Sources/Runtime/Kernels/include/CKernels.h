@@ -103,10 +103,11 @@ typedef enum kernel_id {
   // dw; dy, w, scale, alpha | as KERNEL_FAKE_QUANT. Straight-through: dw = dy. Soft: dy * slope, 0
   // where clamped.
   KERNEL_FAKE_QUANT_BACKWARD,
-  // out[outer, count*inner]; x[outer, extent*inner] | outer, extent, inner, start, count
+  // out[outer, count*inner]; x[outer, extent*inner] | outer, extent, inner, start, count, half (1:
+  // both)
   KERNEL_SLICE,
   // out[outer, extent*inner] zero elsewhere; y[outer, count*inner] | outer, extent, inner, start,
-  // count
+  // count, half (1: both)
   KERNEL_UNSLICE,
   KERNEL_COUNT
 } kernel_id;

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Computes cheap activations again in the backward pass, so that they need not wait in memory.
+
+import IR
+
+extension Pass {
+  /// Gives the backward pass its own copy of norms and elementwise values of one activation.
+  ///
+  ///     %n = rms_norm(%x)                        %n = rms_norm(%x)
+  ///     %y = linear(%n, @w)                      %y = linear(%n, @w)
+  ///     …                                  ->    …
+  ///     %dw = linear_backward_weight(%dy, %n)    %n' = rms_norm(%x)
+  ///                                              %dw = linear_backward_weight(%dy, %n')
+  ///
+  /// What they are computed from (sums of the residual stream, results of products) is kept anyway, and
+  /// is read again in the same place. Values with heads are kept: attention reads them before anything
+  /// else of their layer. Runs after everything that removes duplicates, before fusion.
+  public static let recompute = Pass("recompute", "Compute cheap activations twice to save memory.") {
+    graph in
+    guard let loss = graph.output(named: "loss") else { return graph }
+    let producers = graph.producers()
+    let forward = graph.ancestors(of: loss, producers)
+    let constants = graph.parameterOnlyValues()
+    var copy = Rebuilder(graph)
+    var copies: [Value: Value] = [:]
+    /// The value that a node of the backward pass reads in place of `value`.
+    func again(_ value: Value) -> Value {
+      if let done = copies[value] { return done }
+      guard let index = producers[value], forward.contains(index),
+        graph.nodes[index].isCheap(graph, constants)
+      else { return copy[value] }
+      let node = graph.nodes[index]
+      let operands = node.operands.map(again)
+      copy.builder.location = node.location
+      let result = copy.builder.one(
+        node.op, operands, node.attributes, name: "again." + graph.name(value))
+      copies[value] = result
+      return result
+    }
+    for (index, node) in graph.nodes.enumerated() {
+      guard !forward.contains(index) else {
+        copy.copy(node)
+        continue
+      }
+      let kept = node.operands.map { copy[$0] }
+      let operands = node.operands.map(again)
+      for (operand, value) in zip(node.operands, operands) { copy.map(operand, to: value) }
+      copy.copy(node)
+      for (operand, value) in zip(node.operands, kept) { copy.map(operand, to: value) }
+    }
+    return copy.finish()
+  }
+}
+
+extension Graph {
+  /// The nodes that a value is computed from.
+  fileprivate func ancestors(of value: Value, _ producers: [Value: Int]) -> Set<Int> {
+    var found = Set<Int>()
+    var pending = [value]
+    while let next = pending.popLast() {
+      guard let index = producers[next], found.insert(index).inserted else { continue }
+      pending += nodes[index].operands
+    }
+    return found
+  }
+}
+
+extension Node {
+  /// A norm or an elementwise op of one activation [batch, positions, width].
+  fileprivate func isCheap(_ graph: Graph, _ constants: Set<Value>) -> Bool {
+    switch op {
+    case .rmsNorm, .square, .leakyRelu, .sigmoid, .tanh, .softcap, .scale, .offset, .mul:
+      return graph.type(result).rank == 3 && operands.count { !constants.contains($0) } == 1
+    default: return false
+    }
+  }
+}
