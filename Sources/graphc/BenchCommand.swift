@@ -15,7 +15,8 @@ struct BenchCommand: ParsableCommand {
     discussion: """
       A train step is forward, backward and AdamW on one batch (or Muon on block matrices and AdamW \
       on the rest); ttt is forward, backward and SGD with momentum; eval is the forward; slide \
-      scores the last 64 targets of each window. Two steps warm up; the median step counts.
+      scores the last 64 targets of each window. Two steps warm up; the median step counts. The \
+      percentage is of the fastest products in registers, measured right before the steps.
 
       Example: graphc bench graphs/tiny.graph --phase train --threads 2
       """)
@@ -46,8 +47,14 @@ struct BenchCommand: ParsableCommand {
   @Flag(help: "Print the result as one JSON document.")
   var json = false
 
-  @Flag(help: "Print the time of each kernel, measured one call at a time.")
+  @Flag(help: "Record one more step and print where its time went, by kernel, on stderr.")
   var kernels = false
+
+  @Option(
+    help: ArgumentHelp(
+      "The same, and write every tile of that step to a trace file for Perfetto.",
+      valueName: "trace.json"))
+  var profile: String?
 
   /// Targets scored in a window of the slide phase.
   private static let slideTargets = 64
@@ -71,28 +78,41 @@ struct BenchCommand: ParsableCommand {
     let batches = (0..<4).map { SyntheticBatch($0, rows: rows, seq: seq, vocabulary: vocabulary) }
     var times: [Double] = []
     executable.prepareParameters()
+    let peaks = Machine.measuredComputePeaks(threads: threads)
     for step in 0..<(steps + 2) {
       batches[step % 4].load(executable, rows: rows, seq: seq, scored: scored)
       let start = now()
       executable.setScalar("learning_rate", 1)
       executable.setScalar("step", Double(step + 1))
       executable.setScalar("momentum", 0.95)
-      if phase == .train || phase == .ttt { executable.prepareParameters() }
+      if changesParameters { executable.prepareParameters() }
       executable.run()
       if step >= 2 { times.append(now() - start) }
     }
-    if kernels { printKernels(executable.profile()) }
+    // Before the profile, whose memory is not the model's.
+    let megabytes = peakMegabytes()
+    if kernels || profile != nil { try record(executable, peaks) }
     let seconds = median(times)
     let tokens = rows * scored
     let flops = Flops(model).total(
       phase: phase, optimizer: optimizer, rows: rows, seq: seq, scored: scored)
+    let gigaflops = flops / seconds / 1e9
+    func percent(_ peak: Double) -> Double { 100 * gigaflops / peak }
     let result: JSONValue = [
       "schema": "graphc-bench/1", "phase": .string(phase.rawValue),
       "optimizer": phase == .train ? .string(optimizer.rawValue) : .null,
       "precision": .string(compute.rawValue),
       "threads": .int(threads), "steps": .int(steps),
       "tokens_per_second": .double(Double(tokens) / seconds), "ms_median": .double(seconds * 1000),
-      "gflops": .double(flops / seconds / 1e9), "peak_rss_mb": .double(peakMegabytes()),
+      "gflops": .double(gigaflops), "peak_rss_mb": .double(megabytes),
+      "peak_gflops": [
+        "f32": .double(peaks.f32Gigaflops),
+        "bf16": peaks.bf16Gigaflops.map(JSONValue.double) ?? .null,
+      ],
+      "percent_of_peak": [
+        "f32": .double(percent(peaks.f32Gigaflops)),
+        "bf16": peaks.bf16Gigaflops.map { .double(percent($0)) } ?? .null,
+      ],
       "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
     ]
     if json {
@@ -101,22 +121,23 @@ struct BenchCommand: ParsableCommand {
       print(
         "\(phase.rawValue): \(grouped(Int(Double(tokens) / seconds))) tokens/s, "
           + "\(fixed(seconds * 1000, 2)) ms a step (\(fixed(times.min()! * 1000, 2)) to "
-          + "\(fixed(times.max()! * 1000, 2))), \(fixed(flops / seconds / 1e9, 0)) GFLOP/s, "
-          + "\(fixed(peakMegabytes(), 0)) MB, \(threads) threads, \(Machine.isa), \(Machine.gemm)")
+          + "\(fixed(times.max()! * 1000, 2))), \(fixed(gigaflops, 0)) GFLOP/s, "
+          + "\(fixed(percent(peaks.gigaflops(compute)), 0)) % of the \(compute.rawValue) peak, "
+          + "\(fixed(megabytes, 0)) MB, \(threads) threads, \(Machine.isa), \(Machine.gemm)")
     }
   }
 
-  /// Milliseconds by kernel, slowest first, to stderr.
-  private func printKernels(_ calls: [(kernel: String, source: String, seconds: Double)]) {
-    var sums: [String: (seconds: Double, calls: Int)] = [:]
-    for call in calls {
-      sums[call.kernel, default: (0, 0)].seconds += call.seconds
-      sums[call.kernel]!.calls += 1
-    }
-    for (kernel, sum) in sums.sorted(by: { ($1.value.seconds, $0.key) < ($0.value.seconds, $1.key) }
-    ) {
-      printError(padded(fixed(sum.seconds * 1000, 3), 10) + " ms  \(kernel) x \(sum.calls)")
-    }
+  /// Whether the phase updates parameters, so that every step packs them again.
+  private var changesParameters: Bool { phase == .train || phase == .ttt }
+
+  /// Records a step; its table goes to stderr.
+  private func record(_ executable: Executable, _ compute: ComputePeaks) throws {
+    var recorded = executable.profile(preparing: changesParameters)
+    recorded.name = phase.rawValue
+    let peaks = MeasuredPeaks(
+      compute: compute, memoryGigabytes: Machine.measuredBandwidth(threads: compute.threads))
+    printError(profileText([recorded], peaks: peaks))
+    if let profile { try writeTrace([recorded], to: profile) }
   }
 
   /// The step of the phase, whatever the file's train and ttt sections say.

@@ -11,7 +11,8 @@ struct DoctorCommand: ParsableCommand {
     commandName: "doctor",
     abstract: "Show what graphc uses of this machine and what is in its way.",
     discussion: """
-      Exits with 1 when something is wrong.
+      Peaks are measured, in about a second: products of numbers in registers, and reading \
+      memory beyond the caches. Exits with 1 when something is wrong.
 
       Example: graphc doctor
       """)
@@ -29,6 +30,7 @@ struct DoctorCommand: ParsableCommand {
 
 /// What the system says about itself. Unknown facts are nil.
 private struct SystemFacts {
+  let processor = Self.processorModel()
   let processors = Machine.processors
   let memory = Self.pages(_SC_PHYS_PAGES)
   let available = Self.availableMemory()
@@ -37,6 +39,9 @@ private struct SystemFacts {
   let freeDisk = Self.freeDisk()
   let openMP = Self.openMPLibraries()
   let variables = Self.variables()
+  let jit = Machine.jit
+  let blas = Machine.blas
+  let peaks = Machine.measuredPeaks(threads: Machine.processors)
 
   /// What slows graphc down or makes it fail.
   var problems: [String] {
@@ -59,11 +64,16 @@ private struct SystemFacts {
     var rows = [
       ["graphc", version],
       ["machine", Machine.name],
+      ["processor", processor ?? "unknown"],
       ["instruction set", Machine.isa],
       ["matrix products", Machine.gemm],
+      ["JIT", jit],
+      ["BLAS", blas + (coreConflict.map { "; " + $0 } ?? "")],
       ["processors", "\(processors)"],
+      ["measured peak", computeText],
+      ["memory bandwidth", "\(fixed(peaks.memoryGigabytes, 1)) GB/s read by all processors"],
       ["memory", "\(gigabytes(memory)), \(gigabytes(available)) available"],
-      ["page size", "\(pageSize) bytes, huge pages: \(hugePages ?? "unknown")"],
+      ["page size", "\(pageSize) bytes, huge pages: \(hugePageText)"],
       ["free disk here", gigabytes(freeDisk)],
       ["OpenMP", openMP.isEmpty ? "not found" : openMP.joined(separator: ", ")],
     ]
@@ -72,10 +82,42 @@ private struct SystemFacts {
     return ([textTable(rows)] + (notes.isEmpty ? ["", "ok"] : [""] + notes)).joined(separator: "\n")
   }
 
+  private var computeText: String {
+    let compute = peaks.compute
+    return "\(fixed(compute.f32Gigaflops, 0)) GFLOP/s in f32, "
+      + (compute.bf16Gigaflops.map { "\(fixed($0, 0)) in bf16" } ?? "bf16 is not built in")
+  }
+
+  private var hugePageText: String {
+    switch hugePages {
+    case "always": return "always"
+    case "madvise": return "madvise, which graphc does for large blocks"
+    case "never": return "never; large models lose time to address translation"
+    default: return hugePages ?? "unknown"
+    }
+  }
+
+  /// What the environment says about the core of OpenBLAS, where graphc takes another.
+  private var coreConflict: String? {
+    guard let asked = ProcessInfo.processInfo.environment["OPENBLAS_CORETYPE"],
+      !blas.lowercased().contains("core \(asked.lowercased()),")
+    else { return nil }
+    return "OPENBLAS_CORETYPE says \(asked)"
+  }
+
   var json: JSONValue {
     [
       "schema": "graphc-doctor/1", "version": .string(version), "machine": .string(Machine.name),
+      "processor": processor.map(JSONValue.string) ?? .null,
       "isa": .string(Machine.isa), "gemm": .string(Machine.gemm), "processors": .int(processors),
+      "jit": .string(jit), "blas": .string(blas),
+      "blas_conflict": coreConflict.map(JSONValue.string) ?? .null,
+      "peaks": [
+        "threads": .int(peaks.compute.threads),
+        "f32_gflops": .double(peaks.compute.f32Gigaflops),
+        "bf16_gflops": peaks.compute.bf16Gigaflops.map(JSONValue.double) ?? .null,
+        "memory_gb_per_second": .double(peaks.memoryGigabytes),
+      ],
       "memory_bytes": memory.map(JSONValue.int) ?? .null,
       "available_bytes": available.map(JSONValue.int) ?? .null, "page_bytes": .int(pageSize),
       "huge_pages": hugePages.map(JSONValue.string) ?? .null,
@@ -99,6 +141,11 @@ private struct SystemFacts {
     guard let handle = FileHandle(forReadingAtPath: path) else { return [] }
     return String(decoding: handle.readDataToEndOfFile(), as: UTF8.self)
       .split(separator: "\n").map(String.init)
+  }
+
+  private static func processorModel() -> String? {
+    let line = lines("/proc/cpuinfo").first { $0.hasPrefix("model name") }
+    return line?.split(separator: ":").last.map { String($0.drop(while: \.isWhitespace)) }
   }
 
   private static func availableMemory() -> Int? {

@@ -46,6 +46,12 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Continue the run in --out from its newest checkpoint.")
   var resume = false
 
+  @Flag(
+    help: ArgumentHelp(
+      "Record the third step and a scoring batch: where the time went, by kernel, on stderr and in "
+        + "profile.txt, and every tile in trace.json, for Perfetto, in the run directory."))
+  var profile = false
+
   @Option(
     help: "Matrix products of training: f32, bf16, or auto, which is f32 in this version.")
   var precision: PrecisionChoice = .auto
@@ -70,16 +76,25 @@ struct RunCommand: ParsableCommand {
     try checkDisjoint(data)
     let directory = out ?? "runs/" + plan.model.name
     let progress = RunProgress(length: length)
+    var profiles: [Profile] = []
     Interruption.install()
     let run = Run(
       plan: plan, data: data,
       options: RunOptions(
         directory: directory, length: length, seed: seed, threads: threads, adapts: ttt,
-        resumes: resume, validationTokens: validationTokens),
-      clock: now, isInterrupted: { Interruption.signal != 0 }, observe: progress.observe)
+        resumes: resume, validationTokens: validationTokens, profiles: profile),
+      clock: now, isInterrupted: { Interruption.signal != 0 },
+      observe: { event in
+        if case .profiles(let recorded) = event { profiles = recorded }
+        progress.observe(event)
+      })
     progress.begin(plan, threads: threads, directory: directory)
-    let result = try run.run(manifest: try manifest(plan, data, length))
+    let manifest = try manifest(plan, data, length)
+    let outcome = Result { try run.run(manifest: manifest) }
     progress.end()
+    // Of an interrupted or failed run too.
+    if !profiles.isEmpty { try report(profiles, in: directory) }
+    let result = try outcome.get()
     if json {
       print(result.json.text)
     } else {
@@ -133,6 +148,15 @@ struct RunCommand: ParsableCommand {
       "machine": .string(Machine.name), "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
       "precision": .string(plan.target.compute.rawValue),
     ]
+  }
+
+  /// Writes profile.txt and trace.json; the table goes to stderr too.
+  private func report(_ profiles: [Profile], in directory: String) throws {
+    let peaks = Machine.measuredPeaks(threads: profiles[0].threads)
+    let text = profileText(profiles, peaks: peaks)
+    printError(text)
+    try AtomicFile.write(directory + "/profile.txt", text + "\n")
+    try writeTrace(profiles, to: directory + "/trace.json")
   }
 
   // MARK: Summary

@@ -31,7 +31,7 @@ final class RunProgress {
     case .validation(let step, let bits, _):
       latestValidation = "val \(fixed(bits, 4))"
       if !isTerminal { line("step \(step): validation \(fixed(bits, 4)) bits per byte") }
-    case .checkpoint: break
+    case .checkpoint, .profiles: break
     case .phase(let name):
       clear()
       phase = name

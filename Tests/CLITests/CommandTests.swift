@@ -33,7 +33,32 @@ import Testing
     let document = try JSONValue.parse(Array(outcome.output.utf8))
     #expect(document["schema"] == "graphc-doctor/1")
     #expect((document["processors"]?.intValue ?? 0) > 0)
-    #expect(try graphc("doctor").output.contains("instruction set"))
+    for key in ["f32_gflops", "memory_gb_per_second"] {
+      #expect((document["peaks"]?[key]?.doubleValue ?? 0) > 0, "\(key)")
+    }
+    #expect(document["blas"]?.stringValue?.hasPrefix("OpenBLAS") == true)
+    let text = try graphc("doctor").output
+    for part in ["instruction set", "measured peak", "memory bandwidth", "core "] {
+      #expect(text.contains(part), "\(part)")
+    }
+  }
+
+  // MARK: bench
+
+  @Test func benchComparesWithThePeakAndShowsWhereTheTimeGoes() throws {
+    let folder = try TemporaryFolder()
+    let file = try folder.write("small.graph", smallGraph)
+    let trace = folder.file("trace.json")
+    let outcome = try graphc(
+      "bench", file, "--steps", "2", "--threads", "2", "--json", "--kernels", "--profile", trace)
+    #expect(outcome.code == 0, "\(outcome.errors)")
+    let document = try JSONValue.parse(Array(outcome.output.utf8))
+    #expect((document["peak_gflops"]?["f32"]?.doubleValue ?? 0) > 0)
+    #expect((document["percent_of_peak"]?["f32"]?.doubleValue ?? 0) > 0)
+    for part in ["matmul_weight", "adamw", "barrier wait", "of floor", "GB/s from memory"] {
+      #expect(outcome.errors.contains(part), "\(part)")
+    }
+    #expect(try threadsInTrace(trace) == [1: [0, 1]])
   }
 
   // MARK: fmt

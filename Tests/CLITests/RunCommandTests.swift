@@ -14,9 +14,16 @@ import Testing
     let artifact = run + "/artifact.gca"
     #expect(
       try graphc("data", "prepare", "--text", text, "--vocab", "300", "--out", data).code == 0)
-    let trained = try graphc("run", "--ttt", graph, "--data", data, "--out", run, "--json")
+    let trained = try graphc(
+      "run", "--ttt", graph, "--data", data, "--out", run, "--threads", "2", "--profile", "--json")
     #expect(trained.code == 0, "\(trained.errors)")
     let scores = try JSONValue.parse(Array(trained.output.utf8))["eval"]
+
+    // A training step and a scoring batch.
+    #expect(try threadsInTrace(run + "/trace.json") == [1: [0, 1], 2: [0, 1]])
+    let table = try String(contentsOfFile: run + "/profile.txt", encoding: .utf8)
+    #expect(table.contains("matmul_weight") && table.contains("cross_entropy"))
+    #expect(trained.errors.contains(table.trimmingCharacters(in: .newlines)))
 
     let evaluated = try graphc("eval", artifact, "--data", data, "--ttt", "--json")
     #expect(evaluated.code == 0, "\(evaluated.errors)")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Running the built executable, and small inputs for it.
 
+import Formats
 import Foundation
 import Testing
 
@@ -71,6 +72,18 @@ func graphc(_ arguments: String..., input: String = "") throws -> Outcome {
   }
   return Outcome(
     code: process.terminationStatus, output: try text("output"), errors: try text("errors"))
+}
+
+/// The threads that did something, by process, in a trace.
+func threadsInTrace(_ path: String) throws -> [Int: Set<Int>] {
+  let document = try JSONValue.parse(Array(try Data(contentsOf: URL(fileURLWithPath: path))))
+  var threads: [Int: Set<Int>] = [:]
+  for event in try #require(document["traceEvents"]?.arrayValue) where event["ph"] == "X" {
+    #expect((event["dur"]?.doubleValue ?? -1) >= 0)
+    let process = try #require(event["pid"]?.intValue)
+    threads[process, default: []].insert(try #require(event["tid"]?.intValue))
+  }
+  return threads
 }
 
 /// Some kilobytes of text in paragraphs, the same on every call.

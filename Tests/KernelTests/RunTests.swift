@@ -37,11 +37,65 @@ extension KernelTests {
             #expect(x.values.allSatisfy { $0 == Float(lengths * round) }, "\(threads) threads")
             #expect(total[0] == Double(Float(n * lengths * lengths * round * round)))
           }
-          kernels_profile(&calls, Int64(calls.count), Int32(threads))
-          #expect(calls.allSatisfy { $0.nanoseconds > 0 })
+          expectRecorded(calls, threads: threads)
           #expect(x.values.allSatisfy { $0 == Float(lengths * 6) }, "\(threads) threads")
         }
       }
+    }
+
+    /// Runs the calls and checks that every tile was recorded once, and every wait of every thread.
+    private func expectRecorded(_ calls: [kernel_call], threads: Int) {
+      let room = Int(kernels_profile_room(calls, Int64(calls.count)))
+      var events = [kernel_event](repeating: kernel_event(), count: room * threads)
+      var made = [Int64](repeating: -1, count: threads)
+      kernels_profile(
+        calls, Int64(calls.count), Int32(threads), &events, Int64(room), &made)
+      var tiles = calls.map { _ in [Int64]() }
+      var waits = [Int](repeating: 0, count: threads)
+      for thread in 0..<threads {
+        var last: Int64 = 0
+        for event in events[thread * room..<thread * room + Int(made[thread])] {
+          #expect(event.thread == Int32(thread))
+          #expect(event.start >= last && event.end >= event.start)
+          last = event.end
+          if event.tile < 0 {
+            waits[thread] += 1
+          } else {
+            tiles[Int(event.call)].append(event.tile)
+          }
+        }
+      }
+      for (call, done) in zip(calls, tiles) { #expect(done.sorted() == Array(0..<call.tiles)) }
+      let barriers = calls.dropFirst().count { $0.barrier != 0 }
+      #expect(waits.allSatisfy { $0 == (threads > 1 ? barriers : 0) }, "\(threads) threads")
+    }
+
+    /// The calls of a chain are recorded one by one, tile by tile.
+    @Test func chainsAreRecordedCallByCall() {
+      let (rows, width) = (64, 32)
+      var p = Program()
+      let a = p.register(ROW_FULL, 0)
+      p.add(ROW_COPY, p.register(ROW_FULL, 1), a)
+      let buffers = (0..<3).map { _ in Floats(noise(rows * width, 3)) }
+      withUnsafePointer(to: p.value) { program in
+        var calls = (0..<2).map {
+          makeCall(
+            KERNEL_ROWS, [buffers[$0].raw, buffers[$0 + 1].raw], [rows, width, 8], program: program)
+        }
+        calls[0].chain = 2
+        kernels_prepare(&calls, 2)
+        #expect(calls.allSatisfy { $0.tiles == 8 })
+        for threads in [1, 2, 3] { expectRecorded(calls, threads: threads) }
+      }
+    }
+
+    /// Products in registers beat nothing on every ISA; bf16 is there where it has an instruction.
+    @Test func peaksAreMeasured() {
+      forEachISA { isa in
+        #expect(kernels_peak(PROBE_F32, 2, 0) > 1e8, "\(isa)")
+        #expect((kernels_peak(PROBE_BF16, 1, 0) > 1e8) == (isa == "avx512bf16"), "\(isa)")
+      }
+      #expect(kernels_peak(PROBE_MEMORY, 1, 0) > 1e7)
     }
 
     /// Independent calls without barriers are all finished when the run returns.

@@ -57,15 +57,18 @@ public final class Executable {
   /// Runs the body once.
   public func run() { execute(body) }
 
-  /// Runs the body once, one call at a time, and adds the seconds of each call to its kernel and value.
-  public func profile() -> [(kernel: String, source: String, seconds: Double)] {
-    body.withUnsafeMutableBufferPointer { calls in
-      for index in calls.indices { calls[index].nanoseconds = 0 }
-      kernels_profile(calls.baseAddress, Int64(calls.count), Int32(threads))
+  /// Runs the body once as `run` does (with `preparing`, `prepareParameters` before it) and records
+  /// what every thread did.
+  public func profile(preparing: Bool = false) -> Profile {
+    func recorded(_ bound: [kernel_call], _ calls: [KernelCall]) -> Profile {
+      Profile(
+        name: function.name, threads: threads, calls: calls,
+        events: bound.isEmpty ? [] : recordedEvents(bound, threads: threads))
     }
-    return zip(function.body, body).map {
-      ($0.kernel.rawValue, $0.source, $1.nanoseconds * 1e-9)
-    }
+    guard preparing else { return recorded(body, function.body) }
+    var profile = recorded(prepare, function.prepare)
+    profile.append(recorded(body, function.body))
+    return profile
   }
 
   private func execute(_ calls: [kernel_call]) {

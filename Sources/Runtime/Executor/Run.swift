@@ -14,10 +14,12 @@ public struct RunOptions: Sendable {
   public var resumes: Bool
   /// Targets of the validation stream to evaluate; nil: all.
   public var validationTokens: Int?
+  /// Records one training step and one scoring batch.
+  public var profiles: Bool
 
   public init(
     directory: String, length: TrainingLength, seed: UInt64, threads: Int, adapts: Bool,
-    resumes: Bool, validationTokens: Int? = nil
+    resumes: Bool, validationTokens: Int? = nil, profiles: Bool = false
   ) {
     self.directory = directory
     self.length = length
@@ -26,7 +28,11 @@ public struct RunOptions: Sendable {
     self.adapts = adapts
     self.resumes = resumes
     self.validationTokens = validationTokens
+    self.profiles = profiles
   }
+
+  /// The step of this process that is recorded: those before it warm up.
+  static let profiledStep = 3
 }
 
 /// What happens during a run, in order.
@@ -35,6 +41,8 @@ public enum RunEvent: Sendable {
   case step(StepReport, tokensPerSecond: Double)
   case validation(step: Int, bitsPerByte: Double, nll: Double)
   case checkpoint(step: Int)
+  /// What ran in the recorded step, then in a scoring batch.
+  case profiles([Profile])
   case phase(String)
   case progress(Double)
   case warning(String)
@@ -183,10 +191,13 @@ public final class Run {
       parameters: trainer.parameters, threads: options.threads)
     observe(.phase("train"))
     var savedStep = trainer.moment.step
+    let profiledStep = options.profiles ? savedStep + RunOptions.profiledStep : nil
     while !trainer.schedule.isOver(trainer.moment) {
       let report: StepReport
       do {
-        report = try trainer.step()
+        report =
+          trainer.moment.step + 1 == profiledStep
+          ? try profiledStepReport(trainer, scorer) : try trainer.step()
       } catch let failure as NumericFailure {
         try directory.log(["event": "diverged", "message": .string(failure.description)])
         throw failure
@@ -219,12 +230,27 @@ public final class Run {
         throw Interrupted(step: report.step)
       }
     }
+    if let profiledStep, trainer.moment.step < profiledStep {
+      observe(.warning("nothing was profiled: training ended before step \(profiledStep)"))
+    }
     for feature in trainer.live where feature.firstStep == nil {
       observe(
         .warning(
           "\(feature.feature) is declared but was live in no step of this run; train longer, or "
             + "change its window"))
     }
+  }
+
+  /// Does a step and records it; of several micro-batches the last counts. A scoring batch follows.
+  private func profiledStepReport(_ trainer: Trainer, _ scorer: Scorer) throws -> StepReport {
+    var profiles: [Profile] = []
+    let report = try trainer.step { profile in
+      profiles.removeAll { $0.name == profile.name }
+      profiles.append(profile)
+    }
+    scorer.parametersChanged()
+    observe(.profiles(profiles + [scorer.profile()]))
+    return report
   }
 
   private func save(_ trainer: Trainer, _ directory: RunDirectory) throws {

@@ -38,6 +38,13 @@ public final class Scorer {
     tail?.prepareParameters()
   }
 
+  /// Records the scoring of one batch: that of the latest windows, whatever they were.
+  public func profile() -> Profile {
+    // Warms up: the first run touches its memory for the first time.
+    all.run()
+    return all.profile()
+  }
+
   /// Writes the nll of every scored target of `windows` to its place in `nll`.
   ///
   /// `tokens` is the stream, targets + 1 long. `progress` gets the number of windows done.

@@ -96,7 +96,10 @@ public final class Trainer {
   // MARK: Steps
 
   /// Does one step. Throws `NumericFailure` when the loss is not finite; the parameters are then lost.
-  public func step() throws -> StepReport {
+  ///
+  /// With `observe` every function that the step runs is recorded and handed over; the results are
+  /// the same.
+  public func step(profiled observe: ((Profile) -> Void)? = nil) throws -> StepReport {
     let settings = schedule.settings(moment)
     let start = clock()
     let executable = steps[settings.variant]
@@ -107,8 +110,7 @@ public final class Trainer {
       for _ in 0..<train.accumulate {
         load(executable, weight: weight)
         setScalars(executable, settings)
-        executable.prepareParameters()
-        executable.run()
+        run(executable, observe)
         loss += Double(executable.output("loss")[0])
         tree.add(
           executable.function.outputs.filter { $0.name.hasPrefix("grad.") }
@@ -120,13 +122,11 @@ public final class Trainer {
       }
       setScalars(update, settings)
       // Averages decay in what depends on states alone.
-      update.prepareParameters()
-      update.run()
+      run(update, observe)
     } else {
       load(executable, weight: 1 / Float(tokensPerStep))
       setScalars(executable, settings)
-      executable.prepareParameters()
-      executable.run()
+      run(executable, observe)
       loss = Double(executable.output("loss")[0])
     }
     let norm = Double((update ?? executable).output("grad_norm")[0])
@@ -143,6 +143,15 @@ public final class Trainer {
       )
     }
     return report
+  }
+
+  private func run(_ executable: Executable, _ observe: ((Profile) -> Void)?) {
+    if let observe {
+      observe(executable.profile(preparing: true))
+    } else {
+      executable.prepareParameters()
+      executable.run()
+    }
   }
 
   private func load(_ executable: Executable, weight: Float) {

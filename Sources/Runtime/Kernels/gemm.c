@@ -23,6 +23,17 @@ static int32_t epoch;  // raised when JIT code was thrown away: sets found befor
 gemm_route gemm_current_route(void) { return route; }
 const char *gemm_name(void) { return name; }
 
+const char *gemm_jit_name(void) {
+#if HAVE_LIBXSMM
+  static char text[48];
+  snprintf(text, sizeof text, "libxsmm %d.%d, not in use", LIBXSMM_VERSION_MAJOR,
+           LIBXSMM_VERSION_MINOR);
+  return route == GEMM_LIBXSMM ? name : text;
+#else
+  return "none";
+#endif
+}
+
 static void openblas_product(const gemm *g, const float *b, const float *a, float *c) {
   cblas_sgemm(CblasRowMajor, g->transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, g->m, g->n,
               g->k, 1.0f, a, g->lda, b, g->ldb, g->accumulate ? 1.0f : 0.0f, c, g->ldc);
@@ -32,6 +43,8 @@ static void openblas_product(const gemm *g, const float *b, const float *a, floa
 // the variable when it is loaded, but can be made to choose again. Other builds lack these symbols.
 extern void gotoblas_dynamic_quit(void) __attribute__((weak));
 extern void gotoblas_dynamic_init(void) __attribute__((weak));
+
+static int32_t picked_isa = -1;  // of the latest choice, whoever multiplies
 
 static void openblas_pick(int32_t isa) {
   if (gotoblas_dynamic_quit && gotoblas_dynamic_init) {
@@ -51,6 +64,17 @@ static void openblas_pick(int32_t isa) {
     free(saved);
   }
   openblas_set_num_threads(1);
+}
+
+const char *gemm_blas_name(void) {
+  static const char *const flavour[] = {"serial", "pthreads", "OpenMP"};
+  static char text[96];
+  char version[24] = "";
+  openblas_pick(picked_isa);
+  sscanf(openblas_get_config(), "OpenBLAS %23s", version);
+  snprintf(text, sizeof text, "OpenBLAS %s, core %s, %s", version, openblas_get_corename(),
+           flavour[openblas_get_parallel()]);
+  return text;
 }
 
 // Some cores of OpenBLAS sum a row differently according to its place in the block (AVX2: six rows
@@ -95,6 +119,7 @@ static void libxsmm_start(void) {
 // multiply: on AVX2 and AVX-512 they are 1.1 to 1.25 times as fast as OpenBLAS under the same
 // tiling.
 void gemm_select(gemm_route wanted, int32_t isa) {
+  picked_isa = isa;
 #if HAVE_LIBXSMM
   if (wanted == GEMM_LIBXSMM && isa != ISA_PORTABLE) {
     static int32_t target = -1, started;

@@ -23,6 +23,8 @@ typedef enum gemm_route { GEMM_PORTABLE, GEMM_OPENBLAS, GEMM_LIBXSMM } gemm_rout
 gemm_route gemm_current_route(void);
 void gemm_select(gemm_route route, int32_t isa);  // falls back to the next route there is
 const char *gemm_name(void);
+const char *gemm_jit_name(void);
+const char *gemm_blas_name(void);
 
 typedef void (*kernel_tile)(const kernel_call *call, int64_t tile, void *scratch);
 
@@ -33,6 +35,8 @@ typedef struct kernel_table {
   void (*codes)(int8_t *codes, const float *w, const float *scale, const float *clip, int64_t rows,
                 int64_t cols, int32_t qmin, int32_t qmax);
   void (*dequantise)(float *w, const int8_t *codes, const float *scale, int64_t rows, int64_t cols);
+  // Returns FLOPs, or bytes read; NULL where the ISA has no such instruction.
+  double (*probe[PROBE_COUNT])(float *out, const float *in, int64_t count);
 } kernel_table;
 
 enum isa { ISA_PORTABLE, ISA_AVX2, ISA_AVX512, ISA_AVX512BF16 };

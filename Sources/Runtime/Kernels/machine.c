@@ -27,6 +27,8 @@ static const char *const isa_names[] = {
 
 const char *kernels_isa(void) { return isa < 0 ? "none" : isa_names[isa]; }
 const char *kernels_gemm(void) { return gemm_name(); }
+const char *kernels_jit(void) { return gemm_jit_name(); }
+const char *kernels_blas(void) { return gemm_blas_name(); }
 
 const char *kernels_machine(void) {
 #if defined(__x86_64__)

@@ -23,6 +23,8 @@ int omp_get_thread_num(void);
 int omp_get_num_threads(void);
 extern void kmp_set_blocktime(int milliseconds) __attribute__((weak));
 
+#define INLINE static inline __attribute__((always_inline))
+
 enum { MAX_THREADS = 1024, SPINS = 1000, IDLE_MILLISECONDS = 2 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -109,25 +111,59 @@ static void run_tile(const kernel_table *table, const kernel_call *call, int64_t
   table->tile[call->kernel](&here, tile, own);
 }
 
-// Tile `tile` of all calls of a chain.
-static void run_chain(const kernel_table *table, const kernel_call *calls, int64_t tile, void *own,
-                      char *local) {
-  const int64_t length = chain_length(calls);
-  for (int64_t i = 0; i < length; i++) run_tile(table, &calls[i], tile, own, local);
+// Where one thread writes its events. What takes one is inlined, so that a run without (NULL) pays
+// nothing.
+typedef struct recorder { _Alignas(64) kernel_event *next; int32_t thread; } recorder;
+
+static int64_t nanoseconds_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static void walk(const kernel_table *table, const kernel_call *calls, int64_t count, int thread,
-                 int threads, room room) {
+INLINE int64_t start_of(const recorder *to) { return to ? nanoseconds_now() : 0; }
+
+INLINE void record(recorder *to, int64_t call, int64_t tile, int64_t start) {
+  if (to)
+    *to->next++ = (kernel_event){(int32_t)call, to->thread, tile, start, nanoseconds_now()};
+}
+
+// Tile `tile` of all calls of the chain that begins at `first`.
+INLINE void run_chain(const kernel_table *table, const kernel_call *calls, int64_t first,
+                      int64_t tile, void *own, char *local, recorder *to) {
+  const int64_t length = chain_length(&calls[first]);
+  for (int64_t i = first; i < first + length; i++) {
+    const int64_t start = start_of(to);
+    run_tile(table, &calls[i], tile, own, local);
+    record(to, i, tile, start);
+  }
+}
+
+INLINE void walk(const kernel_table *table, const kernel_call *calls, int64_t count, int thread,
+                 int threads, room room, recorder *to) {
   char *own = scratch_for(thread, room.kernel + room.chain);
   for (int64_t i = 0; i < count; i += chain_length(&calls[i])) {
     const kernel_call *call = &calls[i];
-    if (call->barrier && i) wait_for_all(threads);
+    if (call->barrier && i) {
+      const int64_t start = start_of(to);
+      wait_for_all(threads);
+      record(to, i, -1, start);
+    }
     while (atomic_load_explicit(&counters[i], memory_order_relaxed) < call->tiles) {
       const int64_t tile = atomic_fetch_add_explicit(&counters[i], 1, memory_order_relaxed);
       if (tile >= call->tiles) break;
-      run_chain(table, call, tile, own, own + room.kernel);
+      run_chain(table, calls, i, tile, own, own + room.kernel, to);
     }
   }
+}
+
+// The walk of the only thread, which claims nothing.
+INLINE void walk_alone(const kernel_table *table, const kernel_call *calls, int64_t count,
+                       room room, recorder *to) {
+  char *own = scratch_for(0, room.kernel + room.chain);
+  for (int64_t i = 0; i < count; i += chain_length(&calls[i]))
+    for (int64_t tile = 0; tile < calls[i].tiles; tile++)
+      run_chain(table, calls, i, tile, own, own + room.kernel, to);
 }
 
 // Some schedulers leave two threads of a team on one processor for whole seconds. A team as large
@@ -153,15 +189,17 @@ static room room_for(const kernel_call *calls, int64_t count) {
   return need;
 }
 
-static void run_locked(const kernel_call *calls, int64_t count, int32_t threads) {
+// `recorders`: one a thread, or NULL.
+static void run_locked(const kernel_call *calls, int64_t count, int32_t threads,
+                       recorder *recorders) {
   const kernel_table *table = kernels_table();
   const room need = room_for(calls, count);
   if (threads > MAX_THREADS) threads = MAX_THREADS;
   if (threads <= 1) {
-    char *own = scratch_for(0, need.kernel + need.chain);
-    for (int64_t i = 0; i < count; i += chain_length(&calls[i]))
-      for (int64_t tile = 0; tile < calls[i].tiles; tile++)
-        run_chain(table, &calls[i], tile, own, own + need.kernel);
+    if (recorders)
+      walk_alone(table, calls, count, need, recorders);
+    else
+      walk_alone(table, calls, count, need, NULL);
     return;
   }
   if (counters_room < count) {
@@ -180,29 +218,33 @@ static void run_locked(const kernel_call *calls, int64_t count, int32_t threads)
   {
     const int thread = omp_get_thread_num();
     if (bind) keep_apart(thread);
-    walk(table, calls, count, thread, omp_get_num_threads(), need);
+    if (recorders)
+      walk(table, calls, count, thread, omp_get_num_threads(), need, &recorders[thread]);
+    else
+      walk(table, calls, count, thread, omp_get_num_threads(), need, NULL);
   }
   if (bind) machine_unbind();
 }
 
 void kernels_run(const kernel_call *calls, int64_t count, int32_t threads) {
   pthread_mutex_lock(&lock);
-  run_locked(calls, count, threads);
+  run_locked(calls, count, threads, NULL);
   pthread_mutex_unlock(&lock);
 }
 
-static double nanoseconds_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+int64_t kernels_profile_room(const kernel_call *calls, int64_t count) {
+  int64_t events = 0;
+  for (int64_t i = 0; i < count; i++) events += calls[i].tiles + (calls[i].barrier != 0);
+  return events;
 }
 
-void kernels_profile(kernel_call *calls, int64_t count, int32_t threads) {
+void kernels_profile(const kernel_call *calls, int64_t count, int32_t threads, kernel_event *events,
+                     int64_t room, int64_t *made) {
+  static recorder recorders[MAX_THREADS];
+  threads = (int32_t)most(1, least(threads, MAX_THREADS));
   pthread_mutex_lock(&lock);
-  for (int64_t i = 0; i < count; i += chain_length(&calls[i])) {
-    const double start = nanoseconds_now();
-    run_locked(&calls[i], chain_length(&calls[i]), threads);
-    calls[i].nanoseconds += nanoseconds_now() - start;
-  }
+  for (int32_t i = 0; i < threads; i++) recorders[i] = (recorder){events + i * room, i};
+  run_locked(calls, count, threads, recorders);
+  for (int32_t i = 0; i < threads; i++) made[i] = recorders[i].next - (events + i * room);
   pthread_mutex_unlock(&lock);
 }

@@ -179,7 +179,6 @@ typedef struct kernel_call {
   int64_t tiles;
   int64_t scratch;                      // bytes of thread-private scratch one tile needs
   void *jit[4];                         // code for the tile shapes of this call
-  double nanoseconds;                   // written by kernels_profile
 } kernel_call;
 
 // Bytes of the packed form of w[n,k] (64-byte aligned panels 64 wide, or 32, padded).
@@ -197,8 +196,20 @@ void kernels_prepare(kernel_call *calls, int64_t count);
 // calls.
 void kernels_run(const kernel_call *calls, int64_t count, int32_t threads);
 
-// The same one call at a time with a clock: adds to nanoseconds of each call.
-void kernels_profile(kernel_call *calls, int64_t count, int32_t threads);
+// What one thread did: a tile of a call, or (tile -1) its wait at the barrier before that call.
+typedef struct kernel_event {
+  int32_t call, thread;  // call: index into the list
+  int64_t tile;
+  int64_t start, end;    // nanoseconds on the steady clock
+} kernel_event;
+
+// Events that one thread makes at most when the calls run.
+int64_t kernels_profile_room(const kernel_call *calls, int64_t count);
+
+// Runs as kernels_run does, and records. Thread i writes made[i] events, in order of time, from
+// events + i * room; both arrays are the caller's, for `threads` threads (at most 1024).
+void kernels_profile(const kernel_call *calls, int64_t count, int32_t threads, kernel_event *events,
+                     int64_t room, int64_t *made);
 
 // ---- Machine ------------------------------------------------------------------------------------
 // Called once before anything else: picks the ISA (GRAPHC_ISA=portable|avx2|avx512|avx512bf16
@@ -211,6 +222,15 @@ const char *kernels_isa(void);          // "portable", "avx2", "avx512", "avx512
 const char *kernels_gemm(void); // "libxsmm 1.17 (cpx)", "openblas 0.3.21 (Cooperlake)", "portable"
 const char *kernels_machine(void);      // "x86_64" or "aarch64"
 int32_t kernels_max_threads(void);      // processors this process may use
+const char *kernels_jit(void);          // "libxsmm 1.17 (cpx)", "libxsmm 1.17, not in use", "none"
+// "OpenBLAS 0.3.21, core Cooperlake, pthreads": with the core that graphc would use.
+const char *kernels_blas(void);
+
+// The most this machine reaches with so many threads, measured for about so many seconds: FLOPs a
+// second of f32 multiply-adds or bf16 dot products that stay in registers, bytes a second read from
+// memory. 0 where the ISA has no bf16 dot product. PROBE_MEMORY takes half a gigabyte meanwhile.
+typedef enum kernel_probe { PROBE_F32, PROBE_BF16, PROBE_MEMORY, PROBE_COUNT } kernel_probe;
+double kernels_peak(kernel_probe kind, int32_t threads, double seconds);
 
 // For tests: the same choice by name, at any time between runs; NULL keeps the automatic one. Calls
 // must be prepared (and weights packed) again afterwards. Returns 1 if both were available.
