@@ -3,15 +3,6 @@
 import CKernels
 import Testing
 
-/// To nearest, ties to even; denormals become zero.
-private func bfloat16(_ x: Float) -> UInt16 {
-  let bits = x.bitPattern
-  let size = bits & 0x7fff_ffff
-  if size < 0x0080_0000 { return UInt16(bits >> 16) & 0x8000 }
-  if size > 0x7f80_0000 { return UInt16(bits >> 16) | 0x40 }
-  return UInt16((bits + 0x7fff + (bits >> 16 & 1)) >> 16)
-}
-
 private func rounded(_ x: Floats) -> [Double] {
   x.values.map { Double(Float(bitPattern: UInt32(bfloat16($0)) << 16)) }
 }
@@ -132,6 +123,54 @@ extension KernelTests {
       }
     }
 
+    /// x and y in f32 or bf16, tiles of a fixed height, NaN between the rows: the bits are those of
+    /// rounded f32 operands with tiles of the kernel's choice.
+    @Test(arguments: [
+      (1, 1, 1), (7, 33, 17), (65, 97, 67), (130, 64, 34), (200, 300, 65), (67, 20, 514),
+      (301, 128, 256),
+    ]) func operandsInMemoryAsBFloat16(m: Int, n: Int, k: Int) {
+      for pad in [0, 1, 2] {
+        let (ldx, ldy) = (k + pad, n + pad)
+        let numbers = noise(m * ldx, 1).enumerated().map { i, number in
+          i % ldx < k ? number : Float.nan
+        }
+        let x = Floats(numbers)
+        let half = Halves(numbers, shift: pad)
+        let w = Floats(noise(n * k, 2))
+        let room = packRoom(n, k, 0)
+        forEachISA { isa in
+          run(KERNEL_PACK, [room.raw, w.raw], [n, k, 0, 1])
+          let before = noise(m * ldy, 3)
+          let plain = Floats(before)
+          run(KERNEL_MATMUL, [plain.raw, x.raw, room.raw], [m, n, k, ldy, ldx, 0, 1])
+          for tileRows in [0, 1, 6, 64, 96, 1000] {
+            for threads in [1, 3] {
+              for bits in 0..<4 {
+                let from = bits & 1 == 1 ? half.raw : x.raw
+                let what = "\(isa) \(m)x\(n)x\(k) pad \(pad) tile \(tileRows) half \(bits)"
+                let sizes = [m, n, k, ldy, ldx, 0, 1, bits, tileRows]
+                if bits & 2 == 0 {
+                  let y = Floats(before)
+                  run(KERNEL_MATMUL, [y.raw, from, room.raw], sizes, threads: threads)
+                  #expect(y.bits == plain.bits, "\(what)")
+                } else {
+                  let y = Halves(before)
+                  run(KERNEL_MATMUL, [y.raw, from, room.raw], sizes, threads: threads)
+                  #expect(y.bits == plain.values.map(bfloat16), "\(what)")
+                }
+              }
+            }
+          }
+          let added = Floats(before)
+          run(KERNEL_MATMUL, [added.raw, half.raw, room.raw], [m, n, k, ldy, ldx, 1, 1, 1, 96])
+          let want = before.indices.map { i in
+            Double(before[i]) + (i % ldy < n ? plain[i] : 0)
+          }
+          expectClose(added.values, want, 1e-5, "\(isa) \(m)x\(n)x\(k) added")
+        }
+      }
+    }
+
     @Test func bitsDoNotDependOnThreads() {
       forEachISA { isa in
         for (n, k) in [(200, 97), (32, 513), (1030, 64)] {
@@ -179,6 +218,8 @@ extension KernelTests {
       let ldx = k + 5
       let dy = Floats(noise(m * lddy, 7))
       let x = Floats(noise(m * ldx, 8), shift: 1)
+      let halfDy = Halves(dy.values, shift: 1)
+      let halfX = Halves(x.values)
       let a = rounded(dy)
       let b = rounded(x)
       let before = noise(n * k, 9)
@@ -201,6 +242,14 @@ extension KernelTests {
             expectClose(dw.values, want, 1e-5, "\(isa) \(m)x\(n)x\(k) added \(accumulate)")
             #expect(bits == nil || bits! == dw.bits, "\(isa) \(threads) threads")
             bits = dw.bits
+          }
+          for half in 1..<4 {
+            let dw = Floats(before)
+            run(
+              KERNEL_MATMUL_WEIGHT,
+              [dw.raw, half & 1 == 1 ? halfDy.raw : dy.raw, half & 2 == 2 ? halfX.raw : x.raw],
+              [m, n, k, lddy, ldx, accumulate ? 1 : 0, 1, half])
+            #expect(bits! == dw.bits, "\(isa) \(m)x\(n)x\(k) half \(half)")
           }
           if isa != "avx512bf16" {
             #expect(plain == nil || plain! == bits!, "\(isa) \(m)x\(n)x\(k): other bits")

@@ -44,6 +44,11 @@ extension KernelTests {
           } else {
             expectClose(dz.values, wantDz, 5e-6, "\(isa) \(shape) cap \(cap)")
           }
+          let half = Halves(rows * vocab)
+          run(
+            KERNEL_CROSS_ENTROPY_BACKWARD, [half.raw, z.raw, targets.raw, lse.raw, dnll.raw],
+            [rows, vocab, 2, 1], [cap], threads: threads)
+          #expect(half.bits == dz.values.map(bfloat16), "\(isa) \(shape) cap \(cap)")
           // In place, and with NaN visible.
           let same = Floats(z.values)
           run(

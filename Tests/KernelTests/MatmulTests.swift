@@ -104,6 +104,28 @@ extension KernelTests {
       }
     }
 
+    @Test(arguments: shapes) func bitsDoNotDependOnTheRowsOfATile(m: Int, n: Int, k: Int) {
+      let x = Floats(noise(m * k, 1))
+      let w = Floats(noise(n * k, 2))
+      forEachRoute { route in
+        let packed = Floats(Int(kernel_packed_bytes(Int64(n), Int64(k), 0)) / 4)
+        run(KERNEL_PACK, [packed.raw, w.raw], [n, k, 0])
+        func rows(_ tile: Int, _ accumulate: Int, _ threads: Int) -> [UInt32] {
+          let y = Floats(noise(m * n, 3))
+          run(
+            KERNEL_MATMUL, [y.raw, x.raw, packed.raw],
+            [m, n, k, n, k, accumulate, 0, 0, tile], threads: threads)
+          return y.bits
+        }
+        for accumulate in [0, 1] {
+          let free = rows(0, accumulate, 1)
+          for tile in [1, 6, 50, 64, 96, 100, 1000] {
+            #expect(free == rows(tile, accumulate, 3), "\(route) \(m)x\(n)x\(k) tile \(tile)")
+          }
+        }
+      }
+    }
+
     @Test(arguments: [
       (1, 1, 1), (7, 17, 33), (65, 67, 97), (300, 130, 64), (257, 256, 128), (513, 65, 300),
       (600, 520, 515),

@@ -51,6 +51,43 @@ final class Floats {
   subscript(i: Int) -> Double { Double(pointer[i]) }
 }
 
+/// To nearest, ties to even; denormals become zero.
+func bfloat16(_ x: Float) -> UInt16 {
+  let bits = x.bitPattern
+  let size = bits & 0x7fff_ffff
+  if size < 0x0080_0000 { return UInt16(bits >> 16) & 0x8000 }
+  if size > 0x7f80_0000 { return UInt16(bits >> 16) | 0x40 }
+  return UInt16((bits + 0x7fff + (bits >> 16 & 1)) >> 16)
+}
+
+/// Numbers in bf16, with the same guard.
+final class Halves {
+  private let pointer: UnsafeMutablePointer<UInt16>
+  private let count: Int
+  private let base: UnsafeMutablePointer<UInt16>
+  private static let guardValue: UInt16 = 0x4641
+
+  init(_ values: [Float], shift: Int = 0) {
+    count = values.count
+    base = .allocate(capacity: count + shift + 16)
+    pointer = base + shift
+    for i in 0..<count { pointer[i] = bfloat16(values[i]) }
+    for i in count..<(count + 16) { pointer[i] = Self.guardValue }
+  }
+
+  convenience init(_ count: Int) { self.init([Float](repeating: .nan, count: count)) }
+
+  deinit {
+    for i in count..<(count + 16) {
+      precondition(pointer[i] == Self.guardValue, "a kernel wrote past the end of a buffer")
+    }
+    base.deallocate()
+  }
+
+  var raw: UnsafeMutableRawPointer { UnsafeMutableRawPointer(pointer) }
+  var bits: [UInt16] { (0..<count).map { pointer[$0] } }
+}
+
 /// Token ids that stay where they are while a kernel reads them.
 final class Ints {
   private let pointer: UnsafeMutablePointer<Int32>

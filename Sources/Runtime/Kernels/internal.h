@@ -86,10 +86,19 @@ enum { BLAS_ROWS = 96 };
 enum { WEIGHT_BLOCK = 64, WEIGHT_TOKENS = 256 };
 
 // Products in bfloat16: two numbers that follow each other in depth are one word. A row of x is
-// converted once for at most so many panels; weight gradients copy so many tokens at a time.
-enum { BF16_PANELS = 8, BF16_TOKENS = 256 };
+// converted once for at most so many panels; weight gradients copy so many tokens at a time, dy to
+// panels of BF16_LEFT columns: one line of cache a pair, so that they leave L1 to the panel of x.
+enum { BF16_PANELS = 8, BF16_TOKENS = 256, BF16_LEFT = 16 };
 static inline int64_t bf16_pairs(int64_t depth) { return parts_of(depth, 2); }
 // Words from one converted row to the next: rows a power of two apart would share cache sets.
 static inline int64_t bf16_row_step(int64_t pairs) { return round_up(pairs, 16) + 16; }
+// Words from one panel of tokens to the next, also no power of two.
+static inline int64_t bf16_panel_step(int64_t width) { return BF16_TOKENS / 2 * width + 16; }
+
+// Whether a bf16 product takes x as it lies. With an odd depth the last word of a row would hold the
+// first number of the next, and NaN times the padding of the operand is not zero.
+static inline int32_t bf16_rows_are_words(const kernel_call *call) {
+  return (call->size[7] & 1) && call->size[2] % 2 == 0 && call->size[4] % 2 == 0;
+}
 
 #endif

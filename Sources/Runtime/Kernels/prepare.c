@@ -38,20 +38,21 @@ static void prepare_pack(kernel_call *call) {
 }
 
 static void prepare_matmul_bf16(kernel_call *call) {
-  const int64_t m = call->size[0], n = call->size[1], k = call->size[2];
+  const int64_t m = call->size[0], n = call->size[1], k = call->size[2], asked = call->size[8];
   const int64_t panels = parts_of(n, panel_unit(n));
-  const int64_t height = least(m >= 2048 ? 128 : 64, m), blocks = parts_of(m, height) * panels;
+  const int64_t height = asked ? asked : least(m >= 2048 ? 128 : 64, m);
   // Every group of panels converts its rows of x again; small products rather have more tiles.
-  const int64_t group = most(1, least(least(panels, BF16_PANELS), blocks / 16));
+  const int64_t some = most(1, least(least(panels, BF16_PANELS), parts_of(m, height) * panels / 16));
+  const int64_t group = asked ? panels : some;
   call->jit[0] = (void *)(intptr_t)height;
   call->jit[1] = (void *)(intptr_t)group;
   call->tiles = parts_of(m, height) * parts_of(panels, group);
-  call->scratch = floats(height * bf16_row_step(bf16_pairs(k)));
+  call->scratch = bf16_rows_are_words(call) ? 0 : floats(height * bf16_row_step(bf16_pairs(k)));
 }
 
 static void prepare_matmul(kernel_call *call) {
   const int64_t m = call->size[0], n = call->size[1], k = call->size[2];
-  const int64_t ldy = call->size[3], ldx = call->size[4];
+  const int64_t ldy = call->size[3], ldx = call->size[4], asked = call->size[8];
   const int32_t accumulate = call->size[5] != 0;
   const gemm_route route = gemm_current_route();
   const int64_t width = panel_width(n, route), panels = parts_of(n, width);
@@ -59,10 +60,11 @@ static void prepare_matmul(kernel_call *call) {
   // High tiles read each panel less often; low ones share small products among more threads.
   int64_t height = m >= 2048 ? 128 : 64;
   if (route == GEMM_OPENBLAS) height = BLAS_ROWS;
-  else height = least(height, m);
+  else height = asked ? asked : least(height, m);
   // A group of panels reads the rows of x from near cache; small products rather have more tiles.
   const int64_t blocks = parts_of(m, height) * panels;
-  const int64_t group = route == GEMM_OPENBLAS ? 1 : most(1, least(4, blocks / 16));
+  const int64_t some = route == GEMM_OPENBLAS ? 1 : most(1, least(4, blocks / 16));
+  const int64_t group = asked ? panels : some, tile_height = asked ? asked : height;
   const int64_t rest = m % height;
   const gemm shapes[] = {
     product(height, width, k, ldx, width, ldy, 0, accumulate),
@@ -73,7 +75,8 @@ static void prepare_matmul(kernel_call *call) {
   };
   call->jit[0] = (void *)gemm_set(shapes, route == GEMM_OPENBLAS ? 5 : 4);
   call->jit[1] = (void *)(intptr_t)group;
-  call->tiles = parts_of(m, height) * parts_of(panels, group);
+  call->jit[2] = (void *)(intptr_t)tile_height;
+  call->tiles = parts_of(m, tile_height) * parts_of(panels, group);
   call->scratch = floats(height * width + (route == GEMM_OPENBLAS ? height * ldx : 0));
 }
 
@@ -101,7 +104,8 @@ static void prepare_matmul_weight_bf16(kernel_call *call) {
   call->jit[1] = (void *)(intptr_t)high;
   call->jit[2] = (void *)(intptr_t)wide;
   call->tiles = parts_of(call->size[1], high) * parts_of(call->size[2], wide);
-  call->scratch = floats(high * wide + BF16_TOKENS / 2 * (high + WEIGHT_BLOCK));
+  call->scratch = floats(high * wide + high / BF16_LEFT * bf16_panel_step(BF16_LEFT) +
+                         wide / WEIGHT_BLOCK * bf16_panel_step(WEIGHT_BLOCK));
 }
 
 static void prepare_matmul_weight(kernel_call *call) {
@@ -220,6 +224,9 @@ static void prepare_call(kernel_call *call) {
   case KERNEL_MUON: prepare_muon(call); break;
   case KERNEL_EMBED: call->tiles = parts_of(size[0], tile_rows(size[3], size[1])); break;
   case KERNEL_CROSS_ENTROPY:
+    call->tiles = parts_of(size[0], tile_rows(size[2], size[1]));
+    call->scratch = call->scalar[0] > 0 ? floats(size[1]) : 0;
+    break;
   case KERNEL_CROSS_ENTROPY_BACKWARD:
     call->tiles = parts_of(size[0], tile_rows(size[2], size[1]));
     break;
