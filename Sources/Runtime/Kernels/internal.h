@@ -45,7 +45,8 @@ const kernel_table *kernels_table(void);
 // Binding of threads to processors, for teams that fill the processors of this process.
 int32_t machine_binds(int32_t threads);
 void machine_bind(int32_t thread);
-void machine_unbind(void);
+void machine_unbind(int32_t thread);  // by the system's name; 0: the caller
+int32_t machine_thread(void);         // the system's name of the caller
 
 static inline int64_t parts_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
 static inline int64_t round_up(int64_t n, int64_t to) { return parts_of(n, to) * to; }

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "KernelsPortable.h"
 #include "internal.h"
@@ -111,4 +112,6 @@ void machine_bind(int32_t thread) {
   sched_setaffinity(0, sizeof one, &one);
 }
 
-void machine_unbind(void) { sched_setaffinity(0, sizeof allowed, &allowed); }
+void machine_unbind(int32_t thread) { sched_setaffinity(thread, sizeof allowed, &allowed); }
+
+int32_t machine_thread(void) { return (int32_t)gettid(); }

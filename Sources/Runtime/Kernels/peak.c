@@ -77,6 +77,6 @@ double kernels_peak(kernel_probe kind, int32_t threads, double seconds) {
     }
     free(place.block);
   }
-  if (bind) machine_unbind();
+  if (bind) machine_unbind(0);
   return best;
 }

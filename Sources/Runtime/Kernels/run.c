@@ -25,7 +25,7 @@ extern void kmp_set_blocktime(int milliseconds) __attribute__((weak));
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { MAX_THREADS = 1024, SPINS = 1000, IDLE_MILLISECONDS = 2 };
+enum { MAX_THREADS = 1024, SPINS = 1000, PATIENCE_NANOSECONDS = 300000, IDLE_MILLISECONDS = 2 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct { void *block; int64_t bytes; } scratch[MAX_THREADS];
@@ -34,7 +34,11 @@ static int64_t counters_room;
 static _Alignas(64) atomic_int arrived;
 static _Alignas(64) atomic_int generation;
 static atomic_int sleepers;
-static int spins;  // of this run
+static int spins;                  // of this run
+static int bound_run;              // whether this run's threads are bound to processors
+static atomic_int released;        // whether they were let go
+static int32_t releases;           // runs in which they were
+static int32_t team[MAX_THREADS];  // as the system names them
 
 static inline void relax(void) {
 #if defined(__x86_64__)
@@ -44,11 +48,12 @@ static inline void relax(void) {
 #endif
 }
 
-static void sleep_while(atomic_int *word, int value) {
+// Until the word changes, or for so long (NULL: ever).
+static void sleep_while(atomic_int *word, int value, const struct timespec *longest) {
 #if defined(__linux__)
-  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, longest, NULL, 0);
 #else
-  (void)word, (void)value;
+  (void)word, (void)value, (void)longest;
   sched_yield();
 #endif
 }
@@ -59,6 +64,14 @@ static void wake_all(atomic_int *word) {
 #else
   (void)word;
 #endif
+}
+
+// A team that is bound to processors lets go once a run when a thread has waited long: other work
+// holds the late one's processor, and the waiter's is about to be idle, but a bound thread cannot
+// move there. The next run binds again.
+static void let_go(int threads) {
+  if (!bound_run || atomic_exchange(&released, 1)) return;
+  for (int i = 0; i < threads; i++) machine_unbind(team[i]);
 }
 
 // Spins for some 50 microseconds, then sleeps: when other work holds a core, spinning would only
@@ -75,8 +88,11 @@ static void wait_for_all(int threads) {
     if (atomic_load_explicit(&generation, memory_order_acquire) != now) return;
     relax();
   }
+  const struct timespec patience = {0, PATIENCE_NANOSECONDS};
   atomic_fetch_add(&sleepers, 1);
-  while (atomic_load(&generation) == now) sleep_while(&generation, now);
+  sleep_while(&generation, now, &patience);
+  if (atomic_load(&generation) == now) let_go(threads);
+  while (atomic_load(&generation) == now) sleep_while(&generation, now, NULL);
   atomic_fetch_sub(&sleepers, 1);
 }
 
@@ -172,9 +188,12 @@ INLINE void walk_alone(const kernel_table *table, const kernel_call *calls, int6
 // library.
 static void keep_apart(int thread) {
   static _Thread_local int32_t bound;
-  if (thread && bound == thread) return;
+  static _Thread_local int32_t runs;
+  team[thread] = machine_thread();
+  if (thread && bound == thread && runs == releases) return;
   machine_bind(thread);
   bound = thread;
+  runs = releases;
 }
 
 static room room_for(const kernel_call *calls, int64_t count) {
@@ -213,17 +232,18 @@ static void run_locked(const kernel_call *calls, int64_t count, int32_t threads,
   memset(counters, 0, sizeof *counters * (size_t)count);
   // Workers that wait for the next run should soon give their core back.
   if (kmp_set_blocktime) kmp_set_blocktime(IDLE_MILLISECONDS);
-  const int32_t bind = machine_binds(threads);
+  bound_run = machine_binds(threads);
+  releases += atomic_exchange(&released, 0);
 #pragma omp parallel num_threads(threads)
   {
     const int thread = omp_get_thread_num();
-    if (bind) keep_apart(thread);
+    if (bound_run) keep_apart(thread);
     if (recorders)
       walk(table, calls, count, thread, omp_get_num_threads(), need, &recorders[thread]);
     else
       walk(table, calls, count, thread, omp_get_num_threads(), need, NULL);
   }
-  if (bind) machine_unbind();
+  if (bound_run) machine_unbind(0);
 }
 
 void kernels_run(const kernel_call *calls, int64_t count, int32_t threads) {
