@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention forward and backward against the definition in Double.
+// Attention forward and backward against the definition in Double, in f32 and in bf16.
 import CKernels
 import Testing
 
@@ -130,6 +130,137 @@ extension KernelTests {
         run(KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list, [0.25])
         // A score of 1,000 has an error of 1e-4, and so have the weights.
         expectClose(y.values, want.y, 2e-3, isa)
+        expectClose(lse.values, want.lse, 1e-6, isa)
+      }
+    }
+
+    /// The queries of the last n positions of every sequence.
+    func last<T>(_ n: Int, of rows: [T], _ s: Sizes, width: Int) -> [T] {
+      let sequence = s.t * width
+      var result: [T] = []
+      for end in stride(from: sequence, through: rows.count, by: sequence) {
+        result += rows[(end - n * width)..<end]
+      }
+      return result
+    }
+
+    static let parts = [
+      (Sizes(b: 2, t: 77, h: 4, g: 2, d: 24), 1), (Sizes(b: 2, t: 150, h: 2, g: 1, d: 33), 22),
+      (Sizes(b: 1, t: 200, h: 2, g: 2, d: 32), 73), (Sizes(b: 2, t: 256, h: 3, g: 1, d: 7), 128),
+      (Sizes(b: 1, t: 130, h: 2, g: 1, d: 64), 130),
+    ]
+
+    @Test(arguments: parts) func bitsOfAQueryDoNotDependOnTheirNumber(s: Sizes, n: Int) {
+      let q = noise(s.q, 1)
+      let some = last(n, of: q, s, width: s.h * s.d)
+      let k = noise(s.kv, 2)
+      let v = noise(s.kv, 3)
+      func check(_ what: String, _ bf16: Bool) {
+        func result(_ q: [Float], _ n: Int) -> (y: [Float], lse: [Float]) {
+          let lse = Floats(q.count / s.d)
+          let sizes = s.list + [bf16 ? 1 : 0, n]
+          if bf16 {
+            let (hq, hk, hv, y) = (Halves(q), Halves(k), Halves(v), Halves(q.count))
+            run(KERNEL_ATTENTION, [y.raw, lse.raw, hq.raw, hk.raw, hv.raw], sizes, [0.3])
+            return (y.values, lse.values)
+          }
+          let (fq, fk, fv, y) = (Floats(q), Floats(k), Floats(v), Floats(q.count))
+          run(KERNEL_ATTENTION, [y.raw, lse.raw, fq.raw, fk.raw, fv.raw], sizes, [0.3])
+          return (y.values, lse.values)
+        }
+        let whole = result(q, 0)
+        let part = result(some, n)
+        #expect(part.y == last(n, of: whole.y, s, width: s.h * s.d), "\(what) \(s) n \(n)")
+        #expect(part.lse == last(n, of: whole.lse, s, width: 1), "\(what) \(s) n \(n)")
+      }
+      forEachRoute { check($0, false) }
+      forEachISA { check($0, true) }
+    }
+
+    static let halfSizes =
+      sizes + [
+        Sizes(b: 2, t: 49, h: 6, g: 2, d: 20), Sizes(b: 1, t: 330, h: 2, g: 1, d: 64),
+        Sizes(b: 3, t: 17, h: 1, g: 1, d: 130), Sizes(b: 1, t: 143, h: 8, g: 1, d: 48),
+      ]
+
+    // Weights, slopes and results are rounded to eight bits, and y again where it enters a gradient;
+    // sums of many lose less. The logarithm of a sum carries the error of exp2 (3e-6) alone.
+    @Test(arguments: halfSizes) func bf16MatchesTheDefinition(s: Sizes) {
+      let scale = 1 / Double(s.d).squareRoot()
+      let q = Halves(noise(s.q, 1, scale: 3))
+      let k = Halves(noise(s.kv, 2, scale: 3))
+      let v = Halves(noise(s.kv, 3))
+      let dy = Halves(noise(s.q, 4))
+      let want = Reference(
+        s, scale, q: Floats(q.values), k: Floats(k.values), v: Floats(v.values),
+        dy: Floats(dy.values))
+      forEachISA { isa in
+        var first: [[UInt16]] = []
+        var firstLse: [UInt32] = []
+        for threads in [1, 2, 3] {
+          let (y, dq, dk, dv) = (Halves(s.q), Halves(s.q), Halves(s.kv), Halves(s.kv))
+          let lse = Floats(s.b * s.h * s.t)
+          run(
+            KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list + [1], [scale],
+            threads: threads)
+          run(
+            KERNEL_ATTENTION_BACKWARD,
+            [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw], s.list + [1],
+            [scale], threads: threads)
+          expectClose(y.values, want.y, 6e-3, "\(isa) \(s) y")
+          expectClose(lse.values, want.lse, 3e-6, "\(isa) \(s) lse")
+          expectClose(dq.values, want.dq, 8e-3, "\(isa) \(s) dq")
+          expectClose(dk.values, want.dk, 8e-3, "\(isa) \(s) dk")
+          expectClose(dv.values, want.dv, 6e-3, "\(isa) \(s) dv")
+          let bits = [y, dq, dk, dv].map(\.bits)
+          if first.isEmpty { (first, firstLse) = (bits, lse.bits) }
+          #expect(first == bits && firstLse == lse.bits, "\(isa) \(s) \(threads) threads")
+        }
+      }
+    }
+
+    @Test func bf16BitsDoNotDependOnTheBatch() {
+      // With one sequence the blocks of a head go to several tiles, with 20 to one.
+      let s = Sizes(b: 20, t: 200, h: 2, g: 1, d: 24)
+      let one = Sizes(b: 1, t: 200, h: 2, g: 1, d: 24)
+      let q = noise(s.q, 1)
+      let k = noise(s.kv, 2)
+      let v = noise(s.kv, 3)
+      let dy = noise(s.q, 4)
+      forEachISA { isa in
+        func results(_ s: Sizes, _ q: [Float], _ k: [Float], _ v: [Float], _ dy: [Float])
+          -> [[UInt16]]
+        {
+          let (q, k, v, dy) = (Halves(q), Halves(k), Halves(v), Halves(dy))
+          let (y, dq, dk, dv) = (Halves(s.q), Halves(s.q), Halves(s.kv), Halves(s.kv))
+          let lse = Floats(s.b * s.h * s.t)
+          run(KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list + [1], [0.2])
+          run(
+            KERNEL_ATTENTION_BACKWARD,
+            [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw], s.list + [1],
+            [0.2])
+          return [y, dq, dk, dv].map(\.bits)
+        }
+        let all = results(s, q, k, v, dy)
+        func third<T>(_ x: [T]) -> [T] { Array(x[(2 * x.count / s.b)..<(3 * x.count / s.b)]) }
+        let alone = results(one, third(q), third(k), third(v), third(dy))
+        #expect(alone == all.map(third), "\(isa)")
+      }
+    }
+
+    @Test func bf16LargeScoresStayFinite() {
+      let s = Sizes(b: 1, t: 150, h: 1, g: 1, d: 16)
+      let q = Halves(noise(s.q, 1, scale: 40))
+      let k = Halves(noise(s.kv, 2, scale: 40))
+      let v = Halves(noise(s.kv, 3))
+      let zero = Floats([Float](repeating: 0, count: s.q))
+      let want = Reference(
+        s, 0.25, q: Floats(q.values), k: Floats(k.values), v: Floats(v.values), dy: zero)
+      forEachISA { isa in
+        let y = Halves(s.q)
+        let lse = Floats(s.t)
+        run(KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list + [1], [0.25])
+        expectClose(y.values, want.y, 5e-3, isa)
         expectClose(lse.values, want.lse, 1e-6, isa)
       }
     }

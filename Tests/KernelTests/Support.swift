@@ -86,6 +86,7 @@ final class Halves {
 
   var raw: UnsafeMutableRawPointer { UnsafeMutableRawPointer(pointer) }
   var bits: [UInt16] { (0..<count).map { pointer[$0] } }
+  var values: [Float] { bits.map { Float(bitPattern: UInt32($0) << 16) } }
 }
 
 /// Token ids that stay where they are while a kernel reads them.

@@ -73,6 +73,26 @@ static inline int64_t row_block(int64_t width) {
 enum { EMBED_COLUMNS = 32, SUM_COLUMNS = 256, PACK_DEPTH = 256 };
 enum { ATTENTION_BLOCK = 64 };
 
+// Of the queries of an attention call perhaps only those of the last n positions are wanted: the
+// first block that has one.
+static inline int64_t attention_queries(const kernel_call *call) {
+  return call->size[6] ? call->size[6] : call->size[1];
+}
+static inline int64_t attention_start(const kernel_call *call) {
+  return (call->size[1] - attention_queries(call)) / ATTENTION_BLOCK;
+}
+// Pairs of an early block and a late one, which all cost about the same.
+static inline int64_t attention_pairs(const kernel_call *call) {
+  return parts_of(parts_of(call->size[1], ATTENTION_BLOCK) - attention_start(call), 2);
+}
+// In bf16 the blocks of one sequence and kv head go to so many tiles. Each packs keys and values
+// again, so there are more than one only where there would be few tiles.
+static inline int64_t attention_parts(const kernel_call *call) {
+  enum { TILES = 16 };
+  const int64_t blocks = parts_of(call->size[1], ATTENTION_BLOCK) - attention_start(call);
+  return least(blocks, parts_of(TILES, call->size[0] * call->size[3]));
+}
+
 // Panels of a packed operand: 64 columns for JIT and portable code, wider where a BLAS packs again
 // by itself. The last panel is narrower: only what is left, rounded up to the unit.
 static inline int64_t panel_unit(int64_t n) { return n <= 32 ? 32 : 64; }

@@ -156,6 +156,21 @@ static void prepare_rows(kernel_call *call) {
   call->tiles = parts_of(rows, call->size[2]);
 }
 
+// The parts of the scratch are documented beside the bodies.
+static void prepare_attention_bf16(kernel_call *call, int32_t backward) {
+  enum { B = ATTENTION_BLOCK };
+  const int64_t keys = round_up(call->size[1], B), d = call->size[4];
+  const int64_t pairs = bf16_pairs(d), width = round_up(d, 16);
+  call->tiles = call->size[0] * call->size[3];
+  if (!backward) {
+    call->tiles *= attention_parts(call);
+    call->scratch = floats(keys * pairs + keys / 2 * width + 4 * B * pairs + B * B + 4 * B);
+  } else {
+    call->scratch = floats(keys * (2 * pairs + width / 2 + 2 * width) + 5 * B * pairs + B * width +
+                           7 * B * B / 4 + 3 * B);
+  }
+}
+
 // The order of the shapes is documented beside the bodies.
 static void prepare_attention(kernel_call *call, int32_t backward) {
   enum { B = ATTENTION_BLOCK };
@@ -166,11 +181,10 @@ static void prepare_attention(kernel_call *call, int32_t backward) {
   // A BLAS call has more overhead than a 64 x 64 product lasts; the plain bodies do better.
   const int32_t direct = gemm_current_route() == GEMM_OPENBLAS;
   if (!backward) {
-    const int64_t blocks = parts_of(t, B);
     const gemm shapes[] = {scores, few_scores, product(B, d, B, B, kv_step, d, 1, 1),
                            product(B, d, rest, B, kv_step, d, 1, 1)};
     call->jit[0] = (void *)(direct ? gemm_set_plain(shapes, 4) : gemm_set(shapes, 4));
-    call->tiles = b * h * parts_of(blocks, 2);
+    call->tiles = b * h * attention_pairs(call);
     call->scratch = floats(2 * B * d + B * B + B);
   } else {
     const gemm shapes[] = {
@@ -219,8 +233,10 @@ static void prepare_call(kernel_call *call) {
     (size[6] ? prepare_matmul_weight_bf16 : prepare_matmul_weight)(call);
     break;
   case KERNEL_ROWS: prepare_rows(call); break;
-  case KERNEL_ATTENTION: prepare_attention(call, 0); break;
-  case KERNEL_ATTENTION_BACKWARD: prepare_attention(call, 1); break;
+  case KERNEL_ATTENTION: (size[5] ? prepare_attention_bf16 : prepare_attention)(call, 0); break;
+  case KERNEL_ATTENTION_BACKWARD:
+    (size[5] ? prepare_attention_bf16 : prepare_attention)(call, 1);
+    break;
   case KERNEL_MUON: prepare_muon(call); break;
   case KERNEL_EMBED: call->tiles = parts_of(size[0], tile_rows(size[3], size[1])); break;
   case KERNEL_CROSS_ENTROPY:

@@ -62,7 +62,7 @@ typedef enum kernel_id {
   // y[b,n,h,d], lse[b,h,n]; q[b,n,h,d], k[b,t,g,d], v[b,t,g,d] | b, t, h, g, d, bf16(0|1), n | scale
   // Causal; query head i reads kv head i / (h/g). lse is the natural log of the sum of exp. The n
   // queries are those of the last n positions; 0 stands for t. With bf16 everything but lse lies in
-  // memory as bf16, and the products are bf16 with f32 sums.
+  // memory as bf16, the products are bf16 with f32 sums, and scale is positive.
   KERNEL_ATTENTION,
   // dq, dk, dv; q, k, v, y, lse, dy | b, t, h, g, d, bf16(0|1) | scale. n is t.
   KERNEL_ATTENTION_BACKWARD,
