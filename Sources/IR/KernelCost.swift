@@ -31,7 +31,6 @@ extension KernelCall {
     case .embedBackward, .sumPartials, .ropeTable, .quantScale: return area
     case .matmul, .matmulWeight: return 2 * size(0) * size(1) * size(2)
     case .rows: return rowFlops
-    case .rope: return 3 * size(0) * size(1) * size(2) * size(4)
     // The products; exponentials are not counted. Backward computes the scores again.
     case .attention: return 4 * pairs
     case .attentionBackward: return 10 * pairs
@@ -67,9 +66,6 @@ extension KernelCall {
     case .rows: return rowTraffic
     case .sumPartials: return floats([size(0), area])
     case .ropeTable: return floats([area])
-    case .rope:
-      let elements = area * size(2) * size(3)
-      return floats([elements, elements, size(1) * size(4)])
     case .attention:
       let (q, kv, lse) = (attentionBytes(queries), attentionBytes(groups), 4 * heads)
       return [q, lse, q, kv, kv]
@@ -152,7 +148,9 @@ extension KernelCall {
     guard let program else { preconditionFailure("a row program is missing") }
     var bytes = [Double](repeating: 0, count: buffers.count)
     for register in program.registers {
-      if let buffer = register.buffer { bytes[buffer] += 4 * elements(register) }
+      if let buffer = register.buffer {
+        bytes[buffer] += width(register.isHalf) * elements(register)
+      }
     }
     // Sums write one part a tile, whatever shape their register has.
     let tiles = (size(0) / max(size(2), 1)).rounded(.up)
@@ -160,7 +158,7 @@ extension KernelCall {
       let register = program.registers[instruction.destination]
       guard let buffer = register.buffer else { continue }
       switch instruction.operation {
-      case .sumColumns: bytes[buffer] = 4 * tiles * size(1)
+      case .sumColumns, .sumColumnsProduct: bytes[buffer] = 4 * tiles * size(1)
       case .sumPeriodic: bytes[buffer] = 4 * tiles * Double(register.period)
       case .sumAll: bytes[buffer] = 4 * tiles
       default: break
@@ -183,6 +181,7 @@ extension KernelCall {
     case .scalar: return size(0)
     case .periodic: return Double(register.period)
     case .constant: return 1
+    case .table: return Double(register.positions * register.dims)
     }
   }
 }
@@ -200,10 +199,7 @@ extension BufferReference.Space {
 extension RowProgram.Instruction {
   /// The register whose elements are counted: what a sum reads, else what is written.
   fileprivate var widest: Int {
-    switch operation {
-    case .inverseRms, .dot, .sumColumns, .sumPeriodic, .sumAll: return a
-    default: return destination
-    }
+    operation.isSum || operation == .dot ? operands[0] : destination
   }
 }
 
@@ -215,7 +211,10 @@ extension RowProgram.Operation {
     case .add, .sub, .mul, .scale, .offset, .square, .tanh: return 1
     case .leakyRelu, .leakyReluBackward: return 1
     case .sumColumns, .sumPeriodic, .sumAll: return 1
-    case .inverseRms, .dot: return 2
+    case .multiplyAdd, .dot, .sumColumnsProduct, .squaredLeakyRelu: return 2
+    case .squaredLeakyReluBackward, .rmsNorm, .rope, .ropeInverse: return 3
+    case .rmsNormBackward: return 7
+    case .rmsNormBackwardAdd: return 8
     case .sigmoid, .softcap: return 3
     case .softcapBackward: return 4
     }

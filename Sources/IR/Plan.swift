@@ -10,7 +10,7 @@ public enum Kernel: String, Hashable, Sendable, CaseIterable {
   case rows
   case sumPartials = "sum_partials"
   case ropeTable = "rope_table"
-  case rope, attention
+  case attention
   case attentionBackward = "attention_backward"
   case crossEntropy = "cross_entropy"
   case crossEntropyBackward = "cross_entropy_backward"
@@ -53,45 +53,76 @@ public struct BufferReference: Hashable, Sendable {
 /// A row program: the fused form of elementwise chains and norms. Mirrors the kernels' row machine.
 public struct RowProgram: Hashable, Sendable {
   public enum Shape: String, Hashable, Sendable {
-    case full, vector, scalar, periodic, constant
+    case full, vector, scalar, periodic, constant, table
   }
   public struct Register: Hashable, Sendable {
     public var shape: Shape
     /// Index into the call's buffers, nil for a temporary.
     public var buffer: Int?
-    /// Of a periodic register.
+    /// Of a periodic register; of a table the rows that share a position.
     public var period: Int
-    public init(shape: Shape, buffer: Int?, period: Int = 0) {
+    /// Whether the buffer holds bf16; of a full one only.
+    public var isHalf = false
+    /// Of a table: its rows and columns.
+    public var positions = 0
+    public var dims = 0
+    public init(shape: Shape, buffer: Int?, period: Int = 0, isHalf: Bool = false) {
       self.shape = shape
       self.buffer = buffer
       self.period = period
+      self.isHalf = isHalf
     }
   }
   public enum Operation: String, Hashable, Sendable, CaseIterable {
-    case copy, add, sub, mul, scale, offset, square, sigmoid, tanh
+    case copy, add, sub, mul
+    case multiplyAdd = "multiply_add"
+    case scale, offset, square, sigmoid, tanh
     case leakyRelu = "leaky_relu"
     case leakyReluBackward = "leaky_relu_backward"
+    case squaredLeakyRelu = "squared_leaky_relu"
+    case squaredLeakyReluBackward = "squared_leaky_relu_backward"
     case softcap
     case softcapBackward = "softcap_backward"
-    case inverseRms = "inverse_rms"
+    case rmsNorm = "rms_norm"
+    case rmsNormBackward = "rms_norm_backward"
+    case rmsNormBackwardAdd = "rms_norm_backward_add"
+    case rope
+    case ropeInverse = "rope_inverse"
     case dot
     case sumColumns = "sum_columns"
+    case sumColumnsProduct = "sum_columns_product"
     case sumPeriodic = "sum_periodic"
     case sumAll = "sum_all"
+
+    /// How many operands it reads.
+    public var operands: Int {
+      switch self {
+      case .multiplyAdd, .rmsNormBackwardAdd: return 3
+      case .add, .sub, .mul, .leakyReluBackward, .squaredLeakyReluBackward, .softcapBackward,
+        .rmsNormBackward, .rope, .ropeInverse, .dot, .sumColumnsProduct:
+        return 2
+      default: return 1
+      }
+    }
+    /// Whether it makes one part a tile of a sum over rows.
+    public var isSum: Bool {
+      [.sumColumns, .sumColumnsProduct, .sumPeriodic, .sumAll].contains(self)
+    }
   }
   public struct Instruction: Hashable, Sendable {
     public var operation: Operation
     public var destination: Int
-    public var a: Int
-    public var b: Int
+    /// Registers, as many as the operation reads.
+    public var operands: [Int]
     public var immediate: Double
+    /// Operands must be as many as the operation reads: a precondition.
     public init(
-      _ operation: Operation, _ destination: Int, _ a: Int, _ b: Int = 0, _ immediate: Double = 0
+      _ operation: Operation, _ destination: Int, _ operands: [Int], _ immediate: Double = 0
     ) {
+      precondition(operands.count == operation.operands)
       self.operation = operation
       self.destination = destination
-      self.a = a
-      self.b = b
+      self.operands = operands
       self.immediate = immediate
     }
   }

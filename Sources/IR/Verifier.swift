@@ -72,8 +72,8 @@ extension Op {
   public var isRowLocal: Bool {
     switch self {
     case .add, .sub, .mul, .scale, .offset, .square, .sigmoid, .tanh, .softcap, .softcapBackward,
-      .leakyRelu, .leakyReluBackward, .rmsNorm, .rmsNormBackward, .scaleHeads,
-      .scaleHeadsBackwardGain, .sumTo:
+      .leakyRelu, .leakyReluBackward, .rmsNorm, .rmsNormBackward, .rope, .ropeBackward,
+      .scaleHeads, .scaleHeadsBackwardGain, .sumTo:
       return true
     default:
       return false

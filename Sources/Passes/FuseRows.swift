@@ -13,8 +13,10 @@ extension Pass {
   ///                                 } yields %b, %n
   ///
   /// A row space is [rows, width]: all leading axes and the last one. A node joins the open group if
-  /// it shares a value with it and no attention stands between, so the order stays near the original
-  /// one and nothing is computed long before it is read. Runs after differentiate.
+  /// it or its only reader shares a value with it and no attention stands between, so the order stays
+  /// near the original one and nothing is computed long before it is read. A node that reads one value
+  /// of its space waits for its only reader where that waits for others: keeping the operand costs no
+  /// more memory than the result. Runs after differentiate.
   public static let fuseRows = Pass("fuse-rows", "Fuse elementwise chains and norms.") { graph in
     var scheduler = RowScheduler(graph)
     return scheduler.run()
@@ -66,6 +68,18 @@ extension Graph {
   }
 }
 
+extension Graph {
+  /// Whether a node only names part of a value, or gives it another shape.
+  fileprivate func isView(_ node: Node) -> Bool {
+    switch node.op {
+    case .splitHeads, .mergeHeads: return true
+    case .slice:
+      return type(node.operands[0]).sizes[..<node.int(.axis)].reduce(1, *) == 1
+    default: return false
+    }
+  }
+}
+
 /// A list scheduler that keeps taking nodes of the open group while there are any.
 private struct RowScheduler {
   /// Bounds of one row program; see the row machine's limits.
@@ -75,6 +89,8 @@ private struct RowScheduler {
   let graph: Graph
   private var waiting: [Int]
   private var readers: [[Int]]
+  private var sources: [[Int]]
+  private var isDone: [Bool]
   private var copy: Rebuilder
   private var ready: [Int] = []  // sorted
   /// Attentions before each node.
@@ -90,26 +106,73 @@ private struct RowScheduler {
     copy = Rebuilder(graph)
     waiting = [Int](repeating: 0, count: graph.nodes.count)
     readers = [[Int]](repeating: [], count: graph.nodes.count)
+    sources = [[Int]](repeating: [], count: graph.nodes.count)
+    isDone = [Bool](repeating: false, count: graph.nodes.count)
     let producers = graph.producers()
     for (index, node) in graph.nodes.enumerated() {
       for producer in Set(node.operands.compactMap { producers[$0] }) {
         waiting[index] += 1
         readers[producer].append(index)
+        sources[index].append(producer)
       }
     }
     ready = graph.nodes.indices.filter { waiting[$0] == 0 }
   }
 
   mutating func run() -> Graph {
-    while let first = ready.first {
+    emitViews(besides: [])
+    while let first = ready.first(where: { !isDeferred($0) }) ?? ready.first {
       if graph.fitsRowProgram(graph.nodes[first]) {
         emitGroup(from: first)
       } else {
         copy.copy(graph.nodes[first])
         finish(first)
       }
+      emitViews(besides: [])
     }
     return copy.finish()
+  }
+
+  /// Views cost nothing, but what reads them has to wait for them. Those of values in `made` come
+  /// after the group that makes these.
+  private mutating func emitViews(besides made: Set<Value>) {
+    while let view = ready.first(where: {
+      let node = graph.nodes[$0]
+      return graph.isView(node) && made.isDisjoint(with: node.operands)
+    }) {
+      copy.copy(graph.nodes[view])
+      finish(view)
+    }
+  }
+
+  /// Whether a node should run together with its only reader, which cannot run yet.
+  private func isDeferred(_ index: Int) -> Bool {
+    let node = graph.nodes[index]
+    guard graph.fitsRowProgram(node), readers[index].count == 1 else { return false }
+    let space = graph.rowSpace(node)
+    guard node.operands.count(where: { RowSpace(graph.type($0)) == space }) == 1 else {
+      return false
+    }
+    let reader = readers[index][0]
+    guard graph.fitsRowProgram(graph.nodes[reader]), graph.rowSpace(graph.nodes[reader]) == space
+    else { return false }
+    return waits(reader, besides: index, in: space) || isDeferred(reader)
+  }
+
+  /// What the only reader of a node reads beside it, if both can stand in one program.
+  private func partners(of index: Int, in space: RowSpace) -> [Value] {
+    guard readers[index].count == 1 else { return [] }
+    let reader = graph.nodes[readers[index][0]]
+    return graph.fitsRowProgram(reader) && graph.rowSpace(reader) == space ? reader.operands : []
+  }
+
+  /// Whether a node of `space` reads what no node of an open group can make, apart from one operand.
+  private func waits(_ reader: Int, besides index: Int, in space: RowSpace) -> Bool {
+    sources[reader].contains {
+      let node = graph.nodes[$0]
+      return $0 != index && !isDone[$0]
+        && (waiting[$0] > 0 || !graph.fitsRowProgram(node) || graph.rowSpace(node) != space)
+    }
   }
 
   private mutating func emitGroup(from first: Int) {
@@ -123,9 +186,9 @@ private struct RowScheduler {
       guard graph.fitsRowProgram(node), graph.rowSpace(node) == space else { return false }
       if members.isEmpty { return true }
       let values = Set(node.operands + node.results)
-      if node.operands.contains(where: sums.contains) { return false }
+      if isDeferred(index) || node.operands.contains(where: sums.contains) { return false }
       return members.count < Self.maximumNodes && phase[index] == phase[first]
-        && !values.isDisjoint(with: touched)
+        && !values.union(partners(of: index, in: space)).isDisjoint(with: touched)
         && touched.union(values).count <= Self.maximumValues + members.count
     }
     while let next = ready.first(where: { members.isEmpty ? $0 == first : joins($0) }) {
@@ -135,6 +198,7 @@ private struct RowScheduler {
         sums.formUnion(graph.nodes[next].results)
       }
       finish(next)
+      emitViews(besides: Set(members.flatMap { graph.nodes[$0].results }))
     }
     let inside = Set(members)
     let start = copy.builder.graph.nodes.count
@@ -161,6 +225,7 @@ private struct RowScheduler {
   }
 
   private mutating func finish(_ index: Int) {
+    isDone[index] = true
     if let position = ready.firstIndex(of: index) { ready.remove(at: position) }
     for reader in readers[index] {
       waiting[reader] -= 1

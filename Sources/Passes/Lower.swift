@@ -137,6 +137,9 @@ struct Lowering {
     values.enumerated().reduce(0) { $0 | (isHalf($1.element) ? 1 << $1.offset : 0) }
   }
 
+  /// Where a result will be written if that is a parameter's place.
+  func writtenParameter(_ value: Value) -> Slot? { aliases[value] }
+
   /// Lets values that end in a parameter be computed in its place, where nobody reads the old
   /// content afterwards. Updates (AdamW and its like) always work in place.
   private mutating func bindWrites() {
@@ -206,8 +209,10 @@ struct Lowering {
 
   private mutating func copy(_ value: Value, to target: Slot) {
     var program = RowProgram()
-    program.registers = [.init(shape: .full, buffer: 0), .init(shape: .full, buffer: 1)]
-    program.instructions = [.init(.copy, 0, 1)]
+    program.registers = [
+      .init(shape: .full, buffer: 0), .init(shape: .full, buffer: 1, isHalf: isHalf(value)),
+    ]
+    program.instructions = [.init(.copy, 0, [1])]
     let space = RowSpace(graph.type(value))
     emit(
       .rows, to: .body, writing: [(target, bytes(value))], reading: [operand(value)],
@@ -269,14 +274,6 @@ struct Lowering {
       emit(
         .embedBackward, to: stage, writing: [result(node.result)], reading: operands.map(operand),
         sizes: [graph.type(operands[1]).count, table[1], table[0]], source: node.result)
-    case .rope, .ropeBackward:
-      let sizes = graph.type(operands[0]).sizes
-      var table = ropeTable(node, positions: node.int(.start) + sizes[1])
-      table.offset = node.int(.start) * node.int(.dims) * 4
-      emit(
-        .rope, to: stage, writing: [result(node.result)],
-        reading: [operand(operands[0]), (table, sizes[1] * node.int(.dims) * 4)],
-        sizes: sizes + [node.int(.dims), node.op == .rope ? 0 : 1], source: node.result)
     case .attention, .attentionBackward:
       let (q, k) = (graph.type(operands[0]).sizes, graph.type(operands[1]).sizes)
       let outputs = node.results.map { result($0) }
@@ -351,7 +348,8 @@ struct Lowering {
     return isHalf ? padded * ((depth + 1) / 2 * 2) * 2 : padded * depth * 4
   }
 
-  private mutating func ropeTable(_ node: Node, positions: Int) -> Slot {
+  /// The table of a rotary embedding, made once for its attributes and positions.
+  mutating func ropeTable(_ node: Node, positions: Int) -> Slot {
     let key = node.attributes.filter { $0.key != .start }
     if let slot = ropeTables[key]?[positions] { return slot }
     let dims = node.int(.dims)

@@ -56,7 +56,7 @@ public enum Pipeline {
   }
 
   /// What turns a function into one the runtime executes well. Last before lowering.
-  public static let fuse: [Pass] = [.recompute, .fuseRows]
+  public static let fuse: [Pass] = [.recompute, .recomputeCheap, .fuseRows]
 
   /// One pass of each name, for `--help` and for documentation.
   public static let all: [Pass] = [
@@ -64,7 +64,7 @@ public enum Pipeline {
     .deriveLoss(), .deriveScore(), .fuseSoftcapCrossEntropy, .sinkSlices, .assignPrecision([:]),
     .markQAT(form: "straight_through"), .differentiate(), .gradientsAsInputs,
     .insertOptimizer(OptimizerPlan(updates: [:])), .chooseComputePrecision(.f32), .recompute,
-    .fuseRows,
+    .recomputeCheap, .fuseRows,
   ]
 }
 

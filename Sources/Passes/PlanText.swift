@@ -92,15 +92,19 @@ extension KernelCall {
 }
 
 extension RowProgram {
-  /// `full:0 vector:2 full:_ ; mul 2 0 1 0.0`: registers with their buffers, then instructions.
+  /// `full:0 vector:2 half:_ ; mul 2 0 1 0.0`: registers with their buffers, then instructions with
+  /// destination, operands and immediate. `half` is a full register whose buffer holds bf16.
   var text: String {
     let registers = registers.map { register in
       let buffer = register.buffer.map(String.init) ?? "_"
-      return "\(register.shape.rawValue):\(buffer)"
+      return (register.isHalf ? "half" : register.shape.rawValue) + ":\(buffer)"
         + (register.period > 0 ? ":\(register.period)" : "")
+        + (register.shape == .table ? ":\(register.positions):\(register.dims)" : "")
     }
-    let code = instructions.map {
-      "\($0.operation.rawValue) \($0.destination) \($0.a) \($0.b) \($0.immediate)"
+    let code = instructions.map { instruction in
+      ([instruction.operation.rawValue]
+        + ([instruction.destination] + instruction.operands).map(String.init)
+        + ["\(instruction.immediate)"]).joined(separator: " ")
     }
     return ([registers.joined(separator: " ")] + code).joined(separator: " ; ")
   }

@@ -7,22 +7,27 @@ import Testing
 struct Program {
   var value = row_program()
 
-  mutating func register(_ shape: row_shape, _ buffer: Int = -1, period: Int = 0) -> Int32 {
+  mutating func register(
+    _ shape: row_shape, _ buffer: Int = -1, period: Int = 0, half: Bool = false,
+    positions: Int = 0, dims: Int = 0
+  ) -> Int32 {
     let index = value.registers
     withUnsafeMutableBytes(of: &value.reg) {
       $0.bindMemory(to: row_register.self)[Int(index)] = row_register(
-        shape: Int32(shape.rawValue), buffer: Int32(buffer), period: Int32(period), half: 0)
+        shape: Int32(shape.rawValue), buffer: Int32(buffer), period: Int32(period),
+        half: half ? 1 : 0, positions: Int32(positions), dims: Int32(dims))
     }
     value.registers += 1
     return index
   }
 
-  mutating func add(_ op: row_op, _ dst: Int32, _ a: Int32, _ b: Int32 = 0, _ immediate: Float = 0)
-  {
+  mutating func add(
+    _ op: row_op, _ dst: Int32, _ a: Int32, _ b: Int32 = 0, _ immediate: Float = 0, c: Int32 = 0
+  ) {
     let index = Int(value.instructions)
     withUnsafeMutableBytes(of: &value.code) {
       $0.bindMemory(to: row_instruction.self)[index] = row_instruction(
-        op: Int32(op.rawValue), dst: dst, a: a, b: b, immediate: immediate)
+        op: Int32(op.rawValue), dst: dst, a: a, b: b, c: c, immediate: immediate)
     }
     value.instructions += 1
   }
@@ -50,6 +55,9 @@ extension KernelTests {
         (ROW_ADD, { $0 + $1 }), (ROW_SUB, { $0 - $1 }), (ROW_MUL, { $0 * $1 }),
         (ROW_LEAKY_RELU_BACKWARD, { $1 > 0 ? $0 : 0.5 * $0 }),
         (ROW_SOFTCAP_BACKWARD, { $0 * (1 - ($1 / 0.5) * ($1 / 0.5)) }),
+        (ROW_SQUARED_LEAKY_RELU_BACKWARD, { $0 * $1 * ($1 > 0 ? 2 : 0.5) }),
+        // The third operand is the second one here.
+        (ROW_MULTIPLY_ADD, { $0 * $1 + $1 }),
       ]
     }
     static var unary: [(row_op, (Double) -> Double)] {
@@ -58,6 +66,7 @@ extension KernelTests {
         (ROW_SQUARE, { $0 * $0 }), (ROW_SIGMOID, { 1 / (1 + exp64(-$0)) }),
         (ROW_TANH, { tanh64($0) }), (ROW_LEAKY_RELU, { $0 > 0 ? $0 : 0.5 * $0 }),
         (ROW_SOFTCAP, { 0.5 * tanh64($0 / 0.5) }),
+        (ROW_SQUARED_LEAKY_RELU, { $0 > 0 ? $0 * $0 : 0.25 * $0 * $0 }),
       ]
     }
 
@@ -88,7 +97,7 @@ extension KernelTests {
         let x = program.register(a.0, 1, period: period)
         let y = program.register(b.0, 2, period: period)
         let t = program.register(ROW_FULL)
-        program.add(op, t, x, y, 0.5)
+        program.add(op, t, x, y, 0.5, c: y)
         program.add(ROW_COPY, d, t)
         program.run([out.raw, a.1.raw, b.1.raw], rows: rows, width: width)
         let want = (0..<(rows * width)).map { i in
@@ -115,55 +124,53 @@ extension KernelTests {
       forEachISA { isa in
         var first: [[UInt32]] = []
         for threads in [1, 2, 3] {
-          let inverse = Floats(rows)
           let dot = Floats(rows)
           let columns = Floats(tiles * width)
+          let products = Floats(tiles * width)
           let all = Floats(tiles)
           let periodic = Floats(tiles * period)
-          let sums = [Floats(width), Floats(1), Floats(period)]
+          let sums = [Floats(width), Floats(1), Floats(period), Floats(width)]
           var p = Program()
           let rx = p.register(ROW_FULL, 0)
           let ry = p.register(ROW_FULL, 1)
-          let ri = p.register(ROW_SCALAR, 2)
-          let rd = p.register(ROW_SCALAR, 3)
-          let rc = p.register(ROW_FULL, 4)
-          let ra = p.register(ROW_CONSTANT, 5)
-          let rp = p.register(ROW_PERIODIC, 6, period: period)
-          p.add(ROW_INVERSE_RMS, ri, rx, 0, 1e-3)
+          let rd = p.register(ROW_SCALAR, 2)
+          let rc = p.register(ROW_FULL, 3)
+          let ra = p.register(ROW_CONSTANT, 4)
+          let rp = p.register(ROW_PERIODIC, 5, period: period)
+          let rq = p.register(ROW_VECTOR, 6)
           p.add(ROW_DOT, rd, rx, ry)
+          p.add(ROW_SUM_COLUMNS_PRODUCT, rq, rx, ry)
           p.add(ROW_SUM_COLUMNS, rc, rx)
           p.add(ROW_SUM_ALL, ra, ry)
           p.add(ROW_SUM_PERIODIC, rp, rd)
           p.run(
-            [x.raw, y.raw, inverse.raw, dot.raw, columns.raw, all.raw, periodic.raw], rows: rows,
+            [x.raw, y.raw, dot.raw, columns.raw, all.raw, periodic.raw, products.raw], rows: rows,
             width: width, threads: threads)
-          for (sum, part) in zip(sums, [columns, all, periodic]) {
+          for (sum, part) in zip(sums, [columns, all, periodic, products]) {
             run(KERNEL_SUM_PARTIALS, [sum.raw, part.raw], [sum.count, tiles], threads: threads)
           }
           let dots = (0..<rows).map { r in
             (0..<width).reduce(0) { $0 + x[r * width + $1] * y[r * width + $1] }
           }
-          let inverses = (0..<rows).map { r in
-            let squares = (0..<width).reduce(0) { $0 + x[r * width + $1] * x[r * width + $1] }
-            return 1 / (squares / Double(width) + Double(Float(1e-3))).squareRoot()
-          }
           var column = [Double](repeating: 0, count: width)
+          var product = [Double](repeating: 0, count: width)
           var total = 0.0
           var byPeriod = [Double](repeating: 0, count: period)
           for r in 0..<rows {
             byPeriod[r % period] += dots[r]
             for c in 0..<width {
               column[c] += x[r * width + c]
+              product[c] += x[r * width + c] * y[r * width + c]
               total += y[r * width + c]
             }
           }
-          expectClose(inverse.values, inverses, 1e-6, "\(isa) inverse rms")
           // Sums of terms of both signs: errors are relative to the terms, not to the result.
           expectClose(dot.values, dots, 1e-5, "\(isa) dot")
           expectClose(sums[0].values, column, 1e-5, "\(isa) columns")
           expectClose(sums[2].values, byPeriod, 1e-4, "\(isa) periodic")
+          expectClose(sums[3].values, product, 1e-5, "\(isa) columns of products")
           #expect(abs(sums[1][0] - total) < 1e-6 * Double(rows * width), "\(isa) all")
-          let bits = [inverse.bits, dot.bits] + sums.map(\.bits)
+          let bits = [dot.bits] + sums.map(\.bits)
           if first.isEmpty { first = bits }
           #expect(first == bits, "\(isa) \(threads) threads")
         }
@@ -209,10 +216,8 @@ extension KernelTests {
       let rx = p.register(ROW_FULL, 0)
       let rg = p.register(ROW_VECTOR, 1)
       let ro = p.register(ROW_FULL, 2)
-      let ri = p.register(ROW_SCALAR)
       let t = p.register(ROW_FULL)
-      p.add(ROW_INVERSE_RMS, ri, rx, 0, 1e-6)
-      p.add(ROW_MUL, t, rx, ri)
+      p.add(ROW_RMS_NORM, t, rx, 0, 1e-6)
       p.add(ROW_MUL, ro, t, rg)
       forEachISA { isa in
         let separate = Floats(rows * width)
@@ -225,6 +230,149 @@ extension KernelTests {
         p.run([alone.raw, gain.raw, alone.raw], rows: 1, width: width)
         #expect(alone.bits == Array(same.bits[(100 * width)..<(101 * width)]), "\(isa)")
       }
+    }
+
+    /// rows x width of heads: 2 batches of 7 positions of 5 heads, at widths with code of their own too.
+    static let heads = [1, 7, 16, 32, 33, 64, 128, 200, 513]
+
+    @Test(arguments: heads) func normsAndTheirGradients(width: Int) {
+      let rows = 70
+      let epsilon = Double(Float(1e-3))
+      let (x, dy) = (Floats(noise(rows * width, 1)), Floats(noise(rows * width, 2)))
+      let more = Floats(noise(rows * width, 3))
+      var norm: [Double] = []
+      var gradient: [Double] = []
+      for r in 0..<rows {
+        let row = (r * width)..<((r + 1) * width)
+        let squares = row.reduce(0) { $0 + x[$1] * x[$1] }
+        let dot = row.reduce(0) { $0 + x[$1] * dy[$1] }
+        let inverse = 1 / (squares / Double(width) + epsilon).squareRoot()
+        norm += row.map { x[$0] * inverse }
+        let factor = inverse * inverse * inverse * dot / Double(width)
+        gradient += row.map { inverse * dy[$0] - x[$0] * factor }
+      }
+      var p = Program()
+      let rx = p.register(ROW_FULL, 0)
+      let rdy = p.register(ROW_FULL, 1)
+      let rmore = p.register(ROW_FULL, 2)
+      let results = (3..<6).map { p.register(ROW_FULL, $0) }
+      p.add(ROW_RMS_NORM, results[0], rx, 0, 1e-3)
+      p.add(ROW_RMS_NORM_BACKWARD, results[1], rdy, rx, 1e-3)
+      p.add(ROW_RMS_NORM_BACKWARD_ADD, results[2], rdy, rx, 1e-3, c: rmore)
+      forEachISA { isa in
+        var first: [[UInt32]] = []
+        for threads in 1...3 {
+          let out = (0..<3).map { _ in Floats(rows * width) }
+          p.run(
+            [x.raw, dy.raw, more.raw] + out.map(\.raw), rows: rows, width: width,
+            threads: threads)
+          expectClose(out[0].values, norm, 2e-6, "\(isa) norm")
+          expectClose(out[1].values, gradient, 5e-6, "\(isa) gradient")
+          let added = gradient.indices.map { gradient[$0] + more[$0] }
+          expectClose(out[2].values, added, 5e-6, "\(isa) gradient and more")
+          if first.isEmpty { first = out.map(\.bits) }
+          #expect(first == out.map(\.bits), "\(isa) \(threads) threads")
+        }
+      }
+    }
+
+    @Test(arguments: [(20, 14), (16, 16), (32, 32), (64, 64), (64, 16), (96, 66), (128, 128)])
+    func ropeTurnsHalvesAndBack(width: Int, dims: Int) {
+      let (batch, positions, heads, half) = (2, 7, 5, dims / 2)
+      let rows = batch * positions * heads
+      let x = Floats(noise(rows * width, 1))
+      let table = Floats(noise(positions * dims, 2))
+      func turned(_ x: [Double], _ sign: Double) -> [Double] {
+        var out = x
+        for r in 0..<rows {
+          let p = r / heads % positions
+          for i in 0..<half {
+            let (u, w) = (x[r * width + i], x[r * width + half + i])
+            let (c, s) = (table[p * dims + i], sign * table[p * dims + half + i])
+            out[r * width + i] = u * c + w * s
+            out[r * width + half + i] = w * c - u * s
+          }
+        }
+        return out
+      }
+      let input = x.values.map(Double.init)
+      var p = Program()
+      let rx = p.register(ROW_FULL, 0)
+      let rt = p.register(ROW_TABLE, 1, period: heads, positions: positions, dims: dims)
+      let results = [2, 3].map { p.register(ROW_FULL, $0) }
+      let t = p.register(ROW_FULL)
+      p.add(ROW_ROPE, results[0], rx, rt)
+      p.add(ROW_COPY, t, rx)
+      p.add(ROW_ROPE_INVERSE, t, t, rt)
+      p.add(ROW_COPY, results[1], t)
+      forEachISA { isa in
+        for threads in 1...3 {
+          let out = [Floats(rows * width), Floats(rows * width)]
+          p.run(
+            [x.raw, table.raw] + out.map(\.raw), rows: rows, width: width, threads: threads)
+          expectClose(out[0].values, turned(input, 1), 3e-7, "\(isa) turned")
+          expectClose(out[1].values, turned(input, -1), 3e-7, "\(isa) turned back")
+        }
+      }
+    }
+
+    /// What is read from bf16 is exact, what is written is the f32 result rounded.
+    @Test(arguments: heads) func buffersMayHoldHalves(width: Int) {
+      let (rows, positions, heads) = (70, 7, 5)
+      let dims = max(width / 2 * 2, 2)
+      let table = Floats(noise(positions * max(dims, 2), 4))
+      let operations: [(row_op, row_shape)] = [
+        (ROW_COPY, ROW_FULL), (ROW_ADD, ROW_FULL), (ROW_MUL, ROW_SCALAR),
+        (ROW_MULTIPLY_ADD, ROW_VECTOR), (ROW_SQUARED_LEAKY_RELU, ROW_FULL),
+        (ROW_SQUARED_LEAKY_RELU_BACKWARD, ROW_FULL), (ROW_RMS_NORM, ROW_FULL),
+        (ROW_RMS_NORM_BACKWARD, ROW_FULL), (ROW_RMS_NORM_BACKWARD_ADD, ROW_FULL),
+        (ROW_ROPE, ROW_TABLE), (ROW_ROPE_INVERSE, ROW_TABLE),
+      ].filter { $0.1 != ROW_TABLE || width > 1 }
+      for (op, shape) in operations {
+        let x = Halves(noise(rows * width, 1))
+        let isFull = shape == ROW_FULL
+        let second =
+          shape == ROW_TABLE ? table : Floats(isFull ? x.values : noise(max(rows, width), 2))
+        func program(half: Bool) -> Program {
+          var p = Program()
+          let a = p.register(ROW_FULL, 0, half: half)
+          let b = p.register(
+            shape, 1, period: heads, half: half && isFull, positions: positions, dims: dims)
+          let d = p.register(ROW_FULL, 2, half: half)
+          p.add(op, d, a, b, 0.5, c: a)
+          return p
+        }
+        forEachISA { isa in
+          let wide = Floats(x.values)
+          let out = Floats(rows * width)
+          let half = Halves(rows * width)
+          program(half: false).run([wide.raw, second.raw, out.raw], rows: rows, width: width)
+          program(half: true).run(
+            [x.raw, isFull ? x.raw : second.raw, half.raw], rows: rows, width: width)
+          #expect(half.bits == out.values.map(bfloat16), "\(isa) op \(op.rawValue)")
+        }
+      }
+    }
+
+    @Test(arguments: heads) func sumsReadHalves(width: Int) {
+      let rows = 70
+      let (x, y) = (Halves(noise(rows * width, 1)), Halves(noise(rows * width, 2)))
+      let tiles = (rows + Program.rowsPerTile(width) - 1) / Program.rowsPerTile(width)
+      func sums(half: Bool) -> [[UInt32]] {
+        let (a, b) = (Floats(x.values), Floats(y.values))
+        let out = [Floats(tiles * width), Floats(tiles * width), Floats(tiles), Floats(rows)]
+        var p = Program()
+        let ra = p.register(ROW_FULL, 0, half: half)
+        let rb = p.register(ROW_FULL, 1, half: half)
+        p.add(ROW_SUM_COLUMNS, p.register(ROW_VECTOR, 2), ra)
+        p.add(ROW_SUM_COLUMNS_PRODUCT, p.register(ROW_VECTOR, 3), ra, rb)
+        p.add(ROW_SUM_ALL, p.register(ROW_CONSTANT, 4), ra)
+        p.add(ROW_DOT, p.register(ROW_SCALAR, 5), ra, rb)
+        p.run(
+          (half ? [x.raw, y.raw] : [a.raw, b.raw]) + out.map(\.raw), rows: rows, width: width)
+        return out.map(\.bits)
+      }
+      forEachISA { isa in #expect(sums(half: true) == sums(half: false), "\(isa)") }
     }
 
     // The shared exp, tanh and logistic function over their whole range.

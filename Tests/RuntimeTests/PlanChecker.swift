@@ -344,6 +344,7 @@ extension KernelCall {
       case .scalar: elements = rows
       case .periodic: elements = register.period
       case .constant: elements = 1
+      case .table: elements = register.positions * register.dims
       }
       let makers = program.instructions.filter { $0.destination == index }
       if makers.contains(where: \.operation.isSum) { elements *= tiles }
@@ -357,25 +358,13 @@ extension KernelCall {
   }
 }
 
-extension RowProgram.Operation {
-  fileprivate var isSum: Bool {
-    [.sumColumns, .sumPeriodic, .sumAll].contains(self)
-  }
-  fileprivate var readsSecond: Bool {
-    [.add, .sub, .mul, .leakyReluBackward, .softcapBackward, .dot].contains(self)
-  }
-}
-
 extension RowProgram {
   /// Whether the first write of one buffer follows the last read of another.
   fileprivate func writes(_ buffer: Int, after other: Int) -> Bool {
     let written = registers.indices.filter { registers[$0].buffer == buffer }
-    let read = registers.indices.filter { registers[$0].buffer == other }
+    let read = Set(registers.indices.filter { registers[$0].buffer == other })
     let firstWrite = instructions.firstIndex { written.contains($0.destination) } ?? 0
-    let lastRead = instructions.lastIndex { instruction in
-      read.contains(instruction.a)
-        || (instruction.operation.readsSecond && read.contains(instruction.b))
-    }
+    let lastRead = instructions.lastIndex { !read.isDisjoint(with: $0.operands) }
     return lastRead ?? -1 <= firstWrite
   }
 }

@@ -10,7 +10,7 @@ import Testing
 @Suite struct SameMeaningTests {
   static let passes: Set = [
     "fold-constants", "eliminate-duplicates", "eliminate-dead-nodes",
-    "fuse-softcap-cross-entropy", "sink-slices", "fuse-rows",
+    "fuse-softcap-cross-entropy", "sink-slices", "recompute-cheap", "fuse-rows",
   ]
   static let arguments = ["graphs/tiny.graph", "graphs/baseline.graph"].flatMap { path in
     [2, 3].map { (path, $0) }

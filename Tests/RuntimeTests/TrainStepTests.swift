@@ -48,14 +48,16 @@ extension RuntimeTests {
     struct Case: CustomStringConvertible, Sendable {
       var description: String
       var alpha = 0.0
+      var tolerance = 1e-4
       var change: @Sendable (inout Settings) -> Void
 
       init(
-        _ description: String, alpha: Double = 0,
+        _ description: String, alpha: Double = 0, tolerance: Double = 1e-4,
         _ change: @escaping @Sendable (inout Settings) -> Void
       ) {
         self.description = description
         self.alpha = alpha
+        self.tolerance = tolerance
         self.change = change
       }
     }
@@ -81,7 +83,8 @@ extension RuntimeTests {
         lr: 0.02, momentum: 0.95, iteration: .polarExpress, normalisesRows: true, decay: 0.01))
 
     static let cases: [Case] = [
-      Case("AdamW") { $0.train?.optimizers = optimizers(adamw) },
+      // AdamW divides by the size of a gradient: the rounding of a tiny one becomes a step like others.
+      Case("AdamW", tolerance: 3e-4) { $0.train?.optimizers = optimizers(adamw) },
       Case("SGD with clip") {
         $0.train?.optimizers = optimizers(sgd)
         $0.train?.clip = 0.1
@@ -142,12 +145,12 @@ extension RuntimeTests {
         contents.merge(expected.writes) { $1 }
         for name in ["loss", "nll", "grad_norm"] {
           let difference = relativeDifference(outputs[name] ?? [], expected.reals(of: name))
-          #expect(difference < 1e-4, "\(name) of step \(step)")
+          #expect(difference < test.tolerance, "\(name) of step \(step)")
         }
       }
       let found = function.contents
       for (path, values) in contents {
-        #expect(relativeDifference(found[path] ?? [], values) < 1e-4, "@\(path)")
+        #expect(relativeDifference(found[path] ?? [], values) < test.tolerance, "@\(path)")
       }
     }
 

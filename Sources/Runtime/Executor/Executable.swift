@@ -193,15 +193,17 @@ public final class Executable {
       for (index, register) in program.registers.enumerated() {
         registers[index] = row_register(
           shape: Int32(register.shape.code.rawValue), buffer: Int32(register.buffer ?? -1),
-          period: Int32(register.period), half: 0)
+          period: Int32(register.period), half: register.isHalf ? 1 : 0,
+          positions: Int32(register.positions), dims: Int32(register.dims))
       }
     }
     withUnsafeMutableBytes(of: &result.code) { bytes in
       let code = bytes.bindMemory(to: row_instruction.self)
       for (index, instruction) in program.instructions.enumerated() {
+        let operands = instruction.operands.map(Int32.init) + [0, 0]
         code[index] = row_instruction(
           op: Int32(instruction.operation.code.rawValue), dst: Int32(instruction.destination),
-          a: Int32(instruction.a), b: Int32(instruction.b), immediate: Float(instruction.immediate))
+          a: operands[0], b: operands[1], c: operands[2], immediate: Float(instruction.immediate))
       }
     }
     return result

@@ -15,7 +15,6 @@ extension Kernel {
     case .rows: return KERNEL_ROWS
     case .sumPartials: return KERNEL_SUM_PARTIALS
     case .ropeTable: return KERNEL_ROPE_TABLE
-    case .rope: return KERNEL_ROPE
     case .attention: return KERNEL_ATTENTION
     case .attentionBackward: return KERNEL_ATTENTION_BACKWARD
     case .crossEntropy: return KERNEL_CROSS_ENTROPY
@@ -41,6 +40,7 @@ extension RowProgram.Operation {
     case .add: return ROW_ADD
     case .sub: return ROW_SUB
     case .mul: return ROW_MUL
+    case .multiplyAdd: return ROW_MULTIPLY_ADD
     case .scale: return ROW_SCALE
     case .offset: return ROW_OFFSET
     case .square: return ROW_SQUARE
@@ -48,11 +48,18 @@ extension RowProgram.Operation {
     case .tanh: return ROW_TANH
     case .leakyRelu: return ROW_LEAKY_RELU
     case .leakyReluBackward: return ROW_LEAKY_RELU_BACKWARD
+    case .squaredLeakyRelu: return ROW_SQUARED_LEAKY_RELU
+    case .squaredLeakyReluBackward: return ROW_SQUARED_LEAKY_RELU_BACKWARD
     case .softcap: return ROW_SOFTCAP
     case .softcapBackward: return ROW_SOFTCAP_BACKWARD
-    case .inverseRms: return ROW_INVERSE_RMS
+    case .rmsNorm: return ROW_RMS_NORM
+    case .rmsNormBackward: return ROW_RMS_NORM_BACKWARD
+    case .rmsNormBackwardAdd: return ROW_RMS_NORM_BACKWARD_ADD
+    case .rope: return ROW_ROPE
+    case .ropeInverse: return ROW_ROPE_INVERSE
     case .dot: return ROW_DOT
     case .sumColumns: return ROW_SUM_COLUMNS
+    case .sumColumnsProduct: return ROW_SUM_COLUMNS_PRODUCT
     case .sumPeriodic: return ROW_SUM_PERIODIC
     case .sumAll: return ROW_SUM_ALL
     }
@@ -67,6 +74,7 @@ extension RowProgram.Shape {
     case .scalar: return ROW_SCALAR
     case .periodic: return ROW_PERIODIC
     case .constant: return ROW_CONSTANT
+    case .table: return ROW_TABLE
     }
   }
 }

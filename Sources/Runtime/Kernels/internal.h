@@ -70,6 +70,16 @@ static inline int64_t row_block(int64_t width) {
   return most(1, ROW_BLOCK_ELEMENTS / most(width, 1));
 }
 
+// Floats of scratch that a register takes: a temporary, or a periodic operand written out.
+static inline int64_t row_register_room(const row_register *r, int64_t block, int64_t width) {
+  if (r->buffer >= 0) return r->shape == ROW_PERIODIC ? round_up(block + r->period, 16) : 0;
+  const int64_t size = r->shape == ROW_FULL       ? block * width
+                       : r->shape == ROW_VECTOR   ? width
+                       : r->shape == ROW_SCALAR   ? block
+                       : r->shape == ROW_PERIODIC ? r->period : 1;
+  return round_up(size, 16);
+}
+
 enum { EMBED_COLUMNS = 32, SUM_COLUMNS = 256, PACK_DEPTH = 256 };
 enum { ATTENTION_BLOCK = 64 };
 

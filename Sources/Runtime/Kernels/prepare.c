@@ -142,16 +142,9 @@ static void prepare_rows(kernel_call *call) {
   const row_program *program = call->program;
   const int64_t rows = call->size[0], width = call->size[1];
   const int64_t block = least(row_block(width), call->size[2]);
-  int64_t room = 2 * round_up(block, 16);
-  for (int32_t r = 0; r < program->registers; r++) {
-    const row_register *reg = &program->reg[r];
-    if (reg->buffer >= 0) continue;
-    const int64_t size = reg->shape == ROW_FULL       ? block * width
-                         : reg->shape == ROW_VECTOR   ? width
-                         : reg->shape == ROW_SCALAR   ? block
-                         : reg->shape == ROW_PERIODIC ? reg->period : 1;
-    room += round_up(size, 16);
-  }
+  int64_t room = 0;
+  for (int32_t r = 0; r < program->registers; r++)
+    room += row_register_room(&program->reg[r], block, width);
   call->scratch = floats(room);
   call->tiles = parts_of(rows, call->size[2]);
 }
@@ -255,9 +248,6 @@ static void prepare_call(kernel_call *call) {
   case KERNEL_EMBED_BACKWARD: call->tiles = parts_of(size[1], EMBED_COLUMNS); break;
   case KERNEL_SUM_PARTIALS: call->tiles = parts_of(size[0], SUM_COLUMNS); break;
   case KERNEL_ROPE_TABLE: call->tiles = parts_of(size[0], rows_per_tile(size[1] * 16)); break;
-  case KERNEL_ROPE:
-    call->tiles = parts_of(size[0] * size[1], rows_per_tile(size[2] * size[3]));
-    break;
   case KERNEL_ADAMW:
   case KERNEL_SGD: call->tiles = parts_of(size[0], TILE_ELEMENTS); break;
   case KERNEL_SLICE: call->tiles = parts_of(size[0], rows_per_tile(size[4] * size[2])); break;

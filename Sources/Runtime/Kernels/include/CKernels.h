@@ -55,10 +55,6 @@ typedef enum kernel_id {
   // base * (positions/train_length)^(dims/(dims-2)); with ramp_factor != 1: t = clamp((2i/dims -
   // ramp_from)/(1 - ramp_from), 0, 1), inv_freq_i /= t (ramp_factor - 1) + 1. Computed in double.
   KERNEL_ROPE_TABLE,
-  // out; x[batch,positions,heads,head_dim], table | batch, positions, heads, head_dim, dims,
-  // inverse(0|1). (u,w) -> (u cos + w sin, w cos - u sin), halves of the first `dims`; inverse
-  // turns back. out may be x.
-  KERNEL_ROPE,
   // y[b,n,h,d], lse[b,h,n]; q[b,n,h,d], k[b,t,g,d], v[b,t,g,d] | b, t, h, g, d, bf16(0|1), n | scale
   // Causal; query head i reads kv head i / (h/g). lse is the natural log of the sum of exp. The n
   // queries are those of the last n positions; 0 stands for t. With bf16 everything but lse lies in
@@ -114,27 +110,39 @@ typedef enum kernel_id {
 
 // ---- Row programs -------------------------------------------------------------------------------
 // A tiny vector machine: one fused region over a [rows, width] space. Registers are either bound to
-// a buffer of the call or temporary. A tile is a block of rows (fixed by rows and width), each
-// instruction runs over the whole block before the next one, so temporaries stay in L1/L2.
+// a buffer of the call or temporary. A tile runs in blocks of rows, each instruction over the whole
+// block before the next one, so temporaries stay in L1. A row's numbers do not depend on the rows
+// beside it.
 typedef enum row_shape {
   ROW_FULL,                               // [rows, width]
   ROW_VECTOR,                             // [width], the same for every row
   ROW_SCALAR,                             // [rows], one number a row
-  ROW_PERIODIC,  // [period], one number a row, index row % period
-  ROW_CONSTANT                            // [1]
+  ROW_PERIODIC,                           // [period], one number a row, index row % period
+  ROW_CONSTANT,                           // [1]
+  ROW_TABLE                               // [positions, dims] of KERNEL_ROPE_TABLE, always a buffer;
+                                          // row r has index (r / period) % positions
 } row_shape;
 
 typedef enum row_op {
   ROW_COPY, ROW_ADD, ROW_SUB, ROW_MUL,    // any shapes that broadcast into dst's
+  ROW_MULTIPLY_ADD,                       // a * b + c, likewise
   ROW_SCALE, ROW_OFFSET,                  // a * immediate, a + immediate
   ROW_SQUARE, ROW_SIGMOID, ROW_TANH,      // elementwise
   ROW_LEAKY_RELU,                         // a > 0 ? a : immediate * a
   ROW_LEAKY_RELU_BACKWARD,                // a = dy, b = x: x > 0 ? dy : immediate * dy
+  ROW_SQUARED_LEAKY_RELU,                 // the square of ROW_LEAKY_RELU
+  ROW_SQUARED_LEAKY_RELU_BACKWARD,        // a = dy, b = x: dy * x * (x > 0 ? 2 : 2 immediate^2)
   ROW_SOFTCAP,                            // immediate * tanh(a / immediate)
   ROW_SOFTCAP_BACKWARD,                   // a = dy, b = y = softcap(x): dy * (1 - (y/immediate)^2)
-  ROW_INVERSE_RMS,                        // dst scalar = 1/sqrt(mean(a^2) + immediate), a full
-  ROW_DOT,                                // dst scalar = sum over width of a * b
+  ROW_RMS_NORM,                           // a * r, r = 1/sqrt(mean(a^2) + immediate); all full
+  ROW_RMS_NORM_BACKWARD,                  // a = dy, b = x: r dy - x r^3 (dy . x) / width; all full
+  ROW_RMS_NORM_BACKWARD_ADD,              // the same + c
+  ROW_ROPE,                               // full a, table b: (u,w) -> (u cos + w sin, w cos - u sin),
+                                          // halves of the first `dims`; the rest is copied
+  ROW_ROPE_INVERSE,                       // turns back
+  ROW_DOT,                                // dst scalar = sum over width of full a * full b
   ROW_SUM_COLUMNS,                        // dst partial[tiles, width]: full a over the tile's rows
+  ROW_SUM_COLUMNS_PRODUCT,                // the same of full a * full b
   ROW_SUM_PERIODIC,                       // dst partial[tiles, period]: scalar a by row % period
   ROW_SUM_ALL                             // dst partial[tiles, 1]: sum of a (full or scalar)
 } row_op;
@@ -142,12 +150,13 @@ typedef enum row_op {
 typedef struct row_register {
   int32_t shape;   // row_shape; for the dst of a ROW_SUM_* it is ignored (a partial)
   int32_t buffer;  // index into the call's buffers, or -1: temporary
-  int32_t period;  // ROW_PERIODIC and ROW_SUM_PERIODIC only
+  int32_t period;  // ROW_PERIODIC and ROW_SUM_PERIODIC; of a ROW_TABLE the rows of a position
   int32_t half;    // the buffer holds bf16; ROW_FULL only
+  int32_t positions, dims;  // ROW_TABLE only
 } row_register;
 
 typedef struct row_instruction {
-  int32_t op, dst, a, b;
+  int32_t op, dst, a, b, c;  // those beyond an op's operands are ignored
   float immediate;
 } row_instruction;
 
