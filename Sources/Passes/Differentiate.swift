@@ -51,9 +51,6 @@ extension Pass {
         guard case .rule(let rule) = node.definition.gradient else {
           throw OpError("\(node.op.rawValue) has no gradient")
         }
-        if node.op == .attention, node.int(.count) != 0 {
-          throw OpError("attention over the last positions only has no gradient")
-        }
         builder.path = "d." + finished.name(node.result)
         builder.location = node.location
         var results = node.results.map { gradients[$0] }

@@ -43,7 +43,7 @@ extension RuntimeTests {
       for function in plan.functions {
         for call in function.setup + function.prepare + function.body {
           let cost = call.cost
-          #expect(cost.bytes > 0 && cost.flops >= 0, "\(call.kernel) in \(function.name)")
+          #expect(cost.bytes >= 0 && cost.flops >= 0 && cost.bytes + cost.flops > 0, "\(call.kernel) in \(function.name)")
           #expect(cost.bytes.isFinite && cost.flops.isFinite, "\(call.kernel)")
         }
       }

@@ -91,11 +91,30 @@ extension OpDefinition {
     },
     gradient: .rule { b, node, dy in
       guard let dy = dy[0] else { return [nil, nil, nil] }
-      let operands = node.operands + [node.results[0], node.results[1], dy]
+      let (k, v) = (node.operands[1], node.operands[2])
+      let (q, y, lse) = (node.operands[0], node.results[0], node.results[1])
       let attributes = node.attributes.filter { $0.key == .compute }
-      // Shapes fit unless count is set, which differentiate refuses.
-      let results = (try? b.apply(.attentionBackward, operands, attributes)) ?? []
-      return results.map { $0 }
+      func backward(_ q: Value, _ y: Value, _ lse: Value, _ dy: Value) -> [Value] {
+        // Shapes fit: they are those of the node.
+        (try? b.apply(.attentionBackward, [q, k, v, y, lse, dy], attributes)) ?? []
+      }
+      guard node.int(.count) != 0 else { return backward(q, y, lse, dy) }
+      // Queries that are not there get a zero dy, and with it no part in any gradient.
+      let shape = b.type(k).shape
+      let heads = b.type(q).shape
+      let start = shape[1].number! - node.int(.count)
+      func spread(_ value: Value, _ axis: Int, _ full: [Dim]) -> Value {
+        b.one(
+          .unslice, [value], [.axis: .int(axis), .start: .int(start), .shape: .dims(full)])
+      }
+      let full = [shape[0], shape[1], heads[2], heads[3]]
+      var results = backward(
+        spread(q, 1, full), spread(y, 1, full), spread(lse, 2, [shape[0], heads[2], shape[1]]),
+        spread(dy, 1, full))
+      results[0] = b.one(
+        .slice, [results[0]],
+        [.axis: .int(1), .start: .int(start), .count: .int(node.int(.count))])
+      return results
     },
     position: .causal)
 
