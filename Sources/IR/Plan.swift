@@ -184,6 +184,8 @@ public struct PlanFunction: Hashable, Sendable {
   public var outputs: [PlanValue]
   /// Persistent states with how they start.
   public var states: [State]
+  /// Paths of the parameters it changes.
+  public var updates: [String]
   /// Calls that run once: constant tables.
   public var setup: [KernelCall]
   /// Calls whose results depend on parameters alone: run when parameters changed.
@@ -212,6 +214,7 @@ public struct PlanFunction: Hashable, Sendable {
     inputs = []
     outputs = []
     states = []
+    updates = []
     setup = []
     prepare = []
     body = []

@@ -103,6 +103,12 @@ struct Lowering {
       }
     }
     function.stateBytes = stateBytes
+    let written = Set(graph.writes.map(\.target))
+    function.updates = graph.parameters.indices.compactMap { index in
+      let isUpdated = written.contains(graph.parameterValues[index])
+      return isUpdated && graph.parameters[index].role == .param
+        ? graph.parameters[index].path : nil
+    }
     for input in graph.inputs { slots[input] = newSlot(graph.type(input).count) }
     bindWrites()
     for node in graph.nodes { try lower(node) }

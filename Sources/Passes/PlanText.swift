@@ -67,6 +67,7 @@ extension PlanFunction {
     for state in states {
       text += "state \(state.path) \(state.offset) \(state.initial) \(state.type)\n"
     }
+    if !updates.isEmpty { text += "updates " + updates.joined(separator: " ") + "\n" }
     for (stage, calls) in [("setup", setup), ("prepare", prepare), ("body", body)] {
       text += stage + "\n"
       for call in calls { text += call.printed() }

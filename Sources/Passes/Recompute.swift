@@ -4,7 +4,8 @@
 import IR
 
 extension Pass {
-  /// Gives the backward pass its own copy of norms and elementwise values of one activation.
+  /// Gives the backward pass its own copy of norms, elementwise values of one activation, and weighted
+  /// sums of two.
   ///
   ///     %n = rms_norm(%x)                        %n = rms_norm(%x)
   ///     %y = linear(%n, @w)                      %y = linear(%n, @w)
@@ -27,7 +28,7 @@ extension Pass {
     func again(_ value: Value) -> Value {
       if let done = copies[value] { return done }
       guard let index = producers[value], forward.contains(index),
-        graph.nodes[index].isCheap(graph, constants)
+        graph.nodes[index].isCheap(graph, producers, constants)
       else { return copy[value] }
       let node = graph.nodes[index]
       let operands = node.operands.map(again)
@@ -66,11 +67,21 @@ extension Graph {
 }
 
 extension Node {
-  /// A norm or an elementwise op of one activation [batch, positions, width].
-  fileprivate func isCheap(_ graph: Graph, _ constants: Set<Value>) -> Bool {
+  /// A norm or an elementwise op of one activation [batch, positions, width], or a weighted sum of two.
+  fileprivate func isCheap(
+    _ graph: Graph, _ producers: [Value: Int], _ constants: Set<Value>
+  ) -> Bool {
+    guard graph.type(result).rank == 3 else { return false }
     switch op {
     case .rmsNorm, .square, .leakyRelu, .sigmoid, .tanh, .softcap, .scale, .offset, .mul:
-      return graph.type(result).rank == 3 && operands.count { !constants.contains($0) } == 1
+      return operands.count { !constants.contains($0) } == 1
+    case .add:
+      // Not any sum, or the whole residual stream would be computed again from its beginning.
+      return operands.allSatisfy { operand in
+        guard let index = producers[operand] else { return false }
+        let node = graph.nodes[index]
+        return node.op == .mul && node.isCheap(graph, producers, constants)
+      }
     default: return false
     }
   }

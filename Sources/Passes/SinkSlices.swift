@@ -10,12 +10,13 @@ extension Pass {
   ///     %s = slice(%y) {axis=1, …}        ->     %y = linear(%s, @w)
   ///
   /// A slice of the last positions goes through attention into its queries, and rope is told where its
-  /// rows begin. Requires bound sizes. A value with other readers is computed twice, only for the
-  /// sliced rows. Dead rows go with eliminate-dead-nodes.
+  /// rows begin. Stops at a value that somebody reads whole: taking its rows costs less than computing
+  /// them again. Requires bound sizes. Dead rows go with eliminate-dead-nodes.
   public static let sinkSlices = Pass("sink-slices", "Compute only positions that are read.") {
     graph in
     let producers = graph.producers()
     let constants = graph.parameterOnlyValues()
+    let whole = graph.valuesReadWhole(constants)
     var copy = Rebuilder(graph)
     for node in graph.nodes {
       guard node.isPositionSlice else {
@@ -23,7 +24,7 @@ extension Pass {
         continue
       }
       var memory: [Value: Value] = [:]
-      let value = copy.sliced(node.operands[0], by: node, graph, producers, constants, &memory)
+      let value = copy.sliced(node.operands[0], by: node, graph, producers, constants, whole, &memory)
       copy.map(node.result, to: value)
     }
     return copy.finish()
@@ -68,32 +69,63 @@ extension Node {
   }
 }
 
+extension Graph {
+  /// Values of which somebody needs all positions, when every slice has sunk as far as it can.
+  fileprivate func valuesReadWhole(_ constants: Set<Value>) -> Set<Value> {
+    var whole = Set(outputs.map(\.value) + writes.map(\.value))
+    var slices: [Value: Set<Int>] = [:]  // by which a value is read in parts: indices of nodes
+    for (index, node) in nodes.enumerated().reversed() {
+      if node.isPositionSlice {
+        slices[node.operands[0], default: []].insert(index)
+        continue
+      }
+      let readers = node.results.reduce(into: Set<Int>()) { $0.formUnion(slices[$1] ?? []) }
+      let isWhole = node.results.contains(where: whole.contains)
+      let staysHere = readers.contains { reader in
+        !node.takesLastQueries(of: nodes[reader], self)
+          && !node.commutes(with: nodes[reader], self, constants)
+      }
+      if isWhole || staysHere {
+        whole.formUnion(node.operands)
+        whole.formUnion(node.results)
+      } else if !readers.isEmpty {
+        // Keys and values are read whole whatever the queries are.
+        let parts = node.op == .attention ? Array(node.operands[..<1]) : node.operands
+        whole.formUnion(node.operands[parts.count...])
+        for operand in parts where !constants.contains(operand) {
+          slices[operand, default: []].formUnion(readers)
+        }
+      }
+    }
+    return whole
+  }
+}
+
 extension Rebuilder {
   /// The slice of `value` (of the source), computed from slices of what it is computed from.
   fileprivate mutating func sliced(
     _ value: Value, by slice: Node, _ graph: Graph, _ producers: [Value: Int],
-    _ constants: Set<Value>, _ memory: inout [Value: Value]
+    _ constants: Set<Value>, _ whole: Set<Value>, _ memory: inout [Value: Value]
   ) -> Value {
     if let done = memory[value] { return done }
     let result: Value
-    if let index = producers[value], graph.nodes[index].takesLastQueries(of: slice, graph) {
+    let index = whole.contains(value) ? nil : producers[value]
+    if let index, graph.nodes[index].takesLastQueries(of: slice, graph) {
       let node = graph.nodes[index]
-      let q = sliced(node.operands[0], by: slice, graph, producers, constants, &memory)
+      let q = sliced(node.operands[0], by: slice, graph, producers, constants, whole, &memory)
       builder.location = node.location
       result = builder.one(
         .attention, [q, self[node.operands[1]], self[node.operands[2]]],
         node.attributes.merging([.count: .int(slice.int(.count))]) { $1 },
         name: "scored." + graph.name(value))
-    } else if let index = producers[value],
-      graph.nodes[index].commutes(with: slice, graph, constants)
-    {
+    } else if let index, graph.nodes[index].commutes(with: slice, graph, constants) {
       let node = graph.nodes[index]
       var operands: [Value] = []
       for operand in node.operands {
         // Weights and what is computed from them alone have no position axis.
         operands.append(
           constants.contains(operand)
-            ? self[operand] : sliced(operand, by: slice, graph, producers, constants, &memory))
+            ? self[operand] : sliced(operand, by: slice, graph, producers, constants, whole, &memory))
       }
       var attributes = node.attributes
       if node.op == .rope { attributes[.start] = .int(node.int(.start) + slice.int(.start)) }

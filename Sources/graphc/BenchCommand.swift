@@ -33,7 +33,7 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "adamw or muon, for train.")
   var optimizer: Optimizer = .adamw
 
-  @Option(help: "Matrix products: f32, bf16, or auto, which is f32 in this version.")
+  @Option(help: "Products and attention: f32, bf16, or auto: bf16 where the machine has it.")
   var precision: PrecisionChoice = .auto
 
   @Option(help: "Measured steps.")

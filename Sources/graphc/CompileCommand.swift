@@ -25,7 +25,7 @@ struct CompileCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: "Matrix products of training: f32, bf16, or auto, which is f32 in this version.")
+  @Option(help: "Products and attention: f32, bf16, or auto: bf16 where the machine has it.")
   var precision: PrecisionChoice = .auto
 
   @Flag(help: "Print the model in core form: what the passes begin with.")

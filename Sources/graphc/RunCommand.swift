@@ -52,8 +52,7 @@ struct RunCommand: ParsableCommand {
         + "profile.txt, and every tile in trace.json, for Perfetto, in the run directory."))
   var profile = false
 
-  @Option(
-    help: "Matrix products of training: f32, bf16, or auto, which is f32 in this version.")
+  @Option(help: "Products and attention: f32, bf16, or auto: bf16 where the machine has it.")
   var precision: PrecisionChoice = .auto
 
   @OptionGroup var model: ModelOptions

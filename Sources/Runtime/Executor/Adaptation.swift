@@ -33,14 +33,15 @@ public final class Adaptation {
   ) {
     self.settings = settings
     self.parameters = parameters
-    scorer = Scorer(
-      functions, window: settings.window, rows: scoringRows(window: settings.window),
-      scored: settings.stride == settings.window ? nil : settings.stride, parameters: parameters,
-      threads: threads)
     guard let adapt = functions.first(where: { $0.name == FunctionName.adapt }) else {
       preconditionFailure("the plan has no function \(FunctionName.adapt)")
     }
-    step = Executable(adapt, parameters: parameters, threads: threads)
+    // What adapting leaves alone is packed once.
+    scorer = Scorer(
+      functions, window: settings.window, rows: scoringRows(window: settings.window),
+      scored: settings.stride == settings.window ? nil : settings.stride, parameters: parameters,
+      threads: threads, changing: adapt.updates)
+    step = Executable(adapt, parameters: parameters, threads: threads, changing: adapt.updates)
   }
 
   /// Runs the protocol of the settings over a stream.

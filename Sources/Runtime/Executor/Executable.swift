@@ -15,15 +15,19 @@ public final class Executable {
   private let programCount: Int
   private var setup: [kernel_call] = []
   private var prepare: [kernel_call] = []
+  /// Those of `prepare` whose results depend on parameters that may change after the first time.
+  private var prepareAgain: [kernel_call] = []
+  private var isPrepared = false
   private var body: [kernel_call] = []
   /// Threads of the next run; the results do not depend on it.
   public var threads: Int
 
   /// Loads a function over a block of parameters; constant tables are computed here. States are
-  /// zero, or those of another function that has the same ones.
+  /// zero, or those of another function that has the same ones. Parameters that are not among
+  /// `changing` must keep their values from the first `prepareParameters` on; nil: all may change.
   public init(
     _ function: PlanFunction, parameters: ParameterBlock, threads: Int,
-    sharing shared: MemoryBlock? = nil
+    sharing shared: MemoryBlock? = nil, changing: [String]? = nil
   ) {
     self.function = function
     self.parameters = parameters
@@ -44,6 +48,7 @@ public final class Executable {
     setup.withUnsafeMutableBufferPointer { kernels_prepare($0.baseAddress, Int64($0.count)) }
     prepare.withUnsafeMutableBufferPointer { kernels_prepare($0.baseAddress, Int64($0.count)) }
     body.withUnsafeMutableBufferPointer { kernels_prepare($0.baseAddress, Int64($0.count)) }
+    prepareAgain = changing.map { callsToPrepareAgain(after: $0) } ?? prepare
     execute(setup)
   }
 
@@ -52,7 +57,34 @@ public final class Executable {
   // MARK: Running
 
   /// Recomputes what depends on the parameters alone. Call it after they changed.
-  public func prepareParameters() { execute(prepare) }
+  public func prepareParameters() {
+    execute(isPrepared ? prepareAgain : prepare)
+    isPrepared = true
+  }
+
+  /// The calls of `prepare` that read one of the parameters, or what such a call touched.
+  private func callsToPrepareAgain(after changing: [String]) -> [kernel_call] {
+    let ranges = changing.compactMap { path in
+      parameters.layout[path].map { $0.offset..<$0.offset + $0.parameter.type.count * 4 }
+    }
+    var touched = Set<Int>()
+    var isBarrierDue = false
+    var result: [kernel_call] = []
+    for (call, bound) in zip(function.prepare, prepare) {
+      isBarrierDue = isBarrierDue || call.barrier
+      let depends = call.buffers.contains { buffer in
+        buffer.space == .parameter
+          ? ranges.contains { $0.contains(buffer.offset) } : touched.contains(buffer.offset)
+      }
+      guard depends else { continue }
+      touched.formUnion(call.buffers.filter { $0.space == .arena }.map(\.offset))
+      var kept = bound
+      kept.barrier = isBarrierDue ? 1 : 0
+      isBarrierDue = false
+      result.append(kept)
+    }
+    return result
+  }
 
   /// Runs the body once.
   public func run() { execute(body) }

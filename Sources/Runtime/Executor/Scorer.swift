@@ -11,18 +11,21 @@ public final class Scorer {
   private let last: Int
   private let all: Executable
   private let tail: Executable?
+  /// Executables that have not seen the parameters as they are now.
+  private var stale = Set<ObjectIdentifier>()
 
   /// Loads the functions that score `window` tokens; `scored` targets in all windows but the first.
+  /// Parameters that are not among `changing` keep their values; nil: all may change.
   public init(
     _ functions: [PlanFunction], window: Int, rows: Int, scored: Int?, parameters: ParameterBlock,
-    threads: Int
+    threads: Int, changing: [String]? = nil
   ) {
     func load(_ last: Int?) -> Executable {
       let name = FunctionName.score(window: window, rows: rows, last: last)
       guard let function = functions.first(where: { $0.name == name }) else {
         preconditionFailure("the plan has no function \(name)")
       }
-      return Executable(function, parameters: parameters, threads: threads)
+      return Executable(function, parameters: parameters, threads: threads, changing: changing)
     }
     self.window = window
     self.rows = rows
@@ -34,12 +37,16 @@ public final class Scorer {
 
   /// Call it after the parameters changed.
   public func parametersChanged() {
-    all.prepareParameters()
-    tail?.prepareParameters()
+    stale = Set(([all] + (tail.map { [$0] } ?? [])).map(ObjectIdentifier.init))
+  }
+
+  private func prepare(_ executable: Executable) {
+    if stale.remove(ObjectIdentifier(executable)) != nil { executable.prepareParameters() }
   }
 
   /// Records the scoring of one batch: that of the latest windows, whatever they were.
   public func profile() -> Profile {
+    prepare(all)
     // Warms up: the first run touches its memory for the first time.
     all.run()
     return all.profile()
@@ -87,6 +94,7 @@ public final class Scorer {
         targets[row * scored + position] = index < inputs ? tokens[index + 1] : 0
       }
     }
+    prepare(executable)
     executable.run()
     let results = executable.output("nll")
     for (row, window) in windows.enumerated() {
