@@ -20,6 +20,14 @@ public struct Builder {
 
   public init(name: String) { graph = Graph(name: name) }
 
+  /// Begins a graph of about the size of another one.
+  fileprivate init(name: String, sizeOf other: Graph) {
+    self.init(name: name)
+    graph.values.reserveCapacity(other.values.count)
+    graph.nodes.reserveCapacity(other.nodes.count)
+    names.reserveCapacity(other.values.count)
+  }
+
   /// Declares a parameter or state. Paths are unique: a precondition.
   public mutating func declare(_ parameter: Parameter) -> Value {
     let value = makeValue(parameter.path, parameter.type, .parameter(graph.parameters.count))
@@ -45,11 +53,13 @@ public struct Builder {
   ) throws -> [Value] {
     let definition = op.definition
     var complete = attributes
-    for (name, kind) in definition.attributes where complete[name] == nil {
-      guard let value = kind.defaultValue else {
-        throw OpError("\(op.rawValue) needs the attribute \(name.rawValue)")
+    if complete.count < definition.attributes.count {
+      for (name, kind) in definition.attributes where complete[name] == nil {
+        guard let value = kind.defaultValue else {
+          throw OpError("\(op.rawValue) needs the attribute \(name.rawValue)")
+        }
+        complete[name] = value
       }
-      complete[name] = value
     }
     let types = operands.map { graph.type($0) }
     let resultTypes = try definition.check(op, types, complete)
@@ -80,6 +90,21 @@ public struct Builder {
     } catch {
       preconditionFailure("\(op.rawValue): \(error)")
     }
+  }
+
+  /// Appends a node of another graph for operands that have the types of those it had there: its
+  /// shape rule would say the same again.
+  fileprivate mutating func append(_ node: Node, of source: Graph, _ operands: [Value]) -> [Value] {
+    let results = node.results.map { result in
+      let value = source.values[result.index]
+      var name = value.name
+      return makeValue(unique(&name), value.type, .node)
+    }
+    graph.nodes.append(
+      Node(
+        op: node.op, operands: operands, attributes: node.attributes, results: results,
+        location: location))
+    return results
   }
 
   /// Groups nodes that were already remapped into one fused node; `results` are the values read outside.
@@ -141,7 +166,7 @@ public struct Rebuilder {
   ) {
     self.source = source
     self.sizes = sizes
-    builder = Builder(name: name ?? source.name)
+    builder = Builder(name: name ?? source.name, sizeOf: source)
     mapping = [Value?](repeating: nil, count: source.values.count)
     for (index, parameter) in source.parameters.enumerated() {
       mapping[source.parameterValues[index].index] = builder.declare(change(parameter))
@@ -167,7 +192,8 @@ public struct Rebuilder {
     mapping[value.index] = replacement
   }
 
-  /// Copies a node with its attributes, names and location.
+  /// Copies a node of the source with its attributes, names and location. The node may have other
+  /// attributes there, as long as they mean the same types.
   public mutating func copy(_ node: Node) {
     builder.location = node.location
     if node.op == .fused {
@@ -176,14 +202,24 @@ public struct Rebuilder {
       builder.regroup(from: start, results: node.results.map { self[$0] }, location: node.location)
       return
     }
-    do {
-      let results = try builder.apply(
-        node.op, node.operands.map { self[$0] }, node.attributes.mapValues { $0.binding(sizes) },
-        names: node.results.map { source.name($0) })
-      for (old, new) in zip(node.results, results) { mapping[old.index] = new }
-    } catch {
-      preconditionFailure("copying \(node.op.rawValue): \(error)")
+    let operands = node.operands.map { self[$0] }
+    let results: [Value]
+    if sizes.isEmpty, haveEqualTypes(node.operands, operands) {
+      results = builder.append(node, of: source, operands)
+    } else {
+      do {
+        results = try builder.apply(
+          node.op, operands, node.attributes.mapValues { $0.binding(sizes) },
+          names: node.results.map { source.name($0) })
+      } catch {
+        preconditionFailure("copying \(node.op.rawValue): \(error)")
+      }
     }
+    for (old, new) in zip(node.results, results) { mapping[old.index] = new }
+  }
+
+  private func haveEqualTypes(_ old: [Value], _ new: [Value]) -> Bool {
+    zip(old, new).allSatisfy { source.type($0) == builder.type($1) }
   }
 
   /// Copies writes and outputs and returns the copy.

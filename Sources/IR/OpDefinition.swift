@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // The record that every op fills in. Parser, printer, verifier, documentation and tests read it.
 
-/// Everything a person needs to know about an op.
-public struct OpDefinition: Sendable {
+/// Everything a person needs to know about an op. One object an op, never copied: passes ask for it at
+/// every node.
+public final class OpDefinition: Sendable {
   /// One sentence with the formula; this is the documentation.
-  public var summary: String
+  public let summary: String
   /// Names of the operands. A trailing `…` marks any number of operands, `?` an optional one.
-  public var operands: [String]
+  public let operands: [String]
   /// Names of the results; most ops have one.
-  public var results: [String]
-  public var attributes: [AttributeName: AttributeKind]
+  public let results: [String]
+  public let attributes: [AttributeName: AttributeKind]
   /// Order in which attributes may be given by position in the surface language.
-  public var positional: [AttributeName]
+  public let positional: [AttributeName]
   /// The types of the results, or an error that shows the shapes.
-  public var shape: @Sendable (Operands) throws -> [TensorType]
-  public var gradient: Gradient
-  public var position: PositionRule
+  public let shape: @Sendable (Operands) throws -> [TensorType]
+  public let gradient: Gradient
+  public let position: PositionRule
   /// True for ops that may be written in a `.graph` file; the others are made by passes.
-  public var isSurface: Bool
+  public let isSurface: Bool
+  /// Operands that must be given, and whether any number may follow.
+  private let required: Int
+  private let isVariadic: Bool
 
   public init(
     summary: String, operands: [String], results: [String] = ["y"],
@@ -34,6 +38,8 @@ public struct OpDefinition: Sendable {
     self.gradient = gradient
     self.position = position
     self.isSurface = isSurface
+    required = operands.count { !$0.hasSuffix("?") && !$0.hasSuffix("…") }
+    isVariadic = operands.last?.hasSuffix("…") ?? false
   }
 
   /// How an op is differentiated.
@@ -80,13 +86,17 @@ public struct OpDefinition: Sendable {
     /// Throws unless operand `index` is real and has one of the ranks.
     public func needReal(_ index: Int, rank: Int? = nil) throws {
       let type = types[index]
-      let name = op.definition.operands[min(index, op.definition.operands.count - 1)]
       if type.kind != .tensor {
-        throw fail("\(name) must be a tensor, found \(type)")
+        throw fail("\(name(index)) must be a tensor, found \(type)")
       }
       if let rank, type.rank != rank {
-        throw fail("\(name) must have \(rank) axes, found \(type)")
+        throw fail("\(name(index)) must have \(rank) axes, found \(type)")
       }
+    }
+
+    private func name(_ index: Int) -> String {
+      let names = op.definition.operands
+      return names[min(index, names.count - 1)]
     }
 
     /// Throws unless two dims are equal, naming the axis.
@@ -102,8 +112,6 @@ public struct OpDefinition: Sendable {
   public func check(
     _ op: Op, _ types: [TensorType], _ attributes: [AttributeName: AttributeValue]
   ) throws -> [TensorType] {
-    let required = operands.filter { !$0.hasSuffix("?") && !$0.hasSuffix("…") }.count
-    let isVariadic = operands.last?.hasSuffix("…") ?? false
     if types.count < required || (!isVariadic && types.count > operands.count) {
       let list = operands.joined(separator: ", ")
       throw OpError("\(op.rawValue) takes (\(list)), found \(types.count) operands")
@@ -116,8 +124,11 @@ public struct OpDefinition: Sendable {
         throw OpError("\(op.rawValue): attribute \(name.rawValue) cannot be \(value)")
       }
     }
-    for name in self.attributes.keys where attributes[name] == nil {
-      throw OpError("\(op.rawValue) needs the attribute \(name.rawValue)")
+    // All that are given are known: as many as there are means that none is missing.
+    if attributes.count < self.attributes.count {
+      for name in self.attributes.keys where attributes[name] == nil {
+        throw OpError("\(op.rawValue) needs the attribute \(name.rawValue)")
+      }
     }
     return try shape(Operands(op: op, types: types, attributes: attributes))
   }

@@ -54,15 +54,15 @@ public struct TensorType: Hashable, Sendable, CustomStringConvertible {
   public var isReal: Bool { kind == .tensor || kind == .dist }
 
   /// The sizes as numbers. Only after open sizes were bound; the verifier of a bound graph checks it.
-  public var sizes: [Int] {
-    shape.map { dim in
-      guard let number = dim.number else { preconditionFailure("open size \(dim) in \(self)") }
-      return number
-    }
-  }
+  public var sizes: [Int] { shape.map(size) }
 
   /// Number of elements; 1 for a scalar. Requires bound sizes.
-  public var count: Int { sizes.reduce(1, *) }
+  public var count: Int { shape.reduce(1) { $0 * size($1) } }
+
+  private func size(_ dim: Dim) -> Int {
+    guard let number = dim.number else { preconditionFailure("open size \(dim) in \(self)") }
+    return number
+  }
 
   public var description: String {
     let dims = shape.map(\.description).joined(separator: ", ")

@@ -16,7 +16,7 @@ public func compile(
     let last = [.chooseComputePrecision(target.compute)] + Pipeline.fuse
     var compiled = try runner.run(passes.map { $0.naming(name) } + last, on: named)
     compiled.name = name
-    functions.append(try lower(compiled, layout: layout))
+    functions.append(try lower(compiled, layout: layout, runner: &runner))
   }
   if let train = model.settings.train {
     let sizes = ["B": train.rows, "T": train.seq]

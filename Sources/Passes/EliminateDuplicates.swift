@@ -17,6 +17,12 @@ extension Pass {
       let op: Op
       let operands: [Value]
       let attributes: [AttributeName: AttributeValue]
+
+      /// Attributes seldom tell nodes with equal operands apart, and are slow to hash.
+      func hash(into hasher: inout Hasher) {
+        hasher.combine(op)
+        hasher.combine(operands)
+      }
     }
     var copy = Rebuilder(graph)
     var first: [Key: [Value]] = [:]

@@ -77,7 +77,7 @@ struct ChainScheduler {
   }
 
   private mutating func finish(_ index: Int) {
-    ready.removeAll { $0 == index }
+    if let position = ready.firstIndex(of: index) { ready.remove(at: position) }
     for successor in successors[index] {
       waiting[successor] -= 1
       if waiting[successor] == 0 {
@@ -88,27 +88,31 @@ struct ChainScheduler {
 
   /// Orders calls that touch the same bytes, one of them writing.
   private mutating func findDependences() {
-    var reads: [Slot.Home: [(range: Range<Int>, call: Int)]] = [:]
-    var writes: [Slot.Home: [(range: Range<Int>, call: Int)]] = [:]
+    struct Access {
+      let call: Int
+      let range: Range<Int>
+      let isWrite: Bool
+    }
+    var accesses: [Slot.Home: [Access]] = [:]
+    // The last call that was found to depend on each one.
+    var dependent = [Int](repeating: -1, count: calls.count)
     for (index, call) in calls.enumerated() {
-      var before = Set<Int>()
       for position in call.slots.indices {
         let range = call.range(position)
-        let home = call.slots[position].home
-        let others = writes[home, default: []] + (call.writes(position) ? reads[home, default: []] : [])
-        for other in others where other.range.overlaps(range) { before.insert(other.call) }
-      }
-      for position in call.slots.indices {
-        let entry = (range: call.range(position), call: index)
-        if call.writes(position) {
-          writes[call.slots[position].home, default: []].append(entry)
-        } else {
-          reads[call.slots[position].home, default: []].append(entry)
+        let isWrite = call.writes(position)
+        for other in accesses[call.slots[position].home] ?? []
+        where (isWrite || other.isWrite) && dependent[other.call] != index
+          && other.range.overlaps(range)
+        {
+          dependent[other.call] = index
+          waiting[index] += 1
+          successors[other.call].append(index)
         }
       }
-      before.remove(index)
-      waiting[index] = before.count
-      for other in before { successors[other].append(index) }
+      for position in call.slots.indices {
+        accesses[call.slots[position].home, default: []].append(
+          Access(call: index, range: call.range(position), isWrite: call.writes(position)))
+      }
     }
   }
 }
@@ -154,7 +158,7 @@ extension LoweredCall {
     slots[position].offset..<slots[position].offset + extents[position]
   }
 
-  func writes(_ position: Int) -> Bool { written.contains(position) }
+  func writes(_ position: Int) -> Bool { position < outputs }
 
   func isRowwise(_ position: Int) -> Bool { tiling?.rowwise.contains(position) ?? false }
 }

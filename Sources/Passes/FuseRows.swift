@@ -95,6 +95,9 @@ private struct RowScheduler {
   private var ready: [Int] = []  // sorted
   /// Attentions before each node.
   private let phase: [Int]
+  /// The row space of each node that a row program can compute.
+  private let spaces: [RowSpace?]
+  private let isView: [Bool]
 
   init(_ graph: Graph) {
     self.graph = graph
@@ -103,6 +106,8 @@ private struct RowScheduler {
       defer { attentions += [.attention, .attentionBackward].contains(node.op) ? 1 : 0 }
       return attentions
     }
+    spaces = graph.nodes.map { graph.fitsRowProgram($0) ? graph.rowSpace($0) : nil }
+    isView = graph.nodes.map(graph.isView)
     copy = Rebuilder(graph)
     waiting = [Int](repeating: 0, count: graph.nodes.count)
     readers = [[Int]](repeating: [], count: graph.nodes.count)
@@ -122,8 +127,8 @@ private struct RowScheduler {
   mutating func run() -> Graph {
     emitViews(besides: [])
     while let first = ready.first(where: { !isDeferred($0) }) ?? ready.first {
-      if graph.fitsRowProgram(graph.nodes[first]) {
-        emitGroup(from: first)
+      if let space = spaces[first] {
+        emitGroup(from: first, in: space)
       } else {
         copy.copy(graph.nodes[first])
         finish(first)
@@ -137,8 +142,7 @@ private struct RowScheduler {
   /// after the group that makes these.
   private mutating func emitViews(besides made: Set<Value>) {
     while let view = ready.first(where: {
-      let node = graph.nodes[$0]
-      return graph.isView(node) && made.isDisjoint(with: node.operands)
+      isView[$0] && !graph.nodes[$0].operands.contains(where: made.contains)
     }) {
       copy.copy(graph.nodes[view])
       finish(view)
@@ -147,58 +151,53 @@ private struct RowScheduler {
 
   /// Whether a node should run together with its only reader, which cannot run yet.
   private func isDeferred(_ index: Int) -> Bool {
-    let node = graph.nodes[index]
-    guard graph.fitsRowProgram(node), readers[index].count == 1 else { return false }
-    let space = graph.rowSpace(node)
-    guard node.operands.count(where: { RowSpace(graph.type($0)) == space }) == 1 else {
-      return false
-    }
+    guard let space = spaces[index], readers[index].count == 1 else { return false }
     let reader = readers[index][0]
-    guard graph.fitsRowProgram(graph.nodes[reader]), graph.rowSpace(graph.nodes[reader]) == space
+    guard spaces[reader] == space, waits(reader, besides: index, in: space) || isDeferred(reader)
     else { return false }
-    return waits(reader, besides: index, in: space) || isDeferred(reader)
+    return graph.nodes[index].operands.count { RowSpace(graph.type($0)) == space } == 1
   }
 
   /// What the only reader of a node reads beside it, if both can stand in one program.
   private func partners(of index: Int, in space: RowSpace) -> [Value] {
     guard readers[index].count == 1 else { return [] }
-    let reader = graph.nodes[readers[index][0]]
-    return graph.fitsRowProgram(reader) && graph.rowSpace(reader) == space ? reader.operands : []
+    let reader = readers[index][0]
+    return spaces[reader] == space ? graph.nodes[reader].operands : []
   }
 
   /// Whether a node of `space` reads what no node of an open group can make, apart from one operand.
   private func waits(_ reader: Int, besides index: Int, in space: RowSpace) -> Bool {
     sources[reader].contains {
-      let node = graph.nodes[$0]
-      return $0 != index && !isDone[$0]
-        && (waiting[$0] > 0 || !graph.fitsRowProgram(node) || graph.rowSpace(node) != space)
+      $0 != index && !isDone[$0] && (waiting[$0] > 0 || spaces[$0] != space)
     }
   }
 
-  private mutating func emitGroup(from first: Int) {
-    let space = graph.rowSpace(graph.nodes[first])
+  private mutating func emitGroup(from first: Int, in space: RowSpace) {
     var members: [Int] = []
+    var made = Set<Value>()
     var touched = Set<Value>()
     // Sums over rows are complete only when the whole group has run.
     var sums = Set<Value>()
     func joins(_ index: Int) -> Bool {
+      guard spaces[index] == space, phase[index] == phase[first],
+        members.count < Self.maximumNodes
+      else { return false }
       let node = graph.nodes[index]
-      guard graph.fitsRowProgram(node), graph.rowSpace(node) == space else { return false }
-      if members.isEmpty { return true }
-      let values = Set(node.operands + node.results)
-      if isDeferred(index) || node.operands.contains(where: sums.contains) { return false }
-      return members.count < Self.maximumNodes && phase[index] == phase[first]
-        && !values.union(partners(of: index, in: space)).isDisjoint(with: touched)
-        && touched.union(values).count <= Self.maximumValues + members.count
+      let values = node.operands + node.results
+      let added = Set(values.filter { !touched.contains($0) }).count
+      return touched.count + added <= Self.maximumValues + members.count
+        && (values + partners(of: index, in: space)).contains(where: touched.contains)
+        && !node.operands.contains(where: sums.contains) && !isDeferred(index)
     }
     while let next = ready.first(where: { members.isEmpty ? $0 == first : joins($0) }) {
       members.append(next)
+      made.formUnion(graph.nodes[next].results)
       touched.formUnion(graph.nodes[next].operands + graph.nodes[next].results)
       if [.sumTo, .scaleHeadsBackwardGain].contains(graph.nodes[next].op) {
         sums.formUnion(graph.nodes[next].results)
       }
       finish(next)
-      emitViews(besides: Set(members.flatMap { graph.nodes[$0].results }))
+      emitViews(besides: made)
     }
     let inside = Set(members)
     let start = copy.builder.graph.nodes.count

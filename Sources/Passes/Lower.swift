@@ -21,8 +21,8 @@ struct LoweredCall {
   var slots: [Slot]
   /// Bytes of each slot that the call touches.
   var extents: [Int]
-  /// Positions in `slots` that the call writes.
-  var written: Set<Int>
+  /// How many of the first slots the call writes; it reads the others.
+  var outputs: Int
   var sizes: [Int]
   var scalars: [Double]
   var program: RowProgram?
@@ -189,7 +189,7 @@ struct Lowering {
     calls[stage]!.append(
       LoweredCall(
         kernel: kernel, slots: all.map(\.0), extents: all.map(\.1),
-        written: Set(outputs.indices), sizes: sizes, scalars: scalars, program: program,
+        outputs: outputs.count, sizes: sizes, scalars: scalars, program: program,
         source: graph.name(source), tiling: tiling))
   }
 

@@ -27,7 +27,9 @@ extension Lowering {
     let rowsPerTile = space.rowsPerTile(tokens: tokens)
     let tiles = (space.rows + rowsPerTile - 1) / rowsPerTile
     let wanted = Set(results)
-    var writer = RowProgramWriter(graph: graph, space: space, isHalf: isHalf)
+    // Not `isHalf` itself: it would keep a copy of the lowering, and every call emitted meanwhile
+    // would copy all the others.
+    var writer = RowProgramWriter(graph: graph, space: space, isHalf: halves.contains)
     for node in nodes { writer.append(node, isYielded: wanted.contains) }
     let overwritten = Set(results.compactMap(writtenParameter))
     let kept = writer.inputs.filter { overwritten.contains(slots[$0.1]!) }.map(\.0)

@@ -19,7 +19,7 @@ public struct Pass: Sendable {
   }
 }
 
-/// What happened when one pass ran on one function.
+/// What happened when one pass, or another step of the compiler, ran on one function.
 public struct PassRecord: Sendable {
   public let pass: String
   public let function: String
@@ -53,7 +53,7 @@ public struct PassRunner {
         PassRecord(
           pass: pass.name, function: graph.name, seconds: clock() - start,
           nodesBefore: graph.nodes.count, nodesAfter: next.nodes.count))
-      let violations = next.violations()
+      let violations = timed("verify", next) { next.violations() }
       if !violations.isEmpty {
         throw InternalError(
           "pass \(pass.name) broke function \(graph.name):\n  "
@@ -64,5 +64,19 @@ public struct PassRunner {
       observe?(pass.name, graph)
     }
     return graph
+  }
+
+  /// Does a step that is not a pass and records its time.
+  mutating func timed<Result>(
+    _ step: String, _ graph: Graph, _ work: () throws -> Result
+  ) rethrows -> Result {
+    let start = clock()
+    defer {
+      records.append(
+        PassRecord(
+          pass: step, function: graph.name, seconds: clock() - start,
+          nodesBefore: graph.nodes.count, nodesAfter: graph.nodes.count))
+    }
+    return try work()
   }
 }

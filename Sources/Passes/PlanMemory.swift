@@ -11,12 +11,27 @@ import IR
 /// for one tile a thread and lies outside the arena. A barrier stands before a call, or a chain, that
 /// touches bytes which a call since the last barrier wrote, or writes bytes which one read.
 public func lower(_ graph: Graph, layout: ParameterLayout) throws -> PlanFunction {
-  var lowering = Lowering(graph, layout: layout)
-  try lowering.run()
-  var scheduler = ChainScheduler(lowering.calls[.body]!)
-  lowering.calls[.body] = scheduler.run()
-  var memory = MemoryPlanner(lowering)
-  return memory.plan()
+  var runner = PassRunner()
+  return try lower(graph, layout: layout, runner: &runner)
+}
+
+/// Lowers a graph, with the times of its steps in the runner's records.
+func lower(
+  _ graph: Graph, layout: ParameterLayout, runner: inout PassRunner
+) throws -> PlanFunction {
+  var lowering = try runner.timed("lower", graph) {
+    var lowering = Lowering(graph, layout: layout)
+    try lowering.run()
+    return lowering
+  }
+  lowering.calls[.body] = runner.timed("form chains", graph) {
+    var scheduler = ChainScheduler(lowering.calls[.body]!)
+    return scheduler.run()
+  }
+  return runner.timed("plan memory", graph) {
+    var memory = MemoryPlanner(lowering)
+    return memory.plan()
+  }
 }
 
 private struct MemoryPlanner {
@@ -106,22 +121,20 @@ private struct MemoryPlanner {
   /// Gives offsets, largest first, and returns the bytes of all.
   private mutating func place(_ lifetimes: [Lifetime]) -> Int {
     var total = 0
+    // In the order of their offsets.
     var placed: [Lifetime] = []
     let order = lifetimes.sorted { ($1.bytes, $0.first, $0.id) < ($0.bytes, $1.first, $1.id) }
     for lifetime in order {
-      var taken: [(start: Int, end: Int)] = []
-      for other in placed where other.first <= lifetime.last && lifetime.first <= other.last {
-        taken.append((offsets[other.id], offsets[other.id] + other.bytes))
-      }
-      taken.sort { $0.start < $1.start }
       var offset = 0
-      for range in taken {
-        if offset + lifetime.bytes <= range.start { break }
-        offset = max(offset, range.end)
+      for other in placed where other.first <= lifetime.last && lifetime.first <= other.last {
+        let start = offsets[other.id]
+        if offset + lifetime.bytes <= start { break }
+        offset = max(offset, start + other.bytes)
       }
       offsets[lifetime.id] = offset
       total = max(total, offset + lifetime.bytes)
-      placed.append(lifetime)
+      let place = placed.firstIndex { offsets[$0.id] > offset } ?? placed.count
+      placed.insert(lifetime, at: place)
     }
     return total
   }
@@ -205,7 +218,9 @@ private struct MemoryPlanner {
         }
       }
       let conflicts =
-        written.contains { old in (reads + writes).contains(where: old.overlaps) }
+        written.contains { old in
+          reads.contains(where: old.overlaps) || writes.contains(where: old.overlaps)
+        }
         || read.contains { old in writes.contains(where: old.overlaps) }
       if conflicts {
         read = []

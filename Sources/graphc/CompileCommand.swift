@@ -37,7 +37,7 @@ struct CompileCommand: ParsableCommand {
       valueName: "pass"))
   var dumpIrAfter: [String] = []
 
-  @Flag(help: "Print the time of every pass.")
+  @Flag(help: "Print the processor time of every pass.")
   var timePasses = false
 
   mutating func run() throws {
@@ -48,27 +48,30 @@ struct CompileCommand: ParsableCommand {
       throw Failure.usage(
         "no pass is named '\(name)'\(hint). Passes: \(names.joined(separator: ", "))")
     }
-    let start = now()
+    let start = processorTime()
     let model = try loadModel(file, overrides: self.model.pairs())
-    let elaborated = now()
+    let elaborated = processorTime()
     if dumpIr { print(model.printed(), terminator: "") }
     var runner = PassRunner()
-    runner.clock = now
+    runner.clock = processorTime
     var previous: [String: Graph] = [:]
     let wanted = dumpIrAfter
-    runner.observe = { pass, graph in
-      defer { previous[graph.name] = graph }
-      guard wanted.contains(pass) || (wanted.contains("all") && previous[graph.name] != graph)
-      else {
-        return
+    if !wanted.isEmpty {
+      runner.observe = { pass, graph in
+        defer { previous[graph.name] = graph }
+        guard wanted.contains(pass) || (wanted.contains("all") && previous[graph.name] != graph)
+        else {
+          return
+        }
+        print("# after \(pass)\n\(graph.printed())")
       }
-      print("# after \(pass)\n\(graph.printed())")
     }
     var target = Host.machine()
     target.compute = try precision.resolved()
     let plan = try compile(model, target: target, runner: &runner)
     if timePasses {
-      printError(timeTable(runner.records, elaborate: elaborated - start, total: now() - start))
+      let total = processorTime() - start
+      printError(timeTable(runner.records, elaborate: elaborated - start, total: total))
     }
     if let output {
       let text = plan.printed()
@@ -83,14 +86,22 @@ struct CompileCommand: ParsableCommand {
     }
   }
 
-  /// Seconds a pass over all functions, slowest first.
+  /// Processor time of every pass over all functions, slowest first, then that of every function.
+  /// Starting the process and printing the plan do not count; `other` is mostly freeing graphs.
   private func timeTable(_ records: [PassRecord], elaborate: Double, total: Double) -> String {
     var seconds: [String: Double] = ["elaborate": elaborate]
-    for record in records { seconds[record.pass, default: 0] += record.seconds }
-    seconds["lower and plan memory"] = total - seconds.values.reduce(0, +)
-    let lines = seconds.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map {
-      padded(fixed($0.value * 1000, 2), 10) + " ms  " + $0.key
+    var functions: [String: Double] = [:]
+    for record in records {
+      seconds[record.pass, default: 0] += record.seconds
+      functions["function " + record.function, default: 0] += record.seconds
     }
-    return (lines + [padded(fixed(total * 1000, 2), 10) + " ms  total"]).joined(separator: "\n")
+    seconds["other"] = total - seconds.values.reduce(0, +)
+    func lines(_ seconds: [String: Double]) -> [String] {
+      seconds.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { line($0.key, $0.value) }
+    }
+    func line(_ name: String, _ seconds: Double) -> String {
+      padded(fixed(seconds * 1000, 2), 10) + " ms  " + name
+    }
+    return (lines(seconds) + [line("total", total)] + lines(functions)).joined(separator: "\n")
   }
 }

@@ -138,8 +138,13 @@ enum Interruption {
 }
 
 /// Seconds on a steady clock.
-func now() -> Double {
+func now() -> Double { seconds(of: CLOCK_MONOTONIC) }
+
+/// Seconds of processor time that this process took: what other processes do does not count.
+func processorTime() -> Double { seconds(of: CLOCK_PROCESS_CPUTIME_ID) }
+
+private func seconds(of clock: clockid_t) -> Double {
   var time = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &time)
+  clock_gettime(clock, &time)
   return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }

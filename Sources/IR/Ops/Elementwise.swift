@@ -6,6 +6,7 @@
   try operands.needReal(0)
   try operands.needReal(1)
   let (left, right) = (operands[0].shape, operands[1].shape)
+  if left == right { return [TensorType(.tensor, left)] }
   let rank = max(left.count, right.count)
   var shape: [Dim] = []
   for axis in 0..<rank {
