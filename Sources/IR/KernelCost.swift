@@ -27,7 +27,7 @@ extension KernelCall {
 
   private var flops: Double {
     switch kernel {
-    case .embed, .pack, .slice, .unslice: return 0
+    case .embed, .pack, .packTokens, .slice, .unslice: return 0
     case .embedBackward, .sumPartials, .ropeTable, .quantScale: return area
     case .matmul, .matmulWeight: return 2 * size(0) * size(1) * size(2)
     case .rows: return rowFlops
@@ -60,9 +60,10 @@ extension KernelCall {
       let (m, n, k) = (size(0), size(1), size(2))
       let y = m * n * width(half(7, 2)) * (flag(5) ? 2 : 1)
       return [y, m * k * width(half(7, 1)), n * k * width(flag(6))]
+    case .packTokens: return [area * 2, area * width(half(3, 1))]
     case .matmulWeight:
       let (m, n, k) = (size(0), size(1), size(2))
-      return [n * k * 4 * (flag(5) ? 2 : 1), m * n * width(half(7, 1)), m * k * width(half(7, 2))]
+      return [n * k * 4 * (flag(5) ? 2 : 1), m * n * width(flag(6)), m * k * width(flag(6))]
     case .rows: return rowTraffic
     case .sumPartials: return floats([size(0), area])
     case .ropeTable: return floats([area])

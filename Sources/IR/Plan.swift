@@ -6,6 +6,7 @@ public enum Kernel: String, Hashable, Sendable, CaseIterable {
   case embed
   case embedBackward = "embed_backward"
   case pack, matmul
+  case packTokens = "pack_tokens"
   case matmulWeight = "matmul_weight"
   case rows
   case sumPartials = "sum_partials"

@@ -210,16 +210,64 @@ extension KernelTests {
       }
     }
 
+    /// Panels of x[m, n] for a weight gradient.
+    private func tokenPanels(
+      _ x: UnsafeMutableRawPointer, m: Int, n: Int, ldx: Int, half: Int = 0, tileRows: Int = 0,
+      threads: Int = 2
+    ) -> Floats {
+      let room = Floats(Int(kernel_token_panel_bytes(Int64(m), Int64(n))) / 4, fill: 3)
+      run(KERNEL_PACK_TOKENS, [room.raw, x], [m, n, ldx, half, tileRows], threads: threads)
+      return room
+    }
+
+    /// Every word, from f32 and from bf16, whatever the tiles and threads, NaN beside the rows.
+    @Test(arguments: [
+      (1, 1), (2, 16), (7, 17), (64, 33), (193, 64), (200, 70), (97, 128), (300, 1000),
+    ]) func tokensArePackedInPairs(m: Int, n: Int) {
+      let ldx = n + 3
+      let numbers = noise(m * ldx, 1).enumerated().map { $0 % ldx < n ? $1 : Float.nan }
+      let x = Floats(numbers, shift: 1)
+      let half = Halves(numbers, shift: 1)
+      let pairs = (m + 1) / 2
+      let step = (pairs | 1) * 16
+      let panels = (n + 15) / 16
+      func number(_ token: Int, _ column: Int) -> UInt32 {
+        token < m && column < n ? UInt32(bfloat16(numbers[token * ldx + column])) : 0
+      }
+      forEachISA { isa in
+        for tileRows in [0, 12, 24, 48, 96, 1000] {
+          for threads in [1, 3] {
+            for bits in [0, 1] {
+              let got = tokenPanels(
+                bits == 1 ? half.raw : x.raw, m: m, n: n, ldx: ldx, half: bits,
+                tileRows: tileRows, threads: threads)
+              #expect(got.count == panels * step)
+              var wrong = 0
+              for panel in 0..<panels {
+                for pair in 0..<pairs {
+                  for column in 0..<16 {
+                    let c = panel * 16 + column
+                    let want = number(2 * pair, c) | number(2 * pair + 1, c) << 16
+                    let word = got.pointer[panel * step + pair * 16 + column].bitPattern
+                    if word != want { wrong += 1 }
+                  }
+                }
+              }
+              #expect(wrong == 0, "\(isa) \(m)x\(n) tile \(tileRows) half \(bits)")
+            }
+          }
+        }
+      }
+    }
+
     @Test(arguments: [
       (1, 1, 1), (7, 17, 33), (65, 67, 97), (300, 130, 64), (257, 256, 128), (513, 65, 300),
-      (601, 520, 515),
+      (601, 520, 515), (1030, 64, 128), (255, 16, 1000),
     ]) func weightGradientsMatchPlainLoops(m: Int, n: Int, k: Int) {
       let lddy = n + 2
       let ldx = k + 5
       let dy = Floats(noise(m * lddy, 7))
       let x = Floats(noise(m * ldx, 8), shift: 1)
-      let halfDy = Halves(dy.values, shift: 1)
-      let halfX = Halves(x.values)
       let a = rounded(dy)
       let b = rounded(x)
       let before = noise(n * k, 9)
@@ -233,23 +281,17 @@ extension KernelTests {
         let want = zip(sums, before).map { accumulate ? $0 + Double($1) : $0 }
         var plain: [UInt32]?
         forEachISA { isa in
+          let left = tokenPanels(dy.raw, m: m, n: n, ldx: lddy)
+          let right = tokenPanels(x.raw, m: m, n: k, ldx: ldx)
           var bits: [UInt32]?
           for threads in [1, 2, 3] {
             let dw = Floats(before)
             run(
-              KERNEL_MATMUL_WEIGHT, [dw.raw, dy.raw, x.raw],
-              [m, n, k, lddy, ldx, accumulate ? 1 : 0, 1], threads: threads)
+              KERNEL_MATMUL_WEIGHT, [dw.raw, left.raw, right.raw],
+              [m, n, k, n, k, accumulate ? 1 : 0, 1], threads: threads)
             expectClose(dw.values, want, 1e-5, "\(isa) \(m)x\(n)x\(k) added \(accumulate)")
             #expect(bits == nil || bits! == dw.bits, "\(isa) \(threads) threads")
             bits = dw.bits
-          }
-          for half in 1..<4 {
-            let dw = Floats(before)
-            run(
-              KERNEL_MATMUL_WEIGHT,
-              [dw.raw, half & 1 == 1 ? halfDy.raw : dy.raw, half & 2 == 2 ? halfX.raw : x.raw],
-              [m, n, k, lddy, ldx, accumulate ? 1 : 0, 1, half])
-            #expect(bits! == dw.bits, "\(isa) \(m)x\(n)x\(k) half \(half)")
           }
           if isa != "avx512bf16" {
             #expect(plain == nil || plain! == bits!, "\(isa) \(m)x\(n)x\(k): other bits")

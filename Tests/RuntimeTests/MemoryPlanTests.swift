@@ -33,14 +33,16 @@ extension RuntimeTests {
     }
 
     private func check(_ model: Model) throws {
-      var runner = PassRunner()
-      let plan = try compile(
-        model, target: TargetMachine(machine: "any", isa: "any"), runner: &runner)
-      #expect(plan.functions.count >= 4)
-      for function in plan.functions {
-        var checker = PlanChecker(function, layout: plan.layout)
-        checker.run()
-        #expect(checker.faults.prefix(3) == [], "\(function.name)")
+      for compute in [ComputePrecision.f32, .bf16] {
+        var runner = PassRunner()
+        let target = TargetMachine(machine: "any", isa: "any", compute: compute)
+        let plan = try compile(model, target: target, runner: &runner)
+        #expect(plan.functions.count >= 4)
+        for function in plan.functions {
+          var checker = PlanChecker(function, layout: plan.layout)
+          checker.run()
+          #expect(checker.faults.prefix(3) == [], "\(function.name) in \(compute.rawValue)")
+        }
       }
     }
 

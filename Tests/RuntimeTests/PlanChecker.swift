@@ -260,6 +260,7 @@ extension KernelCall {
     switch kernel {
     case .matmul: rows = sizes[8]
     case .embed: rows = sizes[3]
+    case .packTokens: rows = sizes[4]
     case .rows, .crossEntropy, .crossEntropyBackward: rows = sizes[2]
     default: return nil
     }
@@ -270,6 +271,7 @@ extension KernelCall {
     switch kernel {
     case .matmul: return [0, 1]
     case .embed: return [0, 2]
+    case .packTokens: return [1]
     case .crossEntropy: return [0, 1, 2, 3]
     case .crossEntropyBackward: return [0, 1, 2, 3, 4]
     default: return []
@@ -281,8 +283,7 @@ extension KernelCall {
     switch kernel {
     case .matmul:
       return Set((sizes[7] & 1 != 0 ? [1] : []) + (sizes[7] & 2 != 0 ? [0] : []))
-    case .matmulWeight:
-      return Set((sizes[7] & 1 != 0 ? [1] : []) + (sizes[7] & 2 != 0 ? [2] : []))
+    case .packTokens: return sizes[3] != 0 ? [1] : []
     case .attention: return sizes[5] != 0 ? [0, 2, 3, 4] : []
     case .attentionBackward: return sizes[5] != 0 ? [0, 1, 2, 3, 4, 5, 6, 8] : []
     case .crossEntropyBackward: return sizes[3] != 0 ? [0] : []
@@ -298,6 +299,9 @@ extension KernelCall {
       let bytes = isHalf ? kernel_packed_bytes_bf16 : kernel_packed_bytes
       return Int(bytes(Int64(n), Int64(k), isTransposed ? 1 : 0)) / 4
     }
+    func panels(_ m: Int, _ n: Int) -> Int {
+      Int(kernel_token_panel_bytes(Int64(m), Int64(n))) / 4
+    }
     switch kernel {
     case .embed: return (1, [s[0] * s[1], s[2] * s[1], s[0]])
     case .embedBackward: return (1, [s[2] * s[1], s[0] * s[1], s[0]])
@@ -305,6 +309,9 @@ extension KernelCall {
     case .matmul:
       let operand = packed(s[1], s[2], false, s[6] == 1)
       return (1, [(s[0] - 1) * s[3] + s[1], (s[0] - 1) * s[4] + s[2], operand])
+    case .packTokens: return (1, [panels(s[0], s[1]), (s[0] - 1) * s[2] + s[1]])
+    case .matmulWeight where s[6] == 1:
+      return (1, [s[1] * s[2], panels(s[0], s[1]), panels(s[0], s[2])])
     case .matmulWeight:
       return (1, [s[1] * s[2], (s[0] - 1) * s[3] + s[1], (s[0] - 1) * s[4] + s[2]])
     case .rows: return (0, [])

@@ -11,6 +11,7 @@ extension Kernel {
     case .embedBackward: return KERNEL_EMBED_BACKWARD
     case .pack: return KERNEL_PACK
     case .matmul: return KERNEL_MATMUL
+    case .packTokens: return KERNEL_PACK_TOKENS
     case .matmulWeight: return KERNEL_MATMUL_WEIGHT
     case .rows: return KERNEL_ROWS
     case .sumPartials: return KERNEL_SUM_PARTIALS

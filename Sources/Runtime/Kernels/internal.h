@@ -113,18 +113,26 @@ static inline int64_t panel_width(int64_t n, gemm_route route) {
 // Height of a tile that a BLAS computes: a multiple of all its register blocks.
 enum { BLAS_ROWS = 96 };
 
-// Weight gradients are computed in 64 x 64 blocks, this many tokens at a time.
+// Weight gradients in f32 are computed in 64 x 64 blocks, this many tokens at a time; those in bf16
+// in blocks of the same width.
 enum { WEIGHT_BLOCK = 64, WEIGHT_TOKENS = 256 };
 
 // Products in bfloat16: two numbers that follow each other in depth are one word. A row of x is
-// converted once for at most so many panels; weight gradients copy so many tokens at a time, dy to
-// panels of BF16_LEFT columns: one line of cache a pair, so that they leave L1 to the panel of x.
-enum { BF16_PANELS = 8, BF16_TOKENS = 256, BF16_LEFT = 16 };
+// converted once for at most so many panels.
+enum { BF16_PANELS = 8 };
 static inline int64_t bf16_pairs(int64_t depth) { return parts_of(depth, 2); }
 // Words from one converted row to the next: rows a power of two apart would share cache sets.
 static inline int64_t bf16_row_step(int64_t pairs) { return round_up(pairs, 16) + 16; }
-// Words from one panel of tokens to the next, also no power of two.
-static inline int64_t bf16_panel_step(int64_t width) { return BF16_TOKENS / 2 * width + 16; }
+
+// Panels of KERNEL_PACK_TOKENS: a line of cache a pair, so a panel serves as rows of a weight
+// gradient as well as its columns. Weight gradients take so many pairs at a time.
+enum { TOKEN_PANEL = 16, WEIGHT_PAIRS = 128 };
+// Words from one panel to the next: an odd number of lines, so no power of two.
+static inline int64_t token_panel_step(int64_t m) { return (bf16_pairs(m) | 1) * TOKEN_PANEL; }
+// Rows of a tile, even because a pair is a word.
+static inline int64_t token_tile_rows(const kernel_call *call) {
+  return call->size[4] ? call->size[4] : 96;
+}
 
 // Whether a bf16 product takes x as it lies. With an odd depth the last word of a row would hold the
 // first number of the next, and NaN times the padding of the operand is not zero.

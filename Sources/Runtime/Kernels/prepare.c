@@ -16,6 +16,10 @@ int64_t kernel_packed_bytes_bf16(int64_t n, int64_t k, int32_t transposed) {
   return round_up(columns, panel_unit(columns)) * round_up(depth, 2) * 2;
 }
 
+int64_t kernel_token_panel_bytes(int64_t m, int64_t n) {
+  return parts_of(n, TOKEN_PANEL) * token_panel_step(m) * (int64_t)sizeof(float);
+}
+
 static int64_t floats(int64_t n) { return n * (int64_t)sizeof(float); }
 
 static gemm product(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc,
@@ -80,32 +84,31 @@ static void prepare_matmul(kernel_call *call) {
   call->scratch = floats(height * width + (route == GEMM_OPENBLAS ? height * ldx : 0));
 }
 
-// Panels of dy and x in one tile of a weight gradient. Large tiles copy less (4 x 4 panels run at
-// 90 % of peak, single ones at 75 %), but there should be eight tiles to share.
-static void weight_panels(int64_t n, int64_t k, int64_t *high, int64_t *wide) {
-  enum { B = WEIGHT_BLOCK, MOST = 4, TILES = 8 };
-  int64_t p = 1, q = 1;
+// The tile of a weight gradient, in units, up to `most` high and wide. Large tiles read their
+// operands less often, but there should be eight tiles to share.
+static void weight_tile(int64_t n, int64_t k, int64_t unit_high, int64_t unit_wide, int64_t most,
+                        int64_t *high, int64_t *wide) {
+  enum { TILES = 8 };
+  int64_t h = unit_high, w = unit_wide;
   for (;;) {
-    const int32_t taller = p < MOST && p * B < n &&
-                           parts_of(n, 2 * p * B) * parts_of(k, q * B) >= TILES;
-    const int32_t wider = q < MOST && q * B < k &&
-                          parts_of(n, p * B) * parts_of(k, 2 * q * B) >= TILES;
-    if (taller && (p <= q || !wider)) p *= 2;
-    else if (wider) q *= 2;
+    const int32_t taller = h < most && h < n && parts_of(n, 2 * h) * parts_of(k, w) >= TILES;
+    const int32_t wider = w < most && w < k && parts_of(n, h) * parts_of(k, 2 * w) >= TILES;
+    if (taller && (h <= w || !wider)) h *= 2;
+    else if (wider) w *= 2;
     else break;
   }
-  *high = p * B;
-  *wide = q * B;
+  *high = h;
+  *wide = w;
 }
 
 static void prepare_matmul_weight_bf16(kernel_call *call) {
+  const int64_t n = call->size[1], k = call->size[2];
   int64_t high, wide;
-  weight_panels(call->size[1], call->size[2], &high, &wide);
+  weight_tile(n, k, TOKEN_PANEL, WEIGHT_BLOCK, 256, &high, &wide);
   call->jit[1] = (void *)(intptr_t)high;
   call->jit[2] = (void *)(intptr_t)wide;
-  call->tiles = parts_of(call->size[1], high) * parts_of(call->size[2], wide);
-  call->scratch = floats(high * wide + high / BF16_LEFT * bf16_panel_step(BF16_LEFT) +
-                         wide / WEIGHT_BLOCK * bf16_panel_step(WEIGHT_BLOCK));
+  call->tiles = parts_of(n, high) * parts_of(k, wide);
+  call->scratch = floats(high * wide);
 }
 
 static void prepare_matmul_weight(kernel_call *call) {
@@ -125,7 +128,7 @@ static void prepare_matmul_weight(kernel_call *call) {
     call->jit[0] = (void *)gemm_set(shapes, 4);
   } else {
     enum { B = WEIGHT_BLOCK };
-    weight_panels(n, k, &high, &wide);
+    weight_tile(n, k, B, B, 4 * B, &high, &wide);
     const gemm shapes[] = {
       product(B, B, WEIGHT_TOKENS, B, B, B, 1, 1),
       product(B, B, m % WEIGHT_TOKENS, B, B, B, 1, 1),
@@ -225,6 +228,7 @@ static void prepare_call(kernel_call *call) {
   case KERNEL_MATMUL_WEIGHT:
     (size[6] ? prepare_matmul_weight_bf16 : prepare_matmul_weight)(call);
     break;
+  case KERNEL_PACK_TOKENS: call->tiles = parts_of(size[0], token_tile_rows(call)); break;
   case KERNEL_ROWS: prepare_rows(call); break;
   case KERNEL_ATTENTION: (size[5] ? prepare_attention_bf16 : prepare_attention)(call, 0); break;
   case KERNEL_ATTENTION_BACKWARD:

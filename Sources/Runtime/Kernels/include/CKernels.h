@@ -14,8 +14,8 @@
 // two numbers underflows).
 //
 // half names the operands that lie in memory as bf16 (row-major, 2 bytes an element, rounded as
-// above), one bit each; the others are f32. Only calls with bf16 = 1, row programs and losses have
-// such operands.
+// above), one bit each; the others are f32. Only calls with bf16 = 1, packs of tokens, row programs
+// and losses have such operands.
 //
 // tile_rows, where a size has that name, fixes the rows of a tile; 0 leaves them to the kernel. Calls
 // of a chain (below) have it set, so that tile i of each covers the same tokens.
@@ -40,8 +40,13 @@ typedef enum kernel_id {
   // (for the transposed pack the roles of n and k are already exchanged). With tile_rows a tile is
   // that many rows of all columns. y in bf16 cannot accumulate.
   KERNEL_MATMUL,
-  // dw[n,k]; dy[m,n], x[m,k] | m, n, k, lddy, ldx, accumulate(0|1), bf16(0|1), half (1: dy, 2: x).
-  // dw = dyᵀ x
+  // packed; x[m,n] | m, n, ldx, half (1: x), tile_rows (even). The operand of a bf16 weight gradient:
+  // panels of 16 columns, each contiguous over all tokens: [ceil(m/2)][16] words of two bf16, the
+  // earlier token low. Missing columns, and what follows an odd last token, are zero. From one panel
+  // to the next are (ceil(m/2) | 1) * 16 words.
+  KERNEL_PACK_TOKENS,
+  // dw[n,k]; dy[m,n], x[m,k] | m, n, k, lddy, ldx, accumulate(0|1), bf16(0|1). dw = dyᵀ x. With bf16
+  // both operands are packed by KERNEL_PACK_TOKENS, and their leading dimensions are ignored.
   KERNEL_MATMUL_WEIGHT,
   // A row program (struct row_program): buffers are named by the program. | rows, width, rows_per_tile
   // The plan chooses the rows of a tile, because they fix the order of its sums: ROW_SUM_* write one
@@ -197,6 +202,9 @@ int64_t kernel_packed_bytes(int64_t n, int64_t k, int32_t transposed);
 // depth rounded up to even: round_up(columns, panel) * round_up(depth, 2) * 2 bytes, with columns,
 // depth = n, k, or k, n for a transposed pack. A panel is [depth/2][panel][2] bf16; padding is zero.
 int64_t kernel_packed_bytes_bf16(int64_t n, int64_t k, int32_t transposed);
+
+// Bytes of the operand of a weight gradient that KERNEL_PACK_TOKENS makes of x[m,n].
+int64_t kernel_token_panel_bytes(int64_t m, int64_t n);
 
 // Fills tiles, scratch and jit. Once per plan and machine; not thread safe.
 void kernels_prepare(kernel_call *calls, int64_t count);
