@@ -19,8 +19,11 @@ import Testing
     #expect(trained.code == 0, "\(trained.errors)")
     let scores = try JSONValue.parse(Array(trained.output.utf8))["eval"]
 
-    // A training step and a scoring batch.
-    #expect(try threadsInTrace(run + "/trace.json") == [1: [0, 1], 2: [0, 1]])
+    // A training step, in which all threads meet at barriers, and a scoring batch: a single chain of
+    // calls here, of which one thread may claim every tile when the machine is busy.
+    let threads = try threadsInTrace(run + "/trace.json")
+    #expect(threads[1] == [0, 1])
+    #expect(threads[2]?.isSubset(of: [0, 1]) == true)
     let table = try String(contentsOfFile: run + "/profile.txt", encoding: .utf8)
     #expect(table.contains("matmul_weight") && table.contains("cross_entropy"))
     #expect(trained.errors.contains(table.trimmingCharacters(in: .newlines)))
@@ -58,6 +61,56 @@ import Testing
     #expect(try graphc("dump", artifact, "--as", "safetensors").code == 2)
     #expect(try graphc("dump", artifact, "--set", "dim=8").code == 2)
     try otherVocabulary(folder, text, artifact)
+  }
+
+  /// The precision that `auto` means, and those that may be asked for.
+  private func precisions() throws -> (auto: String, offered: [String]) {
+    let doctor = try JSONValue.parse(Array(try graphc("doctor", "--json").output.utf8))
+    return doctor["isa"] == "avx512bf16" ? ("bf16", ["f32", "bf16"]) : ("f32", ["f32"])
+  }
+
+  @Test func runAndEvalScoreAlikeInThePrecisionTheyName() throws {
+    let folder = try TemporaryFolder()
+    let text = try folder.write("text.txt", sampleText())
+    let graph = try folder.write("small.graph", smallGraph)
+    let data = folder.file("data")
+    #expect(
+      try graphc("data", "prepare", "--text", text, "--vocab", "300", "--out", data).code == 0)
+    func document(_ outcome: Outcome) throws -> JSONValue {
+      #expect(outcome.code == 0, "\(outcome.errors)")
+      return try JSONValue.parse(Array(outcome.output.utf8))
+    }
+    let (auto, offered) = try precisions()
+    for precision in ["auto"] + offered {
+      let name = precision == "auto" ? auto : precision
+      let run = folder.file(precision)
+      let artifact = run + "/artifact.gca"
+      let result = try document(
+        graphc(
+          "run", "--ttt", graph, "--data", data, "--out", run, "--precision", precision, "--json"))
+      #expect(result["precision"]?.stringValue == name)
+      for file in ["/manifest.json", "/result.json"] {
+        let written = try String(contentsOfFile: run + file, encoding: .utf8)
+        #expect(try JSONValue.parse(written)["precision"]?.stringValue == name, "\(file)")
+      }
+      func evaluated(_ precision: String) throws -> JSONValue {
+        try document(
+          graphc("eval", artifact, "--data", data, "--ttt", "--precision", precision, "--json"))
+      }
+      let (same, exact) = (try evaluated(precision), try evaluated("f32"))
+      #expect(same["precision"]?.stringValue == name)
+      #expect(exact["precision"] == "f32")
+      for key in ["bpb_quantized", "bpb_sliding", "bpb_ttt"] {
+        #expect(same["eval"]?[key] == result["eval"]?[key], "\(key), \(precision)")
+        let scores = try [same, exact].map { try #require($0["eval"]?[key]?.doubleValue) }
+        #expect(abs(scores[0] - scores[1]) < 0.003, "\(key), \(precision)")
+      }
+    }
+    if !offered.contains("bf16") {
+      let refused = try graphc("run", graph, "--data", data, "--precision", "bf16")
+      #expect(refused.code == 2)
+      #expect(refused.errors.contains("avx512bf16"))
+    }
   }
 
   private func otherVocabulary(_ folder: TemporaryFolder, _ text: String, _ artifact: String) throws

@@ -19,30 +19,28 @@ extension RuntimeTests {
       ("graphs/baseline.graph", ["accumulate": "1"]),
     ]
 
-    @Test(arguments: cases.indices)
-    func everyFunctionKeepsWhatLaterCallsRead(_ index: Int) throws {
+    @Test(arguments: cases.indices, [ComputePrecision.f32, .bf16])
+    func everyFunctionKeepsWhatLaterCallsRead(_ index: Int, _ compute: ComputePrecision) throws {
       let (path, set) = Self.cases[index]
       var model = try Repository.model(
         path, set: set, windows: set["seq"] == "17" ? .short : nil)
-      if model.settings.ttt != nil { try check(model) }
+      if model.settings.ttt != nil { try check(model, compute) }
       model.settings.qat = .on(.straightThrough, from: .start)
       model.settings.train?.average = .ema(0.9)
       model.settings.train?.zLoss = 1e-4
       model.settings.train?.clip = 1
-      try check(model)
+      try check(model, compute)
     }
 
-    private func check(_ model: Model) throws {
-      for compute in [ComputePrecision.f32, .bf16] {
-        var runner = PassRunner()
-        let target = TargetMachine(machine: "any", isa: "any", compute: compute)
-        let plan = try compile(model, target: target, runner: &runner)
-        #expect(plan.functions.count >= 4)
-        for function in plan.functions {
-          var checker = PlanChecker(function, layout: plan.layout)
-          checker.run()
-          #expect(checker.faults.prefix(3) == [], "\(function.name) in \(compute.rawValue)")
-        }
+    private func check(_ model: Model, _ compute: ComputePrecision) throws {
+      var runner = PassRunner()
+      let target = TargetMachine(machine: "any", isa: "any", compute: compute)
+      let plan = try compile(model, target: target, runner: &runner)
+      #expect(plan.functions.count >= 4)
+      for function in plan.functions {
+        var checker = PlanChecker(function, layout: plan.layout)
+        checker.run()
+        #expect(checker.faults.prefix(3) == [], "\(function.name)")
       }
     }
 
@@ -65,8 +63,9 @@ extension RuntimeTests {
       }
     }
 
-    @Test func checkerFindsMissingBarriers() throws {
-      var (function, layout) = try Self.smallTrainStep()
+    @Test(arguments: [ComputePrecision.f32, .bf16])
+    func checkerFindsMissingBarriers(_ compute: ComputePrecision) throws {
+      var (function, layout) = try Self.smallTrainStep(compute)
       let index = try #require(function.body.lastIndex { $0.barrier })
       function.body[index].barrier = false
       var checker = PlanChecker(function, layout: layout)
@@ -74,16 +73,18 @@ extension RuntimeTests {
       #expect(!checker.faults.isEmpty)
     }
 
-    @Test func checkerFindsReferencesOutsideTheArena() throws {
-      var (function, layout) = try Self.smallTrainStep()
+    @Test(arguments: [ComputePrecision.f32, .bf16])
+    func checkerFindsReferencesOutsideTheArena(_ compute: ComputePrecision) throws {
+      var (function, layout) = try Self.smallTrainStep(compute)
       function.arenaBytes /= 2
       var checker = PlanChecker(function, layout: layout)
       checker.run()
       #expect(!checker.faults.isEmpty)
     }
 
-    @Test func checkerFindsOverwrittenBuffers() throws {
-      var (function, layout) = try Self.smallTrainStep()
+    @Test(arguments: [ComputePrecision.f32, .bf16])
+    func checkerFindsOverwrittenBuffers(_ compute: ComputePrecision) throws {
+      var (function, layout) = try Self.smallTrainStep(compute)
       // A gradient in the place of packed weights, which the next run reads again.
       let packed = Set(function.prepare.filter { $0.kernel == .pack }.map { $0.buffers[0] })
       let weight = try #require(function.body.lastIndex { $0.kernel == .matmulWeight })
@@ -95,8 +96,10 @@ extension RuntimeTests {
       #expect(!checker.faults.isEmpty)
     }
 
-    private static func smallTrainStep() throws -> (PlanFunction, ParameterLayout) {
-      let plan = try CompiledModel(CompiledModel.small(layers: 2)).plan
+    private static func smallTrainStep(
+      _ compute: ComputePrecision
+    ) throws -> (PlanFunction, ParameterLayout) {
+      let plan = try CompiledModel(CompiledModel.small(layers: 2), compute: compute).plan
       return (try #require(plan["train"]), plan.layout)
     }
   }

@@ -55,11 +55,11 @@ extension RuntimeTests {
     }
 
     private func run(
-      _ folder: TemporaryFolder, _ name: String, model: Model? = nil, threads: Int = 1,
-      steps: Int = 12, resumes: Bool = false, adapts: Bool = false, stopAfter: Int? = nil,
-      events: ((RunEvent) -> Void)? = nil
+      _ folder: TemporaryFolder, _ name: String, model: Model? = nil,
+      compute: ComputePrecision = .f32, threads: Int = 1, steps: Int = 12, resumes: Bool = false,
+      adapts: Bool = false, stopAfter: Int? = nil, events: ((RunEvent) -> Void)? = nil
     ) throws -> RunResult {
-      let plan = try CompiledModel(model ?? Self.model()).plan
+      let plan = try CompiledModel(model ?? Self.model(), compute: compute).plan
       var done = 0
       let run = Run(
         plan: plan, data: try data,
@@ -79,11 +79,12 @@ extension RuntimeTests {
       try Data(contentsOf: URL(fileURLWithPath: folder.path + "/" + name + "/artifact.gca"))
     }
 
-    @Test func artifactsHaveTheSameBytesForAnyNumberOfThreads() throws {
+    @Test(arguments: [ComputePrecision.f32, .bf16])
+    func artifactsHaveTheSameBytesForAnyNumberOfThreads(_ compute: ComputePrecision) throws {
       let folder = try TemporaryFolder()
       var losses: [Double] = []
       for threads in 1...3 {
-        let result = try run(folder, "threads-\(threads)", threads: threads)
+        let result = try run(folder, "threads-\(threads)", compute: compute, threads: threads)
         losses.append(result.loss)
         #expect(result.steps == 12)
       }
@@ -93,18 +94,20 @@ extension RuntimeTests {
       #expect(Set(losses).count == 1)
     }
 
-    @Test(arguments: ["1", "2"])
-    func interruptedAndResumedEqualsUninterrupted(_ accumulate: String) throws {
+    @Test(arguments: ["1", "2"], [ComputePrecision.f32, .bf16])
+    func interruptedAndResumedEqualsUninterrupted(
+      _ accumulate: String, _ compute: ComputePrecision
+    ) throws {
       let folder = try TemporaryFolder()
       var model = try Self.model(["accumulate": accumulate, "batch": "2"])
       model.settings.train?.average = .ema(0.9)
-      let whole = try run(folder, "whole", model: model)
+      let whole = try run(folder, "whole", model: model, compute: compute)
       #expect(throws: Interrupted.self) {
-        try run(folder, "parts", model: model, stopAfter: 7)
+        try run(folder, "parts", model: model, compute: compute, stopAfter: 7)
       }
       var first: Int?
       var reports: [Int] = []
-      let parts = try run(folder, "parts", model: model, resumes: true) { event in
+      let parts = try run(folder, "parts", model: model, compute: compute, resumes: true) { event in
         if case .resumed(let step) = event { first = step }
         if case .step(let report, _) = event { reports.append(report.step) }
       }
@@ -133,14 +136,13 @@ extension RuntimeTests {
       #expect(try bytes(folder, "parts") == bytes(folder, "whole"))
     }
 
-    @Test func theArtifactScoresAsTheRunSaid() throws {
+    @Test(arguments: [ComputePrecision.f32, .bf16])
+    func theArtifactScoresAsTheRunSaid(_ compute: ComputePrecision) throws {
       let folder = try TemporaryFolder()
-      let result = try run(folder, "run")
+      let result = try run(folder, "run", compute: compute)
+      #expect(result.precision == compute)
       let artifact = try Artifact.read(result.artifactPath)
-      var runner = PassRunner()
-      let plan = try compile(
-        artifact.model, target: TargetMachine(machine: Machine.name, isa: Machine.isa),
-        runner: &runner)
+      let plan = try CompiledModel(artifact.model, compute: compute).plan
       let evaluator = Evaluator(
         functions: plan.functions, settings: artifact.model.settings, data: try data, threads: 2,
         validationTokens: 1500, observe: { _ in })

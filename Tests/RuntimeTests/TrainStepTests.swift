@@ -13,13 +13,13 @@ struct CompiledModel {
   /// By function name: the graph just before lowering.
   let graphs: [String: Graph]
 
-  init(_ model: Model) throws {
+  init(_ model: Model, compute: ComputePrecision = .f32) throws {
     Machine.initialise()
     var runner = PassRunner()
     var graphs: [String: Graph] = [:]
     runner.observe = { _, graph in graphs[graph.name] = graph }
-    plan = try compile(
-      model, target: TargetMachine(machine: Machine.name, isa: Machine.isa), runner: &runner)
+    let target = TargetMachine(machine: Machine.name, isa: Machine.isa, compute: compute)
+    plan = try compile(model, target: target, runner: &runner)
     self.graphs = graphs
   }
 
@@ -29,14 +29,15 @@ struct CompiledModel {
 
   /// A small variant of graphs/tiny.graph.
   static func small(
-    layers: Int = 3, _ set: [String: String] = [:], change: (inout Settings) -> Void = { _ in }
+    layers: Int = 3, _ set: [String: String] = [:], windows: Repository.Windows = .short,
+    change: (inout Settings) -> Void = { _ in }
   ) throws -> Model {
     var model = try Repository.model(
       "graphs/tiny.graph",
       set: [
         "layers": "\(layers)", "dim": "32", "heads": "2", "kv_heads": "1", "vocab": "67",
         "seq": "17", "batch": "3",
-      ].merging(set) { $1 }, windows: .short)
+      ].merging(set) { $1 }, windows: windows)
     model.settings.qat = .off
     change(&model.settings)
     return model

@@ -71,6 +71,8 @@ public struct RunResult: Sendable {
   public var artifactPath = ""
   public var artifactBytes = 0
   public var codeBytes = 0
+  /// Of products and attention, in training and in scoring.
+  public var precision = ComputePrecision.f32
   public var scores: EvaluationScores
   public var live: [LiveFeature] = []
   /// Set when the artifact does not fit. Everything was measured all the same.
@@ -124,6 +126,7 @@ public final class Run {
       plan, data: try data.train(), length: options.length, seed: options.seed,
       threads: options.threads, clock: clock)
     var result = RunResult(scores: EvaluationScores())
+    result.precision = plan.target.compute
     try resume(trainer, directory)
     try train(trainer, directory)
     result.steps = trainer.moment.step

@@ -105,7 +105,7 @@ extension RunResult {
   /// The document of `graphc run --json`.
   public var json: JSONValue {
     [
-      "schema": "graphc-run/1",
+      "schema": "graphc-run/1", "precision": .string(precision.rawValue),
       "train": [
         "steps": .int(steps), "tokens_per_second": .double(tokensPerSecond), "loss": .double(loss),
         "seconds": .double(trainSeconds),

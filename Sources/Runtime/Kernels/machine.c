@@ -60,6 +60,8 @@ static const kernel_table *table_for(int32_t wanted) {
 }
 
 int32_t kernels_select(const char *wanted_isa, const char *wanted_gemm) {
+  if (!wanted_isa) wanted_isa = getenv("GRAPHC_ISA");
+  if (!wanted_gemm) wanted_gemm = getenv("GRAPHC_GEMM");
   const int32_t best = best_isa();
   int32_t chosen = best, found = 1;
   if (wanted_isa && *wanted_isa) {
@@ -82,7 +84,7 @@ int32_t kernels_select(const char *wanted_isa, const char *wanted_gemm) {
 
 void kernels_init(void) {
   kernels_max_threads();
-  if (!table) kernels_select(getenv("GRAPHC_ISA"), getenv("GRAPHC_GEMM"));
+  if (!table) kernels_select(NULL, NULL);
 }
 
 const kernel_table *kernels_table(void) {
