@@ -64,6 +64,13 @@ public struct ComputePeaks: Sendable {
     self.bf16Gigaflops = bf16Gigaflops
   }
 
+  /// The larger of each peak of two measurements.
+  public func larger(_ other: ComputePeaks) -> ComputePeaks {
+    ComputePeaks(
+      threads: threads, f32Gigaflops: max(f32Gigaflops, other.f32Gigaflops),
+      bf16Gigaflops: bf16Gigaflops.map { max($0, other.bf16Gigaflops ?? 0) })
+  }
+
   /// The peak of products in a precision; bf16 without an instruction for it runs in f32.
   public func gigaflops(_ precision: ComputePrecision) -> Double {
     precision == .bf16 ? bf16Gigaflops ?? f32Gigaflops : f32Gigaflops
