@@ -66,8 +66,7 @@ struct CompileCommand: ParsableCommand {
         print("# after \(pass)\n\(graph.printed())")
       }
     }
-    var target = Host.machine()
-    target.compute = try precision.resolved()
+    let target = try Host.target(precision)
     let plan = try compile(model, target: target, runner: &runner)
     if timePasses {
       let total = processorTime() - start
