@@ -140,4 +140,39 @@ static inline int32_t bf16_rows_are_words(const kernel_call *call) {
   return (call->size[7] & 1) && call->size[2] % 2 == 0 && call->size[4] % 2 == 0;
 }
 
+// Memory to be fetched by the product that runs: the pieces, and how far it came (fetch.c).
+typedef struct fetch_piece {
+  const char *at;
+  int64_t bytes, step, count;  // `count` times `bytes`, each `step` behind the one before
+} fetch_piece;
+enum { FETCH_PIECES = 64, FETCH_LINE = 64 };
+typedef struct fetch_list {
+  int32_t count;
+  int64_t next, repeat, at;  // piece, which of its repetitions, byte in it
+  fetch_piece piece[FETCH_PIECES];
+} fetch_list;
+extern _Thread_local fetch_list fetching;
+
+// Lists what follows call i of a chain in this tile, or what begins the chain in tile `then`, the
+// likely next one of this thread.
+void fetch_after(const kernel_call *chain, int64_t length, int64_t i, int64_t tile, int64_t then);
+
+// The next lines to fetch, at most `lines`, and the number of the last one; `otherwise` and 0 if
+// there are none.
+static inline const char *fetch_some(int64_t lines, const void *otherwise, int64_t *last) {
+  fetch_list *f = &fetching;
+  *last = 0;
+  if (f->next == f->count) return otherwise;
+  const fetch_piece *piece = &f->piece[f->next];
+  const char *some = piece->at + f->repeat * piece->step + f->at;
+  *last = least(lines, parts_of(piece->bytes - f->at, FETCH_LINE)) - 1;
+  f->at += lines * FETCH_LINE;
+  if (f->at < piece->bytes) return some;
+  f->at = 0;
+  if (++f->repeat < piece->count) return some;
+  f->repeat = 0;
+  f->next++;
+  return some;
+}
+
 #endif

@@ -144,12 +144,13 @@ INLINE void record(recorder *to, int64_t call, int64_t tile, int64_t start) {
     *to->next++ = (kernel_event){(int32_t)call, to->thread, tile, start, nanoseconds_now()};
 }
 
-// Tile `tile` of all calls of the chain that begins at `first`.
+// Tile `tile` of all calls of the chain that begins at `first`; `then` is probably the next one.
 INLINE void run_chain(const kernel_table *table, const kernel_call *calls, int64_t first,
-                      int64_t tile, void *own, char *local, recorder *to) {
+                      int64_t tile, int64_t then, void *own, char *local, recorder *to) {
   const int64_t length = chain_length(&calls[first]);
   for (int64_t i = first; i < first + length; i++) {
     const int64_t start = start_of(to);
+    fetch_after(&calls[first], length, i - first, tile, then);
     run_tile(table, &calls[i], tile, own, local);
     record(to, i, tile, start);
   }
@@ -168,7 +169,8 @@ INLINE void walk(const kernel_table *table, const kernel_call *calls, int64_t co
     while (atomic_load_explicit(&counters[i], memory_order_relaxed) < call->tiles) {
       const int64_t tile = atomic_fetch_add_explicit(&counters[i], 1, memory_order_relaxed);
       if (tile >= call->tiles) break;
-      run_chain(table, calls, i, tile, own, own + room.kernel, to);
+      const int64_t then = atomic_load_explicit(&counters[i], memory_order_relaxed);
+      run_chain(table, calls, i, tile, then, own, own + room.kernel, to);
     }
   }
 }
@@ -179,7 +181,7 @@ INLINE void walk_alone(const kernel_table *table, const kernel_call *calls, int6
   char *own = scratch_for(0, room.kernel + room.chain);
   for (int64_t i = 0; i < count; i += chain_length(&calls[i]))
     for (int64_t tile = 0; tile < calls[i].tiles; tile++)
-      run_chain(table, calls, i, tile, own, own + room.kernel, to);
+      run_chain(table, calls, i, tile, tile + 1, own, own + room.kernel, to);
 }
 
 // Some schedulers leave two threads of a team on one processor for whole seconds. A team as large

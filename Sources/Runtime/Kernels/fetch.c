@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a product asks memory for while it multiplies: what the calls after it in the chain read and
+// write, up to the next product, which does the same.
+//
+// Row programs and packings touch a line once or twice, in pieces too short for the machine to see
+// coming, so alone they wait for memory most of their time; a product leaves memory idle.
+#include "internal.h"
+
+_Thread_local fetch_list fetching;
+
+// `count` pieces, `step` bytes from one to the next; nothing if the buffer is the chain's own.
+static void fetch_add(const kernel_call *call, int32_t buffer, int64_t offset, int64_t bytes,
+                      int64_t step, int64_t count) {
+  if (call->local >> buffer & 1 || fetching.count == FETCH_PIECES || bytes <= 0) return;
+  if (step == bytes) bytes *= count, count = 1;
+  const char *at = (const char *)call->buffer[buffer] + offset;
+  fetching.piece[fetching.count++] = (fetch_piece){at, bytes, step, count};
+}
+
+static void fetch_rows(const kernel_call *call, int64_t tile) {
+  const row_program *program = call->program;
+  const int64_t width = call->size[1], first = tile * call->size[2];
+  const int64_t rows = least(call->size[2], call->size[0] - first);
+  for (int32_t i = 0; i < program->registers; i++) {
+    const row_register *r = &program->reg[i];
+    if (r->buffer < 0 || r->shape != ROW_FULL) continue;
+    const int64_t row = width * (r->half ? 2 : 4);
+    fetch_add(call, r->buffer, first * row, rows * row, 0, 1);
+  }
+}
+
+static void fetch_packed_tokens(const kernel_call *call, int64_t tile) {
+  const int64_t m = call->size[0], first = tile * token_tile_rows(call);
+  const int64_t rows = least(token_tile_rows(call), m - first), pair = TOKEN_PANEL * sizeof(float);
+  fetch_add(call, 0, first / 2 * pair, bf16_pairs(rows) * pair,
+            token_panel_step(m) * (int64_t)sizeof(float), parts_of(call->size[1], TOKEN_PANEL));
+}
+
+static void fetch_product(const kernel_call *call, int64_t tile) {
+  const int64_t n = call->size[1], k = call->size[2], first = tile * call->size[8];
+  const int64_t rows = least(call->size[8], call->size[0] - first);
+  const int64_t x = call->size[7] & 1 ? 2 : 4, y = call->size[7] & 2 ? 2 : 4;
+  const int64_t x_step = call->size[4] * x, y_step = call->size[3] * y;
+  fetch_add(call, 0, first * y_step, n * y, y_step, rows);
+  fetch_add(call, 1, first * x_step, k * x, x_step, rows);
+}
+
+// Returns whether the call is a product. Other kernels stand at a chain's ends or fetch themselves.
+static int32_t fetch_call(const kernel_call *call, int64_t tile) {
+  switch (call->kernel) {
+  case KERNEL_ROWS: fetch_rows(call, tile); return 0;
+  case KERNEL_PACK_TOKENS: fetch_packed_tokens(call, tile); return 0;
+  case KERNEL_MATMUL: fetch_product(call, tile); return 1;
+  default: return 0;
+  }
+}
+
+void fetch_after(const kernel_call *chain, int64_t length, int64_t i, int64_t tile, int64_t then) {
+  fetching.count = 0;
+  fetching.next = fetching.at = fetching.repeat = 0;
+  if (length == 1 || chain[i].kernel != KERNEL_MATMUL || !chain[i].size[6]) return;
+  for (int64_t next = i + 1; next < length; next++)
+    if (fetch_call(&chain[next], tile)) return;
+  if (then >= chain->tiles) return;
+  for (int64_t next = 0; next <= i; next++)
+    if (fetch_call(&chain[next], then)) return;
+}
