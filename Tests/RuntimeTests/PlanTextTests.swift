@@ -71,7 +71,7 @@ import Testing
 
   @Test func modelsBehindAPlanAreReadAgain() throws {
     let text = try text()
-    let edited = text.replacing("lr: 0.05", with: "lr: 0.25")
+    let edited = text.replacing("lr: 0.02", with: "lr: 0.25")
     #expect(edited != text)
     #expect(refusal(edited) != nil)
   }
