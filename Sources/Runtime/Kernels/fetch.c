@@ -45,7 +45,8 @@ static void fetch_product(const kernel_call *call, int64_t tile) {
   fetch_add(call, 1, first * x_step, k * x, x_step, rows);
 }
 
-// Returns whether the call is a product. Other kernels stand at a chain's ends or fetch themselves.
+// Returns whether the call is a product. Embedding and losses, of which a step has one each, are left
+// alone.
 static int32_t fetch_call(const kernel_call *call, int64_t tile) {
   switch (call->kernel) {
   case KERNEL_ROWS: fetch_rows(call, tile); return 0;
