@@ -69,6 +69,19 @@ INLINE float sum_lanes(v16 x) {
   return (b.x + b.z) + (b.y + b.w);
 }
 
+// Lane r: sum_lanes(x[r]). `x` is overwritten.
+INLINE v16 sum_rows(v16 *x) {
+#pragma clang loop unroll(full)
+  for (int half = 8; half; half /= 2)
+#pragma clang loop unroll(full)
+    for (int i = 0; i < half; i++)
+      x[i] = __builtin_shufflevector(x[i], x[i + half], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
+                                     22, 7, 23) +
+             __builtin_shufflevector(x[i], x[i + half], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
+                                     29, 14, 30, 15, 31);
+  return x[0];
+}
+
 INLINE double sum_lanes_double(v16d x) {
   v8d a = x.lo + x.hi;
   return ((a.s0 + a.s4) + (a.s2 + a.s6)) + ((a.s1 + a.s5) + (a.s3 + a.s7));
