@@ -184,7 +184,8 @@ extension KernelTests {
       ]
 
     // Weights, slopes and results are rounded to eight bits, and y again where it enters a gradient;
-    // sums of many lose less. The logarithm of a sum carries the error of exp2 (3e-6) alone.
+    // sums of many lose less. The logarithm of a sum carries the error of exp2 alone: 1e-4 for one
+    // weight, which changes sign twice between two powers and so averages out.
     @Test(arguments: halfSizes) func bf16MatchesTheDefinition(s: Sizes) {
       let scale = 1 / Double(s.d).squareRoot()
       let q = Halves(noise(s.q, 1, scale: 3))
@@ -208,7 +209,7 @@ extension KernelTests {
             [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw], s.list + [1],
             [scale], threads: threads)
           expectClose(y.values, want.y, 6e-3, "\(isa) \(s) y")
-          expectClose(lse.values, want.lse, 3e-6, "\(isa) \(s) lse")
+          expectClose(lse.values, want.lse, 3e-5, "\(isa) \(s) lse")
           expectClose(dq.values, want.dq, 8e-3, "\(isa) \(s) dq")
           expectClose(dk.values, want.dk, 8e-3, "\(isa) \(s) dk")
           expectClose(dv.values, want.dv, 6e-3, "\(isa) \(s) dv")

@@ -204,7 +204,9 @@ static void prepare_muon(kernel_call *call) {
   const int64_t r = round_up(least(rows, cols), 64), c = round_up(most(rows, cols), 64);
   call->tiles = 1;
   if (call->size[4]) {
-    call->scratch = floats(2 * r * c + 2 * r * r + r * bf16_row_step(c / 2) + 64 * c / 2);
+    const int64_t wide = muon_is_wide(r, c), more = 2 * r * r + r * bf16_row_step(r / 2);
+    call->scratch = floats(2 * r * c + 2 * r * r + wide * more + r * bf16_row_step(c / 2) +
+                           64 * c / 2);
     return;
   }
   const int32_t library = gemm_current_route() == GEMM_OPENBLAS;
