@@ -41,9 +41,12 @@ extension KernelCall {
     case .adamw: return 16 * size(0)
     case .sgd: return 6 * size(0)
     case .muon:
-      // A step: two products with the matrix, one of its square.
+      // Half of a symmetric product is enough. A step: A = x xᵀ, its square, their product with x.
       let (m, n) = (min(size(0), size(1)), max(size(0), size(1)))
-      return size(2) * (4 * m * m * n + 2 * m * m * m)
+      let step = 3 * m * m * n + m * m * m
+      // In bf16 two steps of a wide matrix meet it together; then five products are symmetric.
+      let two = flag(4) ? min(2 * step, 3 * m * m * n + 5 * m * m * m) : 2 * step
+      return (size(2) / 2).rounded(.down) * two + size(2).truncatingRemainder(dividingBy: 2) * step
     case .fakeQuant: return 4 * area
     case .fakeQuantBackward: return flag(4) ? 6 * area : 0
     }

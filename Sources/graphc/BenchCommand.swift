@@ -201,7 +201,8 @@ private struct SyntheticBatch {
 }
 
 /// FLOPs as the peers' benchmark counts them: 2 a matrix parameter and token, plus the causal half of
-/// attention; three times that with a backward; Newton-Schulz for Muon.
+/// attention; three times that with a backward; Newton-Schulz for Muon, with both halves of symmetric
+/// products.
 private struct Flops {
   private let graph: Graph
 

@@ -124,9 +124,10 @@ static inline int64_t bf16_pairs(int64_t depth) { return parts_of(depth, 2); }
 // Words from one converted row to the next: rows a power of two apart would share cache sets.
 static inline int64_t bf16_row_step(int64_t pairs) { return round_up(pairs, 16) + 16; }
 
-// Newton-Schulz in bfloat16 takes two steps at once where that is cheaper, in more scratch.
+// Newton-Schulz in bfloat16 takes two steps at once where that is cheaper, in more scratch. In small
+// matrices errors average out less, and there is little to win.
 static inline int32_t muon_is_wide(int64_t rows, int64_t cols) {
-  return rows >= 128 && 2 * cols >= 3 * rows;
+  return rows >= 256 && 2 * cols >= 3 * rows;
 }
 
 // Panels of KERNEL_PACK_TOKENS: a line of cache a pair, so a panel serves as rows of a weight
