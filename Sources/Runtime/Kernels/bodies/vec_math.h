@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// exp, exp2, log, tanh and the logistic function on sixteen lanes: no branches, no tables. Relative error
-// about 1e-7, at worst 3e-7 for tanh (tested). Where there is no rounding instruction (SSE2),
+// exp, exp2, log, tanh and the logistic function on sixteen lanes: no branches, no tables. Relative
+// error about 1e-7, at worst 3e-7 for tanh (tested). Where there is no rounding instruction (SSE2),
 // adding and subtracting 1.5 * 2^23 rounds.
 #ifndef GRAPHC_VEC_MATH_H
 #define GRAPHC_VEC_MATH_H
