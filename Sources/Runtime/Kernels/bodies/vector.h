@@ -69,16 +69,23 @@ INLINE float sum_lanes(v16 x) {
   return (b.x + b.z) + (b.y + b.w);
 }
 
+// Lanes of a and b by turns: of their first halves, and of their second ones.
+INLINE v16 interleave_low(v16 a, v16 b) {
+  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+
+INLINE v16 interleave_high(v16 a, v16 b) {
+  return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
+                                 31);
+}
+
 // Lane r: sum_lanes(x[r]). `x` is overwritten.
 INLINE v16 sum_rows(v16 *x) {
 #pragma clang loop unroll(full)
   for (int half = 8; half; half /= 2)
 #pragma clang loop unroll(full)
     for (int i = 0; i < half; i++)
-      x[i] = __builtin_shufflevector(x[i], x[i + half], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
-                                     22, 7, 23) +
-             __builtin_shufflevector(x[i], x[i + half], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
-                                     29, 14, 30, 15, 31);
+      x[i] = interleave_low(x[i], x[i + half]) + interleave_high(x[i], x[i + half]);
   return x[0];
 }
 
