@@ -59,7 +59,7 @@ static int32_t fetch_call(const kernel_call *call, int64_t tile) {
 void fetch_after(const kernel_call *chain, int64_t length, int64_t i, int64_t tile, int64_t then) {
   fetching.count = 0;
   fetching.next = fetching.at = fetching.repeat = 0;
-  if (length == 1 || chain[i].kernel != KERNEL_MATMUL || !chain[i].size[6]) return;
+  if (length == 1 || chain[i].kernel != KERNEL_MATMUL) return;
   for (int64_t next = i + 1; next < length; next++)
     if (fetch_call(&chain[next], tile)) return;
   if (then >= chain->tiles) return;

@@ -113,10 +113,6 @@ static inline int64_t panel_width(int64_t n, gemm_route route) {
 // Height of a tile that a BLAS computes: a multiple of all its register blocks.
 enum { BLAS_ROWS = 96 };
 
-// Weight gradients in f32 are computed in 64 x 64 blocks, this many tokens at a time; those in bf16
-// in blocks of the same width.
-enum { WEIGHT_BLOCK = 64, WEIGHT_TOKENS = 256 };
-
 // Products in bfloat16: two numbers that follow each other in depth are one word. A row of x is
 // converted once for at most so many panels.
 enum { BF16_PANELS = 8 };
@@ -130,11 +126,13 @@ static inline int32_t muon_is_wide(int64_t rows, int64_t cols) {
   return rows >= 256 && 2 * cols >= 3 * rows;
 }
 
-// Panels of KERNEL_PACK_TOKENS: a line of cache a pair, so a panel serves as rows of a weight
-// gradient as well as its columns. Weight gradients take so many pairs at a time.
-enum { TOKEN_PANEL = 16, WEIGHT_PAIRS = 128 };
-// Words from one panel to the next: an odd number of lines, so no power of two.
+// Weight gradients take panels sixteen columns wide, a line of cache for each word of the depth, so
+// many words at a time, and are computed in blocks 64 columns wide.
+enum { TOKEN_PANEL = 16, WEIGHT_DEPTH = 128, WEIGHT_BLOCK = 64 };
+// Words from one panel to the next: an odd number of lines, so no power of two. Of all tokens in
+// bf16 (KERNEL_PACK_TOKENS), and of those that are taken at a time in f32.
 static inline int64_t token_panel_step(int64_t m) { return (bf16_pairs(m) | 1) * TOKEN_PANEL; }
+static inline int64_t weight_panel_step(void) { return (WEIGHT_DEPTH | 1) * TOKEN_PANEL; }
 // Rows of a tile, even because a pair is a word.
 static inline int64_t token_tile_rows(const kernel_call *call) {
   return call->size[4] ? call->size[4] : 96;

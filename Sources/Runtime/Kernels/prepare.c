@@ -101,22 +101,12 @@ static void weight_tile(int64_t n, int64_t k, int64_t unit_high, int64_t unit_wi
   *wide = w;
 }
 
-static void prepare_matmul_weight_bf16(kernel_call *call) {
-  const int64_t n = call->size[1], k = call->size[2];
-  int64_t high, wide;
-  weight_tile(n, k, TOKEN_PANEL, WEIGHT_BLOCK, 256, &high, &wide);
-  call->jit[1] = (void *)(intptr_t)high;
-  call->jit[2] = (void *)(intptr_t)wide;
-  call->tiles = parts_of(n, high) * parts_of(k, wide);
-  call->scratch = floats(high * wide);
-}
-
 static void prepare_matmul_weight(kernel_call *call) {
   const int64_t m = call->size[0], n = call->size[1], k = call->size[2];
-  const int64_t lddy = call->size[3], ldx = call->size[4];
+  const int64_t lddy = call->size[3], ldx = call->size[4], half = call->size[6];
   const int32_t accumulate = call->size[5] != 0;
   int64_t high, wide;
-  if (gemm_current_route() == GEMM_OPENBLAS) {
+  if (!half && gemm_current_route() == GEMM_OPENBLAS) {
     high = least(128, n);
     wide = least(256, k);
     const gemm shapes[] = {
@@ -127,14 +117,9 @@ static void prepare_matmul_weight(kernel_call *call) {
     };
     call->jit[0] = (void *)gemm_set(shapes, 4);
   } else {
-    enum { B = WEIGHT_BLOCK };
-    weight_tile(n, k, B, B, 4 * B, &high, &wide);
-    const gemm shapes[] = {
-      product(B, B, WEIGHT_TOKENS, B, B, B, 1, 1),
-      product(B, B, m % WEIGHT_TOKENS, B, B, B, 1, 1),
-    };
-    call->jit[0] = (void *)gemm_set(shapes, 2);
-    call->scratch = floats(high * wide + WEIGHT_TOKENS * (high + wide));
+    weight_tile(n, k, TOKEN_PANEL, WEIGHT_BLOCK, 256, &high, &wide);
+    const int64_t panels = parts_of(high, TOKEN_PANEL) + parts_of(wide, TOKEN_PANEL);
+    call->scratch = floats(high * wide + (half ? 0 : panels * weight_panel_step()));
   }
   call->jit[1] = (void *)(intptr_t)high;
   call->jit[2] = (void *)(intptr_t)wide;
@@ -227,9 +212,7 @@ static void prepare_call(kernel_call *call) {
   switch (call->kernel) {
   case KERNEL_PACK: prepare_pack(call); break;
   case KERNEL_MATMUL: (size[6] ? prepare_matmul_bf16 : prepare_matmul)(call); break;
-  case KERNEL_MATMUL_WEIGHT:
-    (size[6] ? prepare_matmul_weight_bf16 : prepare_matmul_weight)(call);
-    break;
+  case KERNEL_MATMUL_WEIGHT: prepare_matmul_weight(call); break;
   case KERNEL_PACK_TOKENS: call->tiles = parts_of(size[0], token_tile_rows(call)); break;
   case KERNEL_ROWS: prepare_rows(call); break;
   case KERNEL_ATTENTION: (size[5] ? prepare_attention_bf16 : prepare_attention)(call, 0); break;
