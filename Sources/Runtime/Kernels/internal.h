@@ -91,12 +91,8 @@ static inline int64_t attention_queries(const kernel_call *call) {
 static inline int64_t attention_start(const kernel_call *call) {
   return (call->size[1] - attention_queries(call)) / ATTENTION_BLOCK;
 }
-// Pairs of an early block and a late one, which all cost about the same.
-static inline int64_t attention_pairs(const kernel_call *call) {
-  return parts_of(parts_of(call->size[1], ATTENTION_BLOCK) - attention_start(call), 2);
-}
-// In bf16 the blocks of one sequence and kv head go to so many tiles. Each packs keys and values
-// again, so there are more than one only where there would be few tiles.
+// The blocks of one sequence and kv head go to so many tiles. Each packs keys and values again, so
+// there are more than one only where there would be few tiles.
 static inline int64_t attention_parts(const kernel_call *call) {
   enum { TILES = 16 };
   const int64_t blocks = parts_of(call->size[1], ATTENTION_BLOCK) - attention_start(call);

@@ -138,49 +138,19 @@ static void prepare_rows(kernel_call *call) {
 }
 
 // The parts of the scratch are documented beside the bodies.
-static void prepare_attention_bf16(kernel_call *call, int32_t backward) {
+static void prepare_attention(kernel_call *call, int32_t backward) {
   enum { B = ATTENTION_BLOCK };
   const int64_t keys = round_up(call->size[1], B), d = call->size[4];
-  const int64_t pairs = bf16_pairs(d), width = round_up(d, 16);
+  const int64_t word = call->size[5] ? 2 : 1, width = round_up(d, 16);
+  const int64_t row = word == 1 ? width : bf16_pairs(d), turned = B * round_up(d, 2);
   call->tiles = call->size[0] * call->size[3];
   if (!backward) {
     call->tiles *= attention_parts(call);
-    call->scratch = floats(keys * pairs + keys / 2 * width + 4 * B * pairs + B * B + 4 * B);
+    call->scratch = floats(keys * row + keys / word * width + 2 * B * row + turned + B * B + 4 * B);
   } else {
-    call->scratch = floats(keys * (2 * pairs + width / 2 + 2 * width) + 5 * B * pairs + B * width +
-                           7 * B * B / 4 + 3 * B);
-  }
-}
-
-// The order of the shapes is documented beside the bodies.
-static void prepare_attention(kernel_call *call, int32_t backward) {
-  enum { B = ATTENTION_BLOCK };
-  const int64_t b = call->size[0], t = call->size[1], h = call->size[2], g = call->size[3];
-  const int64_t d = call->size[4], q_step = h * d, kv_step = g * d, rest = t % B;
-  const gemm scores = product(B, B, d, kv_step, B, B, 0, 0);
-  const gemm few_scores = product(rest, B, d, kv_step, B, B, 0, 0);
-  // A BLAS call has more overhead than a 64 x 64 product lasts; the plain bodies do better.
-  const int32_t direct = gemm_current_route() == GEMM_OPENBLAS;
-  if (!backward) {
-    const gemm shapes[] = {scores, few_scores, product(B, d, B, B, kv_step, d, 1, 1),
-                           product(B, d, rest, B, kv_step, d, 1, 1)};
-    call->jit[0] = (void *)(direct ? gemm_set_plain(shapes, 4) : gemm_set(shapes, 4));
-    call->tiles = b * h * attention_pairs(call);
-    call->scratch = floats(2 * B * d + B * B + B);
-  } else {
-    const gemm shapes[] = {
-      scores,
-      few_scores,
-      product(B, d, B, B, q_step, kv_step, 0, 1),
-      product(B, d, rest, B, q_step, kv_step, 0, 1),
-      product(rest, d, rest, B, q_step, kv_step, 0, 1),
-      product(B, d, B, B, kv_step, q_step, 1, 1),
-      product(rest, d, B, B, kv_step, q_step, 1, 1),
-      product(rest, d, rest, B, kv_step, q_step, 1, 1),
-    };
-    call->jit[0] = (void *)(direct ? gemm_set_plain(shapes, 8) : gemm_set(shapes, 8));
-    call->tiles = b * g;
-    call->scratch = floats(2 * B * B + 2 * B * d + 2 * B);
+    const int64_t deep = word == 1 ? 0 : B * B / word + keys / word * width;
+    call->scratch = floats(keys * (2 * row + 2 * width) + B * (3 * row + 2 * width / word) + turned +
+                           B * B / 4 + 2 * B * B / word + 3 * B + deep);
   }
 }
 
@@ -215,10 +185,8 @@ static void prepare_call(kernel_call *call) {
   case KERNEL_MATMUL_WEIGHT: prepare_matmul_weight(call); break;
   case KERNEL_PACK_TOKENS: call->tiles = parts_of(size[0], token_tile_rows(call)); break;
   case KERNEL_ROWS: prepare_rows(call); break;
-  case KERNEL_ATTENTION: (size[5] ? prepare_attention_bf16 : prepare_attention)(call, 0); break;
-  case KERNEL_ATTENTION_BACKWARD:
-    (size[5] ? prepare_attention_bf16 : prepare_attention)(call, 1);
-    break;
+  case KERNEL_ATTENTION: prepare_attention(call, 0); break;
+  case KERNEL_ATTENTION_BACKWARD: prepare_attention(call, 1); break;
   case KERNEL_MUON: prepare_muon(call); break;
   case KERNEL_EMBED: call->tiles = parts_of(size[0], tile_rows(size[3], size[1])); break;
   case KERNEL_CROSS_ENTROPY:
