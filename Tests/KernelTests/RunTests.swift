@@ -120,7 +120,7 @@ extension KernelTests {
       #expect(["x86_64", "aarch64"].contains(String(cString: kernels_machine())))
       #expect(kernels_max_threads() >= 1)
       #expect(kernels_select("portable", nil) == 1 || kernels_select("neon", nil) == 1)
-      #expect(String(cString: kernels_gemm()) == "portable")
+      #expect(String(cString: kernels_gemm()) == "built-in")
       #expect(kernels_select("vax", nil) == 0)
       #expect(kernels_select(nil, nil) == 1)
     }

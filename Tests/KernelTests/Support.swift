@@ -163,7 +163,7 @@ func forEachISA(_ body: (String) -> Void) {
 /// Runs the body for every pair of ISA and GEMM route the machine has.
 func forEachRoute(_ body: (String) -> Void) {
   for isa in ["portable", "neon", "avx2", "avx512"] where kernels_select(isa, nil) == 1 {
-    for gemm in ["libxsmm", "openblas", "portable"] where kernels_select(isa, gemm) == 1 {
+    for gemm in ["libxsmm", "openblas", "built-in"] where kernels_select(isa, gemm) == 1 {
       body("\(isa), \(gemm)")
     }
   }

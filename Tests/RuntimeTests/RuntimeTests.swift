@@ -22,7 +22,7 @@ struct Route: CustomStringConvertible {
     defer { kernels_select(nil, nil) }
     var routes: [Route] = []
     for isa in ["portable", "avx2", "avx512", "avx512bf16", "neon"] {
-      for gemm in ["libxsmm", "openblas", "portable"] where kernels_select(isa, gemm) == 1 {
+      for gemm in ["libxsmm", "openblas", "built-in"] where kernels_select(isa, gemm) == 1 {
         routes.append(Route(isa: isa, gemm: gemm))
       }
     }

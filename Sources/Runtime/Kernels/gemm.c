@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where small products come from: JIT code of libxsmm, OpenBLAS with one thread, or the plain
-// bodies of the ISA. Shapes are looked up once, when a plan is prepared.
+// Where small products in f32 come from: the strips of the ISA, JIT code of libxsmm, or OpenBLAS with
+// one thread. Shapes are looked up once, when a plan is prepared.
 #include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +16,8 @@
 #define HAVE_LIBXSMM 0
 #endif
 
-static gemm_route route = GEMM_PORTABLE;
-static char name[96] = "portable";
+static gemm_route route = GEMM_BUILT_IN;
+static char name[96] = "built-in";
 static int32_t epoch;  // raised when JIT code was thrown away: sets found before are void
 
 gemm_route gemm_current_route(void) { return route; }
@@ -115,9 +115,7 @@ static void libxsmm_start(void) {
 }
 #endif
 
-// isa < 0: whatever the library finds. A forced ISA forces the JIT too. Without the JIT the bodies
-// multiply: on AVX2 and AVX-512 they are 1.1 to 1.25 times as fast as OpenBLAS under the same
-// tiling.
+// isa < 0: whatever the library finds. A forced ISA forces the JIT too.
 void gemm_select(gemm_route wanted, int32_t isa) {
   picked_isa = isa;
 #if HAVE_LIBXSMM
@@ -143,8 +141,8 @@ void gemm_select(gemm_route wanted, int32_t isa) {
   }
 #endif
   if (wanted == GEMM_OPENBLAS && openblas_select(isa)) return;
-  snprintf(name, sizeof name, "portable");
-  route = GEMM_PORTABLE;
+  snprintf(name, sizeof name, "built-in");
+  route = GEMM_BUILT_IN;
 }
 
 static void bind(gemm *g) {
@@ -171,11 +169,11 @@ typedef struct entry {
 } entry;
 
 // Plans ask for the same few sets again and again; nothing is ever removed, so pointers stay good.
-static const gemm *intern(const gemm *shapes, int32_t count, const char *by) {
+const gemm *gemm_set(const gemm *shapes, int32_t count) {
   static entry *entries;
   const size_t compared = offsetof(gemm, code);
   for (entry *e = entries; e; e = e->next) {
-    int32_t same = e->count == count && e->epoch == epoch && !strcmp(e->route, by);
+    int32_t same = e->count == count && e->epoch == epoch && !strcmp(e->route, name);
     for (int32_t i = 0; same && i < count; i++) same = !memcmp(&e->shape[i], &shapes[i], compared);
     if (same) return e->shape;
   }
@@ -183,16 +181,10 @@ static const gemm *intern(const gemm *shapes, int32_t count, const char *by) {
   if (!e) abort();
   e->count = count;
   e->epoch = epoch;
-  strcpy(e->route, by);
+  strcpy(e->route, name);
   memcpy(e->shape, shapes, (size_t)count * sizeof(gemm));
-  if (strcmp(by, "plain"))
-    for (int32_t i = 0; i < count; i++) bind(&e->shape[i]);
+  for (int32_t i = 0; i < count; i++) bind(&e->shape[i]);
   e->next = entries;
   entries = e;
   return e->shape;
-}
-
-const gemm *gemm_set(const gemm *shapes, int32_t count) { return intern(shapes, count, name); }
-const gemm *gemm_set_plain(const gemm *shapes, int32_t count) {
-  return intern(shapes, count, "plain");
 }

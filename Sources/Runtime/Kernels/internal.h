@@ -16,10 +16,8 @@ typedef struct gemm {
 
 // The shapes one call needs, as one interned array: equal requests share it, it lives for ever.
 const gemm *gemm_set(const gemm *shapes, int32_t count);
-// The same, always computed by the bodies of the ISA.
-const gemm *gemm_set_plain(const gemm *shapes, int32_t count);
 
-typedef enum gemm_route { GEMM_PORTABLE, GEMM_OPENBLAS, GEMM_LIBXSMM } gemm_route;
+typedef enum gemm_route { GEMM_BUILT_IN, GEMM_OPENBLAS, GEMM_LIBXSMM } gemm_route;
 gemm_route gemm_current_route(void);
 void gemm_select(gemm_route route, int32_t isa);  // falls back to the next route there is
 const char *gemm_name(void);

@@ -230,16 +230,16 @@ void kernels_profile(const kernel_call *calls, int64_t count, int32_t threads, k
 
 // ---- Machine ------------------------------------------------------------------------------------
 // Called once before anything else: picks the ISA (GRAPHC_ISA=portable|avx2|avx512|avx512bf16
-// overrides, never above what the CPU has), the GEMM route (GRAPHC_GEMM=libxsmm|openblas|portable
-// overrides; libxsmm where it exists, else portable). For openblas it re-picks the core, sets one
-// thread, and falls back to portable where that core does not give a row the same bits at every
+// overrides, never above what the CPU has), the GEMM route (GRAPHC_GEMM=libxsmm|openblas|built-in
+// overrides; libxsmm on AVX2 where it exists, else built-in). For openblas it re-picks the core, sets
+// one thread, and falls back to built-in where that core does not give a row the same bits at every
 // place.
 void kernels_init(void);
 const char *kernels_isa(void);          // "portable", "avx2", "avx512", "avx512bf16", "neon"
-const char *kernels_gemm(void); // "libxsmm 1.17 (cpx)", "openblas 0.3.21 (Cooperlake)", "portable"
+const char *kernels_gemm(void); // "built-in", "libxsmm 1.17 (hsw)", "openblas 0.3.21 (Cooperlake)"
 const char *kernels_machine(void);      // "x86_64" or "aarch64"
 int32_t kernels_max_threads(void);      // processors this process may use
-const char *kernels_jit(void);          // "libxsmm 1.17 (cpx)", "libxsmm 1.17, not in use", "none"
+const char *kernels_jit(void);          // "libxsmm 1.17 (hsw)", "libxsmm 1.17, not in use", "none"
 // "OpenBLAS 0.3.21, core Cooperlake, pthreads": with the core that graphc would use.
 const char *kernels_blas(void);
 
