@@ -45,8 +45,19 @@ struct Tiling: Hashable {
 
   /// Token rows of one tile: a multiple of the six rows that a product computes at once, few enough
   /// that their activations stay in the second-level cache, and at least sixteen tiles to share.
+  /// Where a few more rows leave a team waiting less for its last tile, a tile has those.
   static func rows(tokens: Int) -> Int {
-    [96, 48, 24].first { tokens >= 16 * $0 } ?? 12
+    guard let least = [96, 48, 24].first(where: { tokens >= 16 * $0 }) else { return 12 }
+    return [least, least + 6, least + 12].min { waiting(tokens, $0) < waiting(tokens, $1) }!
+  }
+
+  /// Rows that teams of two, four and eight threads could compute while they wait for a last tile.
+  private static func waiting(_ tokens: Int, _ rows: Int) -> Int {
+    let (whole, rest) = tokens.quotientAndRemainder(dividingBy: rows)
+    return [2, 4, 8].reduce(0) { sum, threads in
+      let last = whole % threads > 0 ? rows : rest
+      return sum + threads * (whole / threads * rows + last) - tokens
+    }
   }
 }
 
