@@ -63,10 +63,10 @@ extension KernelCall {
       let (m, n, k) = (size(0), size(1), size(2))
       let y = m * n * width(half(7, 2)) * (flag(5) ? 2 : 1)
       return [y, m * k * width(half(7, 1)), n * k * width(flag(6))]
-    case .packTokens: return [area * 2, area * width(half(3, 1))]
+    case .packTokens: return [area * width(flag(5)), area * width(half(3, 1))]
     case .matmulWeight:
       let (m, n, k) = (size(0), size(1), size(2))
-      return [n * k * 4 * (flag(5) ? 2 : 1), m * n * width(flag(6)), m * k * width(flag(6))]
+      return [n * k * 4 * (flag(3) ? 2 : 1), m * n * width(flag(4)), m * k * width(flag(4))]
     case .rows: return rowTraffic
     case .sumPartials: return floats([size(0), area])
     case .ropeTable: return floats([area])
@@ -100,7 +100,8 @@ extension KernelCall {
   /// Whether the products of this call are computed in bf16.
   private var productsAreHalf: Bool {
     switch kernel {
-    case .matmul, .matmulWeight: return flag(6)
+    case .matmul: return flag(6)
+    case .matmulWeight: return flag(4)
     case .attention, .attentionBackward: return flag(5)
     case .muon: return flag(4)
     default: return false

@@ -61,6 +61,12 @@ struct Tiling: Hashable {
   }
 }
 
+/// The panels of a value that weight gradients read, of f32 or of bf16.
+private struct TokenPanels: Hashable {
+  var value: Value
+  var isHalf: Bool
+}
+
 /// The three lists of a function: once ever, once per change of the parameters, every run.
 enum Stage: Int { case setup, prepare, body }
 
@@ -75,9 +81,9 @@ struct Lowering {
   private let parameterOnly: Set<Value>
   private var packed: [PackKey: Slot] = [:]
   private var ropeTables: [[AttributeName: AttributeValue]: [Int: Slot]] = [:]
-  private var tokenPanels: [Value: Slot] = [:]
+  private var tokenPanels: [TokenPanels: Slot] = [:]
   /// Values to pack for weight gradients as soon as a node is lowered, by its index.
-  private var packedAfter: [Int: [Value]] = [:]
+  private var packedAfter: [Int: [TokenPanels]] = [:]
   private var quantScales: [Value: Slot] = [:]
   private var aliases: [Value: Slot] = [:]
   /// Values that lie in memory as bf16.
@@ -128,7 +134,9 @@ struct Lowering {
     packedAfter = graph.placesToPackTokens()
     for (index, node) in graph.nodes.enumerated() {
       try lower(node)
-      for value in packedAfter[index] ?? [] { _ = packTokens(value) }
+      for panels in packedAfter[index] ?? [] {
+        _ = packTokens(panels.value, isHalf: panels.isHalf)
+      }
     }
     for write in graph.writes where slots[write.value] != slots[write.target] {
       copy(write.value, to: slots[write.target]!)
@@ -281,11 +289,11 @@ struct Lowering {
     case .linearBackwardWeight:
       let sizes = graph.type(node.result).sizes
       let isHalf = node.computesInHalf
-      let reading = operands.map { isHalf ? packTokens($0) : operand($0) }
+      let reading = operands.map { packTokens($0, isHalf: isHalf) }
       emit(
         .matmulWeight, to: stage, writing: [result(node.result)], reading: reading,
         sizes: [
-          rows(operands[0]), sizes[0], sizes[1], sizes[0], sizes[1], 0, isHalf ? 1 : 0,
+          rows(operands[0]), sizes[0], sizes[1], 0, isHalf ? 1 : 0,
         ], source: node.result)
     case .embed:
       let table = graph.type(operands[0]).sizes
@@ -372,25 +380,28 @@ struct Lowering {
     return isHalf ? padded * ((depth + 1) / 2 * 2) * 2 : padded * depth * 4
   }
 
-  /// The panels of a value for bf16 weight gradients, made once.
-  private mutating func packTokens(_ value: Value) -> (Slot, Int) {
+  /// The panels of a value for weight gradients, made once.
+  private mutating func packTokens(_ value: Value, isHalf: Bool) -> (Slot, Int) {
     let type = graph.type(value)
     let width = type.sizes.last!
     let rows = type.count / width
-    let bytes = Lowering.tokenPanelBytes(tokens: rows, columns: width)
-    if let slot = tokenPanels[value] { return (slot, bytes) }
+    let bytes = Lowering.tokenPanelBytes(tokens: rows, columns: width, isHalf: isHalf)
+    let key = TokenPanels(value: value, isHalf: isHalf)
+    if let slot = tokenPanels[key] { return (slot, bytes) }
     let slot = newSlot(bytes: bytes)
-    tokenPanels[value] = slot
+    tokenPanels[key] = slot
     emit(
       .packTokens, to: parameterOnly.contains(value) ? .prepare : .body, writing: [(slot, bytes)],
-      reading: [operand(value)], sizes: [rows, width, width, halfBits(value), 0], source: value,
+      reading: [operand(value)],
+      sizes: [rows, width, width, halfBits(value), 0, isHalf ? 1 : 0], source: value,
       tiling: tokens(value) == rows ? Tiling(tokens: rows, rowwise: [1], rowsAt: 4) : nil)
     return (slot, bytes)
   }
 
-  /// Bytes of such panels: words of two tokens, sixteen columns wide, an odd number of lines each.
-  static func tokenPanelBytes(tokens: Int, columns: Int) -> Int {
-    (columns + 15) / 16 * ((tokens + 1) / 2 | 1) * 64
+  /// Bytes of such panels: words of a token, or in bf16 of two, sixteen columns wide, an odd number of
+  /// lines each.
+  static func tokenPanelBytes(tokens: Int, columns: Int, isHalf: Bool) -> Int {
+    (columns + 15) / 16 * ((isHalf ? (tokens + 1) / 2 : tokens) | 1) * 64
   }
 
   /// The table of a rotary embedding, made once for its attributes and positions.
@@ -528,26 +539,26 @@ extension Node {
 }
 
 extension Graph {
-  /// Where to pack operands of bf16 weight gradients early, by the index of a node.
+  /// Where to pack operands of weight gradients early, by the index of a node.
   ///
   /// A value that nothing but weight gradients reads any more is packed after its last other reader,
   /// so that the panels are all that stays of it. One that is needed later as it is has no entry: it
   /// is packed when the first weight gradient wants it, rather than kept twice.
-  fileprivate func placesToPackTokens() -> [Int: [Value]] {
+  fileprivate func placesToPackTokens() -> [Int: [TokenPanels]] {
     // What a view is a view of.
     var root: [Value: Value] = [:]
     var made: [Value: Int] = [:]
     var lastRead: [Value: Int] = [:]
-    var firstPacked: [Value: Int] = [:]
+    var firstPacked: [TokenPanels: Int] = [:]
     for (index, node) in nodes.enumerated() {
       if [.slice, .splitHeads, .mergeHeads].contains(node.op) {
         root[node.result] = root[node.operands[0]] ?? node.operands[0]
       }
       for result in node.results { made[result] = index }
-      let isPacked = node.op == .linearBackwardWeight && node.computesInHalf
       for operand in node.operands {
-        if isPacked {
-          firstPacked[operand] = firstPacked[operand] ?? index
+        if node.op == .linearBackwardWeight {
+          let panels = TokenPanels(value: operand, isHalf: node.computesInHalf)
+          firstPacked[panels] = firstPacked[panels] ?? index
         } else {
           lastRead[root[operand] ?? operand] = index
         }
@@ -556,13 +567,13 @@ extension Graph {
     for value in outputs.map(\.value) + writes.map(\.value) {
       lastRead[root[value] ?? value] = Int.max
     }
-    var places: [Int: [Value]] = [:]
-    for (value, first) in firstPacked {
-      guard let maker = made[value] else { continue }
-      let place = max(maker, lastRead[root[value] ?? value] ?? -1)
-      if place < first { places[place, default: []].append(value) }
+    var places: [Int: [TokenPanels]] = [:]
+    for (panels, first) in firstPacked {
+      guard let maker = made[panels.value] else { continue }
+      let place = max(maker, lastRead[root[panels.value] ?? panels.value] ?? -1)
+      if place < first { places[place, default: []].append(panels) }
     }
-    return places.mapValues { $0.sorted { made[$0]! < made[$1]! } }
+    return places.mapValues { $0.sorted { made[$0.value]! < made[$1.value]! } }
   }
 }
 

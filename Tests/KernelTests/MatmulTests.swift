@@ -126,6 +126,41 @@ extension KernelTests {
       }
     }
 
+    /// Panels of x[m, n] for a weight gradient.
+    private func tokenPanels(
+      _ x: Floats, m: Int, n: Int, ldx: Int, tileRows: Int = 0, threads: Int = 2
+    ) -> Floats {
+      let room = Floats(Int(kernel_token_panel_bytes(Int64(m), Int64(n), 0)) / 4, fill: 3)
+      run(KERNEL_PACK_TOKENS, [room.raw, x.raw], [m, n, ldx, 0, tileRows, 0], threads: threads)
+      return room
+    }
+
+    /// Every number, whatever the tiles and threads, NaN beside the rows.
+    @Test(arguments: [(1, 1), (2, 16), (7, 17), (64, 33), (193, 64), (97, 128), (300, 1000)])
+    func tokensArePacked(m: Int, n: Int) {
+      let ldx = n + 3
+      let numbers = noise(m * ldx, 1).enumerated().map { $0 % ldx < n ? $1 : Float.nan }
+      let x = Floats(numbers, shift: 1)
+      let step = (m | 1) * 16
+      forEachISA { isa in
+        for tileRows in [0, 12, 48, 102, 1000] {
+          for threads in [1, 3] {
+            let got = tokenPanels(
+              x, m: m, n: n, ldx: ldx, tileRows: tileRows, threads: threads)
+            #expect(got.count == (n + 15) / 16 * step)
+            var wrong = 0
+            for token in 0..<m {
+              for column in 0..<((n + 15) / 16 * 16) {
+                let want = column < n ? numbers[token * ldx + column] : 0
+                if got[column / 16 * step + token * 16 + column % 16] != Double(want) { wrong += 1 }
+              }
+            }
+            #expect(wrong == 0, "\(isa) \(m)x\(n) tile \(tileRows)")
+          }
+        }
+      }
+    }
+
     @Test(arguments: [
       (1, 1, 1), (7, 17, 33), (65, 67, 97), (300, 130, 64), (257, 256, 128), (513, 65, 300),
       (600, 520, 515),
@@ -142,17 +177,19 @@ extension KernelTests {
           for j in 0..<k { sums[i * k + j] += a * x[t * ldx + j] }
         }
       }
-      forEachRoute { route in
+      forEachISA { isa in
+        let left = tokenPanels(dy, m: m, n: n, ldx: lddy)
+        let right = tokenPanels(x, m: m, n: k, ldx: ldx)
         for accumulate in [false, true] {
           var bits: [UInt32]?
           for threads in [1, 2, 3] {
             let dw = Floats(before)
             run(
-              KERNEL_MATMUL_WEIGHT, [dw.raw, dy.raw, x.raw],
-              [m, n, k, lddy, ldx, accumulate ? 1 : 0], threads: threads)
+              KERNEL_MATMUL_WEIGHT, [dw.raw, left.raw, right.raw],
+              [m, n, k, accumulate ? 1 : 0, 0], threads: threads)
             let want = zip(sums, before).map { accumulate ? $0 + Double($1) : $0 }
-            expectClose(dw.values, want, 1e-5, "\(route) \(m)x\(n)x\(k) added \(accumulate)")
-            #expect(bits == nil || bits! == dw.bits, "\(route) \(threads) threads")
+            expectClose(dw.values, want, 1e-5, "\(isa) \(m)x\(n)x\(k) added \(accumulate)")
+            #expect(bits == nil || bits! == dw.bits, "\(isa) \(threads) threads")
             bits = dw.bits
           }
         }

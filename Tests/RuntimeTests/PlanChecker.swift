@@ -299,8 +299,8 @@ extension KernelCall {
       let bytes = isHalf ? kernel_packed_bytes_bf16 : kernel_packed_bytes
       return Int(bytes(Int64(n), Int64(k), isTransposed ? 1 : 0)) / 4
     }
-    func panels(_ m: Int, _ n: Int) -> Int {
-      Int(kernel_token_panel_bytes(Int64(m), Int64(n))) / 4
+    func panels(_ m: Int, _ n: Int, _ isHalf: Bool) -> Int {
+      Int(kernel_token_panel_bytes(Int64(m), Int64(n), isHalf ? 1 : 0)) / 4
     }
     switch kernel {
     case .embed: return (1, [s[0] * s[1], s[2] * s[1], s[0]])
@@ -309,11 +309,9 @@ extension KernelCall {
     case .matmul:
       let operand = packed(s[1], s[2], false, s[6] == 1)
       return (1, [(s[0] - 1) * s[3] + s[1], (s[0] - 1) * s[4] + s[2], operand])
-    case .packTokens: return (1, [panels(s[0], s[1]), (s[0] - 1) * s[2] + s[1]])
-    case .matmulWeight where s[6] == 1:
-      return (1, [s[1] * s[2], panels(s[0], s[1]), panels(s[0], s[2])])
+    case .packTokens: return (1, [panels(s[0], s[1], s[5] == 1), (s[0] - 1) * s[2] + s[1]])
     case .matmulWeight:
-      return (1, [s[1] * s[2], (s[0] - 1) * s[3] + s[1], (s[0] - 1) * s[4] + s[2]])
+      return (1, [s[1] * s[2], panels(s[0], s[1], s[4] == 1), panels(s[0], s[2], s[4] == 1)])
     case .rows: return (0, [])
     case .sumPartials: return (1, [s[0], s[0] * s[1]])
     case .ropeTable: return (1, [s[0] * s[1]])

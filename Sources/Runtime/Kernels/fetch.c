@@ -31,9 +31,9 @@ static void fetch_rows(const kernel_call *call, int64_t tile) {
 
 static void fetch_packed_tokens(const kernel_call *call, int64_t tile) {
   const int64_t m = call->size[0], first = tile * token_tile_rows(call);
-  const int64_t rows = least(token_tile_rows(call), m - first), pair = TOKEN_PANEL * sizeof(float);
-  fetch_add(call, 0, first / 2 * pair, bf16_pairs(rows) * pair,
-            token_panel_step(m) * (int64_t)sizeof(float), parts_of(call->size[1], TOKEN_PANEL));
+  const int64_t rows = least(token_tile_rows(call), m - first), bf16 = call->size[5];
+  fetch_add(call, 0, token_words(first, bf16) * FETCH_LINE, token_words(rows, bf16) * FETCH_LINE,
+            token_panel_step(m, bf16) * (int64_t)sizeof(float), parts_of(call->size[1], TOKEN_PANEL));
 }
 
 static void fetch_product(const kernel_call *call, int64_t tile) {

@@ -35,8 +35,7 @@ const char *gemm_jit_name(void) {
 }
 
 static void openblas_product(const gemm *g, const float *b, const float *a, float *c) {
-  cblas_sgemm(CblasRowMajor, g->transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, g->m, g->n,
-              g->k, 1.0f, a, g->lda, b, g->ldb, g->accumulate ? 1.0f : 0.0f, c, g->ldc);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, g->m, g->n, g->k, 1.0f, a, g->lda, b, g->ldb, g->accumulate ? 1.0f : 0.0f, c, g->ldc);
 }
 
 // The environment may name a core that is not this machine's, at half the speed. The library reads
@@ -83,7 +82,7 @@ const char *gemm_blas_name(void) {
 static int32_t openblas_treats_rows_alike(void) {
   enum { ROWS = BLAS_ROWS, COLUMNS = 256, DEPTH = 131 };
   static float a[ROWS * DEPTH], b[DEPTH * COLUMNS], c[ROWS * COLUMNS];
-  const gemm shape = {ROWS, COLUMNS, DEPTH, DEPTH, COLUMNS, COLUMNS, 0, 0, NULL, NULL};
+  const gemm shape = {ROWS, COLUMNS, DEPTH, DEPTH, COLUMNS, COLUMNS, 0, NULL, NULL};
   for (int i = 0; i < ROWS * DEPTH; i++) a[i] = 1.0f / (float)(i % DEPTH + 3);
   for (int i = 0; i < DEPTH * COLUMNS; i++) b[i] = 1.0f / (float)(i % 1009 + 7) - 0.01f;
   openblas_product(&shape, b, a, c);
@@ -153,7 +152,7 @@ static void bind(gemm *g) {
   if (route == GEMM_LIBXSMM) {
     const float alpha = 1.0f, beta = g->accumulate ? 1.0f : 0.0f;
     const libxsmm_blasint lda = g->ldb, ldb = g->lda, ldc = g->ldc;
-    const int flags = g->transposed ? LIBXSMM_GEMM_FLAG_TRANS_B : 0;
+    const int flags = 0;
     g->code = (void (*)(const float *, const float *, float *))libxsmm_smmdispatch(
         g->n, g->m, g->k, &lda, &ldb, &ldc, &alpha, &beta, &flags, NULL);
   }

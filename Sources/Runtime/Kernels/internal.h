@@ -6,10 +6,10 @@
 
 #include "include/CKernels.h"
 
-// One shape of a small product: c[m,n] (+)= a[m,k] b[k,n], row-major, `a` stored [k,m] if
-// transposed. `code` is JIT code, `library` a BLAS; with neither, the body of the ISA computes it.
+// One shape of a small product: c[m,n] (+)= a[m,k] b[k,n], row-major. `code` is JIT code, `library` a
+// BLAS; with neither, the strips of the ISA compute it.
 typedef struct gemm {
-  int32_t m, n, k, lda, ldb, ldc, transposed, accumulate;
+  int32_t m, n, k, lda, ldb, ldc, accumulate;
   void (*code)(const float *b, const float *a, float *c);
   void (*library)(const struct gemm *shape, const float *b, const float *a, float *c);
 } gemm;
@@ -123,10 +123,12 @@ static inline int32_t muon_is_wide(int64_t rows, int64_t cols) {
 // Weight gradients take panels sixteen columns wide, a line of cache for each word of the depth, so
 // many words at a time, and are computed in blocks 64 columns wide.
 enum { TOKEN_PANEL = 16, WEIGHT_DEPTH = 128, WEIGHT_BLOCK = 64 };
-// Words from one panel to the next: an odd number of lines, so no power of two. Of all tokens in
-// bf16 (KERNEL_PACK_TOKENS), and of those that are taken at a time in f32.
-static inline int64_t token_panel_step(int64_t m) { return (bf16_pairs(m) | 1) * TOKEN_PANEL; }
-static inline int64_t weight_panel_step(void) { return (WEIGHT_DEPTH | 1) * TOKEN_PANEL; }
+// Words of so many tokens, and words from one panel to the next: an odd number of lines, so no power
+// of two.
+static inline int64_t token_words(int64_t m, int64_t bf16) { return bf16 ? bf16_pairs(m) : m; }
+static inline int64_t token_panel_step(int64_t m, int64_t bf16) {
+  return (token_words(m, bf16) | 1) * TOKEN_PANEL;
+}
 // Rows of a tile, even because a pair is a word.
 static inline int64_t token_tile_rows(const kernel_call *call) {
   return call->size[4] ? call->size[4] : 96;

@@ -16,16 +16,16 @@ int64_t kernel_packed_bytes_bf16(int64_t n, int64_t k, int32_t transposed) {
   return round_up(columns, panel_unit(columns)) * round_up(depth, 2) * 2;
 }
 
-int64_t kernel_token_panel_bytes(int64_t m, int64_t n) {
-  return parts_of(n, TOKEN_PANEL) * token_panel_step(m) * (int64_t)sizeof(float);
+int64_t kernel_token_panel_bytes(int64_t m, int64_t n, int32_t bf16) {
+  return parts_of(n, TOKEN_PANEL) * token_panel_step(m, bf16) * (int64_t)sizeof(float);
 }
 
 static int64_t floats(int64_t n) { return n * (int64_t)sizeof(float); }
 
 static gemm product(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc,
-                    int32_t transposed, int32_t accumulate) {
+                    int32_t accumulate) {
   return (gemm){(int32_t)m,   (int32_t)n,   (int32_t)k, (int32_t)lda, (int32_t)ldb,
-                (int32_t)ldc, transposed, accumulate, 0,            0};
+                (int32_t)ldc, accumulate, 0,          0};
 }
 
 static void prepare_pack(kernel_call *call) {
@@ -71,11 +71,11 @@ static void prepare_matmul(kernel_call *call) {
   const int64_t group = asked ? panels : some, tile_height = asked ? asked : height;
   const int64_t rest = m % height;
   const gemm shapes[] = {
-    product(height, width, k, ldx, width, ldy, 0, accumulate),
-    product(rest, width, k, ldx, width, ldy, 0, accumulate),
-    product(height, last, k, ldx, last, last, 0, 0),
-    product(rest, last, k, ldx, last, last, 0, 0),
-    product(height, width, k, ldx, width, width, 0, 0),
+    product(height, width, k, ldx, width, ldy, accumulate),
+    product(rest, width, k, ldx, width, ldy, accumulate),
+    product(height, last, k, ldx, last, last, 0),
+    product(rest, last, k, ldx, last, last, 0),
+    product(height, width, k, ldx, width, width, 0),
   };
   call->jit[0] = (void *)gemm_set(shapes, route == GEMM_OPENBLAS ? 5 : 4);
   call->jit[1] = (void *)(intptr_t)group;
@@ -84,15 +84,14 @@ static void prepare_matmul(kernel_call *call) {
   call->scratch = floats(height * width + (route == GEMM_OPENBLAS ? height * ldx : 0));
 }
 
-// The tile of a weight gradient, in units, up to `most` high and wide. Large tiles read their
-// operands less often, but there should be eight tiles to share.
-static void weight_tile(int64_t n, int64_t k, int64_t unit_high, int64_t unit_wide, int64_t most,
-                        int64_t *high, int64_t *wide) {
-  enum { TILES = 8 };
-  int64_t h = unit_high, w = unit_wide;
+// The tile of a weight gradient. Large tiles read their operands less often, but there should be
+// eight tiles to share.
+static void weight_tile(int64_t n, int64_t k, int64_t *high, int64_t *wide) {
+  enum { TILES = 8, MOST = 256 };
+  int64_t h = TOKEN_PANEL, w = WEIGHT_BLOCK;
   for (;;) {
-    const int32_t taller = h < most && h < n && parts_of(n, 2 * h) * parts_of(k, w) >= TILES;
-    const int32_t wider = w < most && w < k && parts_of(n, h) * parts_of(k, 2 * w) >= TILES;
+    const int32_t taller = h < MOST && h < n && parts_of(n, 2 * h) * parts_of(k, w) >= TILES;
+    const int32_t wider = w < MOST && w < k && parts_of(n, h) * parts_of(k, 2 * w) >= TILES;
     if (taller && (h <= w || !wider)) h *= 2;
     else if (wider) w *= 2;
     else break;
@@ -102,28 +101,13 @@ static void weight_tile(int64_t n, int64_t k, int64_t unit_high, int64_t unit_wi
 }
 
 static void prepare_matmul_weight(kernel_call *call) {
-  const int64_t m = call->size[0], n = call->size[1], k = call->size[2];
-  const int64_t lddy = call->size[3], ldx = call->size[4], half = call->size[6];
-  const int32_t accumulate = call->size[5] != 0;
+  const int64_t n = call->size[1], k = call->size[2];
   int64_t high, wide;
-  if (!half && gemm_current_route() == GEMM_OPENBLAS) {
-    high = least(128, n);
-    wide = least(256, k);
-    const gemm shapes[] = {
-      product(high, wide, m, lddy, ldx, k, 1, accumulate),
-      product(high, k % wide, m, lddy, ldx, k, 1, accumulate),
-      product(n % high, wide, m, lddy, ldx, k, 1, accumulate),
-      product(n % high, k % wide, m, lddy, ldx, k, 1, accumulate),
-    };
-    call->jit[0] = (void *)gemm_set(shapes, 4);
-  } else {
-    weight_tile(n, k, TOKEN_PANEL, WEIGHT_BLOCK, 256, &high, &wide);
-    const int64_t panels = parts_of(high, TOKEN_PANEL) + parts_of(wide, TOKEN_PANEL);
-    call->scratch = floats(high * wide + (half ? 0 : panels * weight_panel_step()));
-  }
+  weight_tile(n, k, &high, &wide);
   call->jit[1] = (void *)(intptr_t)high;
   call->jit[2] = (void *)(intptr_t)wide;
   call->tiles = parts_of(n, high) * parts_of(k, wide);
+  call->scratch = floats(high * wide);
 }
 
 static void prepare_rows(kernel_call *call) {
@@ -167,9 +151,9 @@ static void prepare_muon(kernel_call *call) {
   const int32_t library = gemm_current_route() == GEMM_OPENBLAS;
   const int64_t height = library ? r : 64, gram = library ? r : 64, wide = library ? c : 64;
   const gemm shapes[] = {
-    product(height, gram, c, c, gram, r, 0, 0),
-    product(height, gram, r, r, gram, r, 0, 0),
-    product(height, wide, r, r, wide, c, 0, 1),
+    product(height, gram, c, c, gram, r, 0),
+    product(height, gram, r, r, gram, r, 0),
+    product(height, wide, r, r, wide, c, 1),
   };
   call->jit[0] = (void *)gemm_set(shapes, 3);
   call->scratch = floats(3 * r * c + 2 * r * r);

@@ -40,13 +40,13 @@ typedef enum kernel_id {
   // (for the transposed pack the roles of n and k are already exchanged). With tile_rows a tile is
   // that many rows of all columns. y in bf16 cannot accumulate.
   KERNEL_MATMUL,
-  // packed; x[m,n] | m, n, ldx, half (1: x), tile_rows (even). The operand of a bf16 weight gradient:
-  // panels of 16 columns, each contiguous over all tokens: [ceil(m/2)][16] words of two bf16, the
-  // earlier token low. Missing columns, and what follows an odd last token, are zero. From one panel
-  // to the next are (ceil(m/2) | 1) * 16 words.
+  // packed; x[m,n] | m, n, ldx, half (1: x), tile_rows (even), bf16(0|1). The operand of a weight
+  // gradient: panels of 16 columns, each contiguous over all tokens: [m][16] f32, or in bf16
+  // [ceil(m/2)][16] words of two numbers, the earlier token low. Missing columns, and what follows an
+  // odd last token, are zero. From one panel to the next are 16 times the words, made odd.
   KERNEL_PACK_TOKENS,
-  // dw[n,k]; dy[m,n], x[m,k] | m, n, k, lddy, ldx, accumulate(0|1), bf16(0|1). dw = dyᵀ x. With bf16
-  // both operands are packed by KERNEL_PACK_TOKENS, and their leading dimensions are ignored.
+  // dw[n,k]; dy[m,n], x[m,k], both packed by KERNEL_PACK_TOKENS | m, n, k, accumulate(0|1),
+  // bf16(0|1). dw = dyᵀ x.
   KERNEL_MATMUL_WEIGHT,
   // A row program (struct row_program): buffers are named by the program. | rows, width, rows_per_tile
   // The plan chooses the rows of a tile, because they fix the order of its sums: ROW_SUM_* write one
@@ -204,7 +204,7 @@ int64_t kernel_packed_bytes(int64_t n, int64_t k, int32_t transposed);
 int64_t kernel_packed_bytes_bf16(int64_t n, int64_t k, int32_t transposed);
 
 // Bytes of the operand of a weight gradient that KERNEL_PACK_TOKENS makes of x[m,n].
-int64_t kernel_token_panel_bytes(int64_t m, int64_t n);
+int64_t kernel_token_panel_bytes(int64_t m, int64_t n, int32_t bf16);
 
 // Fills tiles, scratch and jit. Once per plan and machine; not thread safe.
 void kernels_prepare(kernel_call *calls, int64_t count);
