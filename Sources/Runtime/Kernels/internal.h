@@ -97,7 +97,7 @@ static inline int64_t attention_parts(const kernel_call *call) {
   return least(blocks, parts_of(TILES, call->size[0] * call->size[3]));
 }
 
-// Panels of a packed operand: 64 columns for JIT and portable code, wider where a BLAS packs again
+// Panels of a packed operand: 64 columns for strips and JIT code, wider where a BLAS packs again
 // by itself. The last panel is narrower: only what is left, rounded up to the unit.
 static inline int64_t panel_unit(int64_t n) { return n <= 32 ? 32 : 64; }
 static inline int64_t panel_width(int64_t n, gemm_route route) {
