@@ -210,17 +210,6 @@ extension KernelTests {
       }
     }
 
-    /// Panels of x[m, n] for a weight gradient.
-    private func tokenPanels(
-      _ x: UnsafeMutableRawPointer, m: Int, n: Int, ldx: Int, half: Int = 0, tileRows: Int = 0,
-      threads: Int = 2
-    ) -> Floats {
-      let bytes = Int(kernel_token_panel_bytes(Int64(m), Int64(n), 1))
-      let room = Floats(bytes / 4, fill: 3)
-      run(KERNEL_PACK_TOKENS, [room.raw, x], [m, n, ldx, half, tileRows, 1], threads: threads)
-      return room
-    }
-
     /// Every word, from f32 and from bf16, whatever the tiles and threads, NaN beside the rows.
     @Test(arguments: [
       (1, 1), (2, 16), (7, 17), (64, 33), (193, 64), (200, 70), (97, 128), (300, 1000),
@@ -240,8 +229,8 @@ extension KernelTests {
           for threads in [1, 3] {
             for bits in [0, 1] {
               let got = tokenPanels(
-                bits == 1 ? half.raw : x.raw, m: m, n: n, ldx: ldx, half: bits,
-                tileRows: tileRows, threads: threads)
+                bits == 1 ? half.raw : x.raw, m: m, n: n, ldx: ldx, bf16: 1,
+                half: bits, tileRows: tileRows, threads: threads)
               #expect(got.count == panels * step)
               var wrong = 0
               for panel in 0..<panels {
@@ -282,8 +271,8 @@ extension KernelTests {
         let want = zip(sums, before).map { accumulate ? $0 + Double($1) : $0 }
         var plain: [UInt32]?
         forEachISA { isa in
-          let left = tokenPanels(dy.raw, m: m, n: n, ldx: lddy)
-          let right = tokenPanels(x.raw, m: m, n: k, ldx: ldx)
+          let left = tokenPanels(dy.raw, m: m, n: n, ldx: lddy, bf16: 1)
+          let right = tokenPanels(x.raw, m: m, n: k, ldx: ldx, bf16: 1)
           var bits: [UInt32]?
           for threads in [1, 2, 3] {
             let dw = Floats(before)

@@ -126,15 +126,6 @@ extension KernelTests {
       }
     }
 
-    /// Panels of x[m, n] for a weight gradient.
-    private func tokenPanels(
-      _ x: Floats, m: Int, n: Int, ldx: Int, tileRows: Int = 0, threads: Int = 2
-    ) -> Floats {
-      let room = Floats(Int(kernel_token_panel_bytes(Int64(m), Int64(n), 0)) / 4, fill: 3)
-      run(KERNEL_PACK_TOKENS, [room.raw, x.raw], [m, n, ldx, 0, tileRows, 0], threads: threads)
-      return room
-    }
-
     /// Every number, whatever the tiles and threads, NaN beside the rows.
     @Test(arguments: [(1, 1), (2, 16), (7, 17), (64, 33), (193, 64), (97, 128), (300, 1000)])
     func tokensArePacked(m: Int, n: Int) {
@@ -146,7 +137,7 @@ extension KernelTests {
         for tileRows in [0, 12, 48, 102, 1000] {
           for threads in [1, 3] {
             let got = tokenPanels(
-              x, m: m, n: n, ldx: ldx, tileRows: tileRows, threads: threads)
+              x.raw, m: m, n: n, ldx: ldx, tileRows: tileRows, threads: threads)
             #expect(got.count == (n + 15) / 16 * step)
             var wrong = 0
             for token in 0..<m {
@@ -178,8 +169,8 @@ extension KernelTests {
         }
       }
       forEachISA { isa in
-        let left = tokenPanels(dy, m: m, n: n, ldx: lddy)
-        let right = tokenPanels(x, m: m, n: k, ldx: ldx)
+        let left = tokenPanels(dy.raw, m: m, n: n, ldx: lddy)
+        let right = tokenPanels(x.raw, m: m, n: k, ldx: ldx)
         for accumulate in [false, true] {
           var bits: [UInt32]?
           for threads in [1, 2, 3] {

@@ -122,6 +122,7 @@ extension KernelTests {
       #expect(kernels_select("portable", nil) == 1 || kernels_select("neon", nil) == 1)
       #expect(String(cString: kernels_gemm()) == "built-in")
       #expect(kernels_select("vax", nil) == 0)
+      #expect(kernels_select(nil, "abacus") == 0)
       #expect(kernels_select(nil, nil) == 1)
     }
   }

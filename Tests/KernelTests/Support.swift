@@ -153,6 +153,17 @@ func run(
   runCalls([makeCall(kernel, buffers, sizes, scalars)], threads: threads)
 }
 
+/// Panels of x[m, n] for a weight gradient.
+func tokenPanels(
+  _ x: UnsafeMutableRawPointer, m: Int, n: Int, ldx: Int, bf16: Int = 0, half: Int = 0,
+  tileRows: Int = 0, threads: Int = 2
+) -> Floats {
+  let bytes = Int(kernel_token_panel_bytes(Int64(m), Int64(n), Int32(bf16)))
+  let room = Floats(bytes / 4, fill: 3)
+  run(KERNEL_PACK_TOKENS, [room.raw, x], [m, n, ldx, half, tileRows, bf16], threads: threads)
+  return room
+}
+
 /// Runs the body for every ISA the machine has, each with its own GEMM route.
 func forEachISA(_ body: (String) -> Void) {
   for isa in ["portable", "neon", "avx2", "avx512", "avx512bf16"]

@@ -60,6 +60,8 @@ void fetch_after(const kernel_call *chain, int64_t length, int64_t i, int64_t ti
   fetching.count = 0;
   fetching.next = fetching.at = fetching.repeat = 0;
   if (length == 1 || chain[i].kernel != KERNEL_MATMUL) return;
+  // Neither the JIT nor a BLAS asks for anything.
+  if (!chain[i].size[6] && gemm_current_route() != GEMM_BUILT_IN) return;
   for (int64_t next = i + 1; next < length; next++)
     if (fetch_call(&chain[next], tile)) return;
   if (then >= chain->tiles) return;

@@ -35,7 +35,8 @@ const char *gemm_jit_name(void) {
 }
 
 static void openblas_product(const gemm *g, const float *b, const float *a, float *c) {
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, g->m, g->n, g->k, 1.0f, a, g->lda, b, g->ldb, g->accumulate ? 1.0f : 0.0f, c, g->ldc);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, g->m, g->n, g->k, 1.0f, a, g->lda, b,
+              g->ldb, g->accumulate ? 1.0f : 0.0f, c, g->ldc);
 }
 
 // The environment may name a core that is not this machine's, at half the speed. The library reads

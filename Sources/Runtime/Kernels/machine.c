@@ -75,9 +75,13 @@ int32_t kernels_select(const char *wanted_isa, const char *wanted_gemm) {
   table = table_for(chosen);
   // On AVX-512 the strips are as fast as the JIT, and what fetches ahead meanwhile gains from them.
   gemm_route route = chosen == ISA_AVX2 ? GEMM_LIBXSMM : GEMM_BUILT_IN;
-  if (wanted_gemm && *wanted_gemm)
-    route = !strcmp(wanted_gemm, "built-in")   ? GEMM_BUILT_IN
-            : !strcmp(wanted_gemm, "openblas") ? GEMM_OPENBLAS : GEMM_LIBXSMM;
+  if (wanted_gemm && *wanted_gemm) {
+    static const char *const names[] = {"built-in", "openblas", "libxsmm"};
+    int32_t i = GEMM_LIBXSMM;
+    while (i >= 0 && strcmp(wanted_gemm, names[i])) i--;
+    if (i < 0) found = 0;
+    else route = (gemm_route)i;
+  }
   gemm_select(route, chosen == best ? -1 : chosen);
   return found && (!wanted_gemm || !*wanted_gemm || gemm_current_route() == route);
 }

@@ -104,8 +104,8 @@ static void prepare_matmul_weight(kernel_call *call) {
   const int64_t n = call->size[1], k = call->size[2];
   int64_t high, wide;
   weight_tile(n, k, &high, &wide);
-  call->jit[1] = (void *)(intptr_t)high;
-  call->jit[2] = (void *)(intptr_t)wide;
+  call->jit[0] = (void *)(intptr_t)high;
+  call->jit[1] = (void *)(intptr_t)wide;
   call->tiles = parts_of(n, high) * parts_of(k, wide);
   call->scratch = floats(high * wide);
 }
@@ -133,7 +133,7 @@ static void prepare_attention(kernel_call *call, int32_t backward) {
     call->scratch = floats(keys * row + keys / word * width + 2 * B * row + turned + B * B + 4 * B);
   } else {
     const int64_t deep = word == 1 ? 0 : B * B / word + keys / word * width;
-    call->scratch = floats(keys * (2 * row + 2 * width) + B * (3 * row + 2 * width / word) + turned +
+    call->scratch = floats(2 * keys * (row + width) + B * (3 * row + 2 * width / word) + turned +
                            B * B / 4 + 2 * B * B / word + 3 * B + deep);
   }
 }

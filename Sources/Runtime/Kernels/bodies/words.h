@@ -69,8 +69,6 @@ INLINE v16 bf16_zip(v16 first, v16 second) {
 #endif
 }
 
-INLINE v16 bf16_widen(v16h x) { return (v16)(__builtin_convertvector(x, v16i) << 16); }
-
 INLINE v16 bf16_interleave(v16h first, v16h second) {
   return (v16)(__builtin_convertvector(first, v16i) | __builtin_convertvector(second, v16i) << 16);
 }

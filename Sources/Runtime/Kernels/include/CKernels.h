@@ -40,8 +40,8 @@ typedef enum kernel_id {
   // (for the transposed pack the roles of n and k are already exchanged). With tile_rows a tile is
   // that many rows of all columns. y in bf16 cannot accumulate.
   KERNEL_MATMUL,
-  // packed; x[m,n] | m, n, ldx, half (1: x), tile_rows (even), bf16(0|1). The operand of a weight
-  // gradient: panels of 16 columns, each contiguous over all tokens: [m][16] f32, or in bf16
+  // packed; x[m,n] | m, n, ldx, half (1: x; only if bf16), tile_rows (even), bf16(0|1). The operand
+  // of a weight gradient: panels of 16 columns, each contiguous over all tokens: [m][16] f32, or in bf16
   // [ceil(m/2)][16] words of two numbers, the earlier token low. Missing columns, and what follows an
   // odd last token, are zero. From one panel to the next are 16 times the words, made odd.
   KERNEL_PACK_TOKENS,
