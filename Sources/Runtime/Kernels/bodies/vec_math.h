@@ -126,7 +126,7 @@ INLINE v16 log16(v16 x) {
   p = p * m + 3.3333331174e-1f;
   p = p * m * z + -2.12194440e-4f * e - 0.5f * z;
   const v16 y = m + p + 0.693359375f * e;
-  return (x > 0.0f) & (x < __builtin_inff()) ? y : splat(__builtin_nanf(""));
+  return ((x > 0.0f) & (x < __builtin_inff())) ? y : splat(__builtin_nanf(""));
 }
 
 // x P(x^2) / Q(x^2), the rational approximation of Eigen's float tanh; 1 from |x| = 9 on.
