@@ -81,8 +81,7 @@ let package = Package(
     .testTarget(name: "OpTests", dependencies: ["IR", "Runtime", "TestSupport"]),
     .testTarget(
       name: "RuntimeTests",
-      dependencies: ["IR", "Passes", "Formats", "Runtime", "CKernels", "TestSupport"],
-      exclude: ["Fixtures"]),
+      dependencies: ["IR", "Passes", "Formats", "Runtime", "CKernels", "TestSupport"]),
     .testTarget(name: "TidyTests", dependencies: ["IR", "Passes", "TestSupport"]),
   ],
   cxxLanguageStandard: .cxx17

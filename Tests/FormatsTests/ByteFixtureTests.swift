@@ -6,9 +6,7 @@ import Testing
 
 @Suite struct ByteFixtureTests {
   @Test func reproducesThePublishedByteAccounting() throws {
-    guard let folder = shared("fixtures/bytes"), let models = shared("data/tokenizers") else {
-      return
-    }
+    let (folder, models) = (fixture("bytes"), fixture("tokenizers"))
     let config = try JSONValue.parse(try readFile("\(folder)/config.json"))
     let expected = try SafeTensors.read("\(folder)/expected.safetensors")
     for entry in try #require(config["tokenizers"]?.arrayValue) {

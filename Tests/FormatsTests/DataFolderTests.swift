@@ -150,7 +150,7 @@ import Testing
   }
 
   @Test func countsWhatAPublishedTokenizerLoses() throws {
-    guard let model = shared("data/tokenizers/fineweb_1024_bpe.model") else { return }
+    let model = fixture("tokenizers/fineweb_1024_bpe.model")
     let folder = TemporaryFolder()
     let texts = ["a": sampleText(3000), "b": Array("tab\there, 日本語  end \n".utf8)]
     var notes: [String] = []

@@ -106,8 +106,7 @@ import Testing
   }
 
   @Test func readsReferenceFiles() throws {
-    guard let path = shared("fixtures/baseline-even/expected.safetensors") else { return }
-    let tensors = try SafeTensors.read(path)
+    let tensors = try SafeTensors.read(fixture("baseline-even/expected.safetensors"))
     #expect(try tensors["loss"]?.doubles().count == 1)
     #expect(tensors["loss"]?.count == 1)
   }
@@ -171,7 +170,7 @@ import Testing
   }
 
   @Test func readsReferenceFiles() throws {
-    guard let path = shared("fixtures/baseline-even/tokens.npy") else { return }
-    #expect(try Npy.read(path).int32s().allSatisfy { $0 >= 0 })
+    let tokens = try Npy.read(fixture("baseline-even/tokens.npy"))
+    #expect(try tokens.int32s().allSatisfy { $0 >= 0 })
   }
 }

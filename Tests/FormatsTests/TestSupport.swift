@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests share: temporary folders, the shared reference data, hostile input.
+// What the tests share: temporary folders, the reference data, hostile input.
 
 import Formats
 import Foundation
@@ -28,16 +28,10 @@ final class TemporaryFolder {
   }
 }
 
-/// Path inside the reference data beside the package, or nil (said aloud) when it is not there.
-func shared(_ name: String, test: String = #function) -> String? {
-  let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-  for folder in [root, root.deletingLastPathComponent()] {
-    let path = folder.appendingPathComponent("shared/\(name)").path
-    if FileManager.default.fileExists(atPath: path) { return path }
-  }
-  print("skipped \(test): no shared/\(name) beside the package")
-  return nil
+/// Path of a file or folder of Tests/Fixtures.
+func fixture(_ name: String) -> String {
+  URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("Fixtures/\(name)").path
 }
 
 /// The FormatError that `body` throws; anything else fails the test.

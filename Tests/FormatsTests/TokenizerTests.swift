@@ -128,8 +128,7 @@ import Testing
   }
 
   @Test func survivesFlipsInANormalisationTable() throws {
-    guard let path = shared("data/tokenizers/fineweb_1024_bpe.model") else { return }
-    let model = try readFile(path)
+    let model = try readFile(fixture("tokenizers/fineweb_1024_bpe.model"))
     let text = Array("ﬁne ½ of ＡＢＣ \u{a0}é e\u{301} 12 \t日本語 x₂ ™ 🧿".utf8)
     var state: UInt64 = 7
     var refused = 0

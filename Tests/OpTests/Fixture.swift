@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the reference fixtures beside the package: settings in JSON, tensors in safetensors. A small
-// reader for trusted files; the strict one belongs to the program.
+// Reads the reference fixtures: settings in JSON, tensors in safetensors. A small reader for trusted
+// files; the strict one belongs to the program.
 
 import Foundation
+import TestSupport
 import Testing
 
-/// One folder of ../shared/fixtures.
+/// One folder of Tests/Fixtures.
 struct Fixture {
   struct Tensor {
     var sizes: [Int]
@@ -22,15 +23,8 @@ struct Fixture {
   private let inputs: [String: Tensor]
   private let results: [String: Tensor]
 
-  /// Nil, with a printed line, when the fixtures are not there.
-  init?(_ name: String, _ tensors: String, file: String = #filePath) throws {
-    let package = URL(filePath: file).deletingLastPathComponent().appending(path: "../..")
-    let shared = package.appending(path: "../shared").standardizedFileURL
-    guard FileManager.default.fileExists(atPath: shared.path) else {
-      print("skipped: ../shared is not here")
-      return nil
-    }
-    folder = shared.appending(path: "fixtures/\(name)")
+  init(_ name: String, _ tensors: String) throws {
+    folder = Repository.root.appending(path: "Tests/Fixtures/\(name)")
     let text = try Data(contentsOf: folder.appending(path: "config.json"))
     config = try JSONDecoder().decode(Settings.self, from: text)
     inputs = try Self.read(folder.appending(path: tensors + ".safetensors"))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The interpreter against reference values of optimiser steps and quantisers that were computed
-// elsewhere. The fixtures lie beside the package, in ../shared; without them the tests only say so.
+// elsewhere (Tests/Fixtures).
 
 import Foundation
 import IR
@@ -12,7 +12,7 @@ import Testing
 
   @Test(arguments: ["muon", "muon_wd", "muon_eq_r", "polar_express"])
   func muonStepsEqualTheReference(_ name: String) throws {
-    guard let fixture = try Fixture("optimiser", "tensors") else { return }
+    let fixture = try Fixture("optimiser", "tensors")
     let rule = try fixture.object("cases", name)
     let polar = rule.numberLists("coefficients")[0][0] != 3.4445
     for matrix in Self.matrices {
@@ -34,7 +34,7 @@ import Testing
 
   @Test(arguments: ["adam", "adamw"])
   func adamStepsEqualTheReference(_ name: String) throws {
-    guard let fixture = try Fixture("optimiser", "tensors") else { return }
+    let fixture = try Fixture("optimiser", "tensors")
     let rule = try fixture.object("cases", name)
     let betas = rule.numbers("betas")
     let attributes: [AttributeName: AttributeValue] = [
@@ -54,7 +54,7 @@ import Testing
   }
 
   @Test func sgdStepsEqualTheReference() throws {
-    guard let fixture = try Fixture("optimiser", "tensors") else { return }
+    let fixture = try Fixture("optimiser", "tensors")
     let rule = try fixture.object("cases", "sgd")
     for tensor in Self.matrices + ["vector"] {
       var update = try Update(
@@ -72,7 +72,7 @@ import Testing
 
   @Test(arguments: ["cubic", "cubic3", "polar"])
   func orthogonalisedGradientsEqualTheReference(_ kind: String) throws {
-    guard let fixture = try Fixture("optimiser", "tensors") else { return }
+    let fixture = try Fixture("optimiser", "tensors")
     let attributes: [AttributeName: AttributeValue] = [
       .steps: .int(kind == "cubic3" ? 3 : 5),
       .iteration: .word(kind == "polar" ? "polar_express" : "standard"),
@@ -92,7 +92,7 @@ import Testing
 
   @Test(arguments: [0.3, 100])
   func clippedGradientsEqualTheReference(_ limit: Double) throws {
-    guard let fixture = try Fixture("optimiser", "tensors") else { return }
+    let fixture = try Fixture("optimiser", "tensors")
     let names = Self.matrices + ["vector"]
     var builder = Builder(name: "clip")
     var inputs: [String: Interpreter.Content] = [:]
@@ -114,7 +114,7 @@ import Testing
   }
 
   @Test func quantisedRowsEqualTheReference() throws {
-    guard let fixture = try Fixture("quantise", "rows") else { return }
+    let fixture = try Fixture("quantise", "rows")
     let rows = try fixture.given("rows")
     let names = try fixture.object("rules").names
     #expect(names.count >= 10)
@@ -145,7 +145,7 @@ import Testing
   }
 
   @Test func softRoundsAndTheirSlopesEqualTheReference() throws {
-    guard let fixture = try Fixture("quantise", "rows") else { return }
+    let fixture = try Fixture("quantise", "rows")
     let points = try fixture.expected("soft.y").values
     for alpha in try fixture.object("soft").numbers("alphas") {
       let label = alpha == alpha.rounded() ? "\(Int(alpha))" : "\(alpha)"
@@ -163,7 +163,7 @@ import Testing
 
   @Test(arguments: [1, 16])
   func softRoundedWeightsEqualTheReference(_ alpha: Int) throws {
-    guard let fixture = try Fixture("quantise", "rows") else { return }
+    let fixture = try Fixture("quantise", "rows")
     let rows = try fixture.given("rows")
     let scales = try fixture.expected("soft.weight.scale").values
     let values = try fixture.expected("soft.weight.\(alpha).value")

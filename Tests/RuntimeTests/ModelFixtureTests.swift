@@ -12,7 +12,7 @@ extension RuntimeTests {
   @Suite struct ModelFixtureTests {
     @Test(arguments: ["baseline-even", "baseline-odd"])
     func lossLogitsAndGradientsEqualTheReference(_ name: String) throws {
-      guard let fixture = try ReferenceFixture(name) else { return }
+      let fixture = try ReferenceFixture(name)
       let model = try fixture.baseline()
       let sizes = model.graph.openSizes(["B": fixture.int("batch"), "T": fixture.int("seq")])
       let weights = try ReferenceFixture.contents(fixture.tensors("weights"))
@@ -59,7 +59,7 @@ extension RuntimeTests {
 
     /// Numbers of Tests/Support/reference.py, which knows nothing of this program.
     @Test func aSmallBaselineEqualsTheOneInNumpy() throws {
-      let text = try Repository.text("Tests/RuntimeTests/Fixtures/baseline-small.json")
+      let text = try Repository.text("Tests/Fixtures/baseline-small.json")
       let reference = try JSONValue.parse(text)
       let model = try Repository.model(
         "graphs/tiny.graph",

@@ -11,9 +11,8 @@ import Testing
 extension RuntimeTests {
   @Suite struct ScoringFixtureTests {
     @Test func slidingScoresEqualTheReference() throws {
-      guard let fixture = try ReferenceFixture("sliding"),
-        let base = try ReferenceFixture("baseline-even")
-      else { return }
+      let fixture = try ReferenceFixture("sliding")
+      let base = try ReferenceFixture("baseline-even")
       let (window, stride) = (fixture.int("window"), fixture.int("stride"))
       var evaluation = Evaluation(name: "sliding", window: window)
       evaluation.stride = stride
@@ -41,9 +40,8 @@ extension RuntimeTests {
 
     @Test(arguments: ["ttt-sgd", "ttt-adamw-perlayer"])
     func adaptationEqualsTheReference(_ name: String) throws {
-      guard let fixture = try ReferenceFixture(name),
-        let base = try ReferenceFixture("baseline-even")
-      else { return }
+      let fixture = try ReferenceFixture(name)
+      let base = try ReferenceFixture("baseline-even")
       let settings = try Self.settings(fixture)
       let compiled = try CompiledModel(base.baseline { $0.ttt = settings })
       let parameters = try block(base, compiled.plan)

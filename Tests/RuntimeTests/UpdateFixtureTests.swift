@@ -11,7 +11,7 @@ import Testing
 extension RuntimeTests {
   @Suite struct UpdateFixtureTests {
     @Test func optimiserStepsEqualTheReference() throws {
-      guard let fixture = try ReferenceFixture("optimiser") else { return }
+      let fixture = try ReferenceFixture("optimiser")
       let tensors = try fixture.tensors("tensors")
       let expected = try fixture.tensors("expected")
       let cases = try #require(fixture.config["cases"]?.objectValue)
@@ -73,7 +73,7 @@ extension RuntimeTests {
 
     @Test(arguments: ["0.3", "100"])
     func clippedStepsEqualTheReference(_ limit: String) throws {
-      guard let fixture = try ReferenceFixture("optimiser") else { return }
+      let fixture = try ReferenceFixture("optimiser")
       let tensors = try fixture.tensors("tensors")
       let expected = try fixture.tensors("expected")
       // Plain descent at rate 1 from zero leaves minus the clipped gradient.
@@ -104,7 +104,7 @@ extension RuntimeTests {
     }
 
     @Test func storedCodesAndScalesEqualTheReference() throws {
-      guard let fixture = try ReferenceFixture("quantise") else { return }
+      let fixture = try ReferenceFixture("quantise")
       let rows = try #require(try fixture.tensors("rows")["rows"])
       let width = rows.shape[1]
       let all = try rows.floats()

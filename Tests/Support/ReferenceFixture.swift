@@ -1,27 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reference values in ../shared, beside the repository; tests that read them say so when it is absent.
+// Reference values that were computed elsewhere: Tests/Fixtures.
 
 import Formats
 import Foundation
 import IR
 
-/// One folder of ../shared/fixtures.
+/// One folder of Tests/Fixtures.
 package struct ReferenceFixture {
   package let config: JSONValue
   private let folder: String
 
-  /// Nil, with a printed line, when the folder is not there.
-  package init?(_ name: String) throws {
-    let root = Repository.root.appendingPathComponent("../shared/fixtures").standardizedFileURL.path
-    // A checkout one folder deeper shares the same fixtures.
-    let deeper = Repository.root.appendingPathComponent("../../shared/fixtures").standardizedFileURL
-      .path
-    guard let found = [root, deeper].first(where: { FileManager.default.fileExists(atPath: $0) })
-    else {
-      print("skipped: ../shared/fixtures/\(name) is not here")
-      return nil
-    }
-    folder = found + "/" + name
+  package init(_ name: String) throws {
+    folder = Repository.root.appendingPathComponent("Tests/Fixtures/" + name).path
     let text = try String(contentsOfFile: folder + "/config.json", encoding: .utf8)
     config = try JSONValue.parse(text)
   }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The baseline in plain numpy float64: writes Tests/RuntimeTests/Fixtures/baseline-small.json.
+"""The baseline in plain numpy float64: writes Tests/Fixtures/baseline-small.json.
 
 Independent of the compiler: forward and loss are written out, gradients are central differences.
 Weights follow from a formula that the test repeats, so that the file holds results only.
@@ -134,7 +134,7 @@ def main():
         "tokens": tokens.tolist(), "gradients": gradients,
     }
     root = pathlib.Path(__file__).resolve().parents[1]
-    out = root / "RuntimeTests" / "Fixtures" / "baseline-small.json"
+    out = root / "Fixtures" / "baseline-small.json"
     out.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -27,6 +27,24 @@ import Testing
     #expect(OpSample.all.contains { $0.op == op })
   }
 
+  @Test func goldensAreGraphs() throws {
+    let folder = Repository.root.appendingPathComponent("Tests/Golden")
+    let files = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil)
+    for case let file as URL in try #require(files) where !file.hasDirectoryPath {
+      #expect(file.pathExtension == "graph", "no test reads \(file.path)")
+    }
+  }
+
+  /// A test that returns early because its data is not there passes without having tested anything.
+  @Test(arguments: Repository.files(in: "Tests", extension: "swift"))
+  func noTestIsSkipped(_ path: String) throws {
+    let text = try Repository.text(path)
+    // Written in two parts, or this file would be found too.
+    for word in ["print(\"" + "skipped", ".disabled" + "(", ".enabled" + "(if"] {
+      #expect(!text.contains(word), "\(word)")
+    }
+  }
+
   static let models = Repository.files(in: "graphs").filter { !$0.contains("/lib/") }
 
   @Test(arguments: models)
