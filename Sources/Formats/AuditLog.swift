@@ -7,7 +7,7 @@
 /// hash of the line before (64 zeros in the first), `hash` is the SHA-256 of `prev`, a newline and
 /// the canonical line without `hash`. The first line is the genesis record with the log's schema.
 public final class AuditLog {
-  public static let schema = "graphc-audit/1"
+  public static let schema = "graphc-audit/2"
   static let genesisHash = String(repeating: "0", count: 64)
 
   private let file: AppendFile

@@ -13,8 +13,8 @@ public enum JSONValue: Sendable, Equatable {
 
   /// Canonical text: one line, no blanks, keys sorted by their bytes.
   ///
-  /// JSON has no spelling for numbers that are not finite; they become the strings "nan", "inf"
-  /// and "-inf", so that a log of a failed run can still be written and read.
+  /// JSON has no spelling for numbers that are not finite; they are null, as nothing is known of
+  /// what they should have been.
   public var text: String {
     var out = ""
     print(to: &out, indent: nil, depth: 0)
@@ -57,11 +57,7 @@ public enum JSONValue: Sendable, Equatable {
     case .bool(let value): out += value ? "true" : "false"
     case .int(let value): out += String(value)
     case .double(let value):
-      if value.isFinite {
-        out += value.description
-      } else {
-        out += value.isNaN ? "\"nan\"" : value < 0 ? "\"-inf\"" : "\"inf\""
-      }
+      out += value.isFinite ? value.description : "null"
     case .string(let value): JSONValue.quote(value, to: &out)
     case .array(let values):
       // Arrays of numbers and strings stay on one line: manifests hold long ones.

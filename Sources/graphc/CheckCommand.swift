@@ -96,7 +96,7 @@ extension Model {
     }
     for entry in settings.evaluate {
       let stride = entry.stride.map { ", stride \($0)" } ?? ""
-      features.append(("evaluate \(entry.name)", "window \(entry.window)\(stride)"))
+      features.append(("evaluate \(entry.name)", "window \(entry.window)\(stride)\(entry.onFloat ? ", on float" : "")"))
     }
     if let ttt = settings.ttt {
       features.append(

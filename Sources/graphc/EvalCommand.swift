@@ -63,8 +63,9 @@ struct EvalCommand: ParsableCommand {
     let plan = try compile(model, target: try Host.target(precision), runner: &runner)
     let progress = RunProgress(length: TrainingLength(steps: nil, seconds: nil))
     let evaluator = Evaluator(
-      functions: plan.functions, settings: model.settings, data: data, threads: threads,
-      validationTokens: validationTokens, observe: progress.observe)
+      functions: plan.functions, settings: model.settings,
+      stream: try ValidationStream(data, limit: validationTokens), threads: threads, clock: now,
+      observe: progress.observe)
     let scores = try evaluator.evaluate(
       float: nil, quantized: loaded.parameters(), adapts: ttt, audit: nil)
     progress.end()
@@ -100,7 +101,7 @@ struct EvalCommand: ParsableCommand {
       for index in result.indices where result[index].stride != nil {
         result[index].stride = stride
       }
-      if !result.contains(where: { $0.stride != nil }) {
+      if !result.contains(where: { $0.stride != nil && !$0.onFloat }) {
         guard let size = window ?? result.first?.window else {
           throw Failure.usage("\(artifact) declares no evaluation; give --window too")
         }
@@ -108,7 +109,7 @@ struct EvalCommand: ParsableCommand {
         sliding.stride = stride
         result.append(sliding)
       }
-    } else if let window, result.isEmpty {
+    } else if let window, result.allSatisfy(\.onFloat) {
       result.append(Evaluation(name: "quantized", window: window))
     }
     for entry in result {
@@ -117,35 +118,36 @@ struct EvalCommand: ParsableCommand {
         "a stride of \(stride) with windows of \(entry.window) would leave tokens out; choose a "
           + "stride of at most \(entry.window)")
     }
-    if result.isEmpty && !ttt {
-      throw Failure.usage("\(artifact) declares no evaluation; give --window")
+    if result.allSatisfy(\.onFloat) && !ttt {
+      throw Failure.usage(
+        "\(artifact) declares no evaluation on quantised weights; give --window")
     }
     return result
   }
 
   private func table(_ scores: EvaluationScores, _ model: Model) -> String {
-    func entry(_ isSliding: Bool) -> String {
-      guard let entry = model.settings.evaluate.first(where: { ($0.stride != nil) == isSliding })
-      else { return "" }
-      return "window \(entry.window)" + (entry.stride.map { ", stride \($0)" } ?? "")
-    }
     var rows: [[String]] = []
-    func row(_ name: String, _ score: Score?, _ how: String) {
+    func row(_ name: String, _ score: Score?, _ window: Int, _ stride: Int?) {
       guard let score else { return }
       rows.append([
-        "  " + fixed(score.bitsPerByte, 4), name, how,
+        "  " + fixed(score.bitsPerByte, 4), name,
+        "window \(window)" + (stride.map { ", stride \($0)" } ?? ""),
         "\(grouped(score.tokens)) tokens, \(grouped(score.bytes)) bytes",
       ])
     }
-    row("plain", scores.quantized, entry(false))
-    row("sliding", scores.sliding, entry(true))
+    for entry in scores.entries { row(entry.name, entry.score, entry.window, entry.stride) }
     if let ttt = model.settings.ttt {
-      let how = "window \(ttt.window), stride \(ttt.stride)"
-      row("test-time training", scores.adapted, how)
-      row("adapt_first: not a score", scores.illegal, how)
+      row("test-time training", scores.adapted, ttt.window, ttt.stride)
+      row("adapt_first: not a score", scores.illegal, ttt.window, ttt.stride)
     }
     var lines = ["bits per byte of the held-out text", textTable(rows)]
-    if let original = scores.originalBytes, let counted = scores.sliding, original != counted.bytes
+    if !scores.leftOut.isEmpty {
+      lines.append(
+        "left out, an artifact holds no float weights: "
+          + scores.leftOut.joined(separator: ", "))
+    }
+    if let original = scores.originalBytes, let counted = scores.first(.quantized, strided: true),
+      original != counted.bytes
     {
       lines.append("\(grouped(original)) bytes in the documents")
     }

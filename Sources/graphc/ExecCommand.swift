@@ -261,7 +261,7 @@ struct ExecCommand: ParsableCommand {
       model.settings.evaluate = [sliding]
       model.settings.ttt = nil
       let plan = try compile(model, target: try Host.target(precision), runner: &runner)
-      let scorer = Scorer(
+      let scorer = try Scorer(
         plan.functions, window: sliding.window,
         rows: sliding.batch ?? scoringRows(window: sliding.window), scored: sliding.scoredPerWindow,
         parameters: parameters, threads: threads)
@@ -276,7 +276,7 @@ struct ExecCommand: ParsableCommand {
     }
     model.settings.evaluate = []
     let plan = try compile(model, target: try Host.target(precision), runner: &runner)
-    let adaptation = Adaptation(
+    let adaptation = try Adaptation(
       plan.functions, settings: ttt, parameters: parameters, threads: threads)
     let result = try adaptation.run(tokens)
     var results: [String: TensorBlob] = [

@@ -162,25 +162,31 @@ struct RunCommand: ParsableCommand {
 
   private func summary(_ result: RunResult, _ plan: Plan, _ data: DataFolder) throws -> String {
     let scores = result.scores
-    var rows: [(String, String)] = []
-    func row(_ name: String, _ score: Score?) {
-      if let score { rows.append((fixed(score.bitsPerByte, 4), name)) }
+    var rows: [(bits: String, name: String, what: String)] = []
+    func row(_ name: String, _ score: Score, _ what: String) {
+      rows.append((fixed(score.bitsPerByte, 4), name, what))
     }
-    row("before quantisation", scores.float)
-    row("after quantisation", scores.quantized)
-    row("before quantisation, sliding window", scores.floatSliding)
-    row("after quantisation, sliding window", scores.sliding)
-    row("after quantisation, sliding window, test-time training", scores.adapted)
-    row("adapt_first: not a score", scores.illegal)
+    for entry in scores.entries {
+      row(
+        entry.name, entry.score,
+        (entry.weights == .float ? "before" : "after") + " quantisation, window \(entry.window)"
+          + (entry.stride.map { ", stride \($0)" } ?? ""))
+    }
+    if let ttt = plan.model.settings.ttt {
+      let how = "after quantisation, window \(ttt.window), stride \(ttt.stride)"
+      if let score = scores.adapted { row("test-time training", score, how) }
+      if let score = scores.illegal { row("adapt_first: not a score", score, how) }
+    }
     let (text, isOriginal) = try data.validationText()
     for codec in ordinaryCompressors(text) {
       let bits = codec.size.map { fixed(8 * Double($0) / Double(max(text.count, 1)), 4) }
-      rows.append((bits ?? "-", codec.name + (codec.size == nil ? " (not found)" : "")))
+      rows.append((bits ?? "-", codec.name, codec.size == nil ? "not found" : ""))
     }
     var lines = ["", "bits per byte of the held-out text"]
-    lines += rows.map { padded($0.0, 9) + "  " + $0.1 }
+    lines.append(textTable(rows.map { ["  " + $0.bits, $0.name, $0.what] }))
     lines.append("")
-    let count = scores.sliding ?? scores.quantized
+    let count =
+      scores.first(.quantized, strided: true) ?? scores.first(.quantized, strided: false)
     if let count {
       lines.append(
         "\(grouped(count.tokens)) tokens, \(grouped(count.bytes)) bytes scored"

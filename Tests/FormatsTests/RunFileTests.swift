@@ -165,7 +165,7 @@ import Testing
     let folder = TemporaryFolder()
     let events = try AuditLog.verify(try Self.log(folder).path)
     #expect(events.count == 5)
-    #expect(events[0]["schema"] == "graphc-audit/1")
+    #expect(events[0]["schema"] == "graphc-audit/2")
     #expect(events[0]["graph"] == "abc")
     #expect(events[2] == ["event": "score", "chunk": 1, "nats": 12.25])
   }

@@ -115,7 +115,7 @@ extension RuntimeTests {
       #expect(reports == Array(8...12))
       #expect(try bytes(folder, "parts") == bytes(folder, "whole"))
       #expect(parts.loss == whole.loss)
-      #expect(parts.scores.sliding == whole.scores.sliding)
+      #expect(parts.scores.entries == whole.scores.entries)
     }
 
     @Test func aLostCheckpointIsMadeUpFor() throws {
@@ -144,17 +144,73 @@ extension RuntimeTests {
       let artifact = try Artifact.read(result.artifactPath)
       let plan = try CompiledModel(artifact.model, compute: compute).plan
       let evaluator = Evaluator(
-        functions: plan.functions, settings: artifact.model.settings, data: try data, threads: 2,
-        validationTokens: 1500, observe: { _ in })
+        functions: plan.functions, settings: artifact.model.settings,
+        stream: try ValidationStream(data, limit: 1500), threads: 2, clock: { 0 },
+        observe: { _ in })
       let scores = try evaluator.evaluate(
         float: nil, quantized: artifact.parameters(), adapts: false, audit: nil)
-      #expect(scores.quantized == result.scores.quantized)
-      #expect(scores.sliding == result.scores.sliding)
-      #expect(scores.float == nil)
-      #expect(result.scores.float != nil)
-      let sliding = try #require(scores.sliding)
+      #expect(scores.entries == result.scores.entries.filter { $0.weights == .quantized })
+      #expect(scores.leftOut == ["float", "float_sliding"])
+      #expect(result.scores.first(.float, strided: false) != nil)
+      let sliding = try #require(scores.first(.quantized, strided: true))
       #expect(sliding.tokens == 1500)
       #expect(sliding.bitsPerByte > 0)
+    }
+
+    @Test func everyEvaluationIsScoredUnderItsNameOnTheWeightsItNames() throws {
+      let folder = try TemporaryFolder()
+      var model = try Self.model()
+      var dense = Evaluation(name: "dense", window: 32)
+      dense.stride = 8
+      var denseFloat = dense
+      denseFloat.name = "dense_float"
+      denseFloat.onFloat = true
+      model.settings.evaluate = [
+        Evaluation(name: "plain", window: 32), Evaluation(name: "short", window: 16), dense,
+        denseFloat,
+      ]
+      let scores = try run(folder, "run", model: model).scores
+      #expect(scores.entries.map(\.name) == ["plain", "short", "dense", "dense_float"])
+      #expect(scores.entries.map(\.weights) == [.quantized, .quantized, .quantized, .float])
+      #expect(scores.entries.map(\.stride) == [nil, nil, 8, 8])
+      #expect(Set(scores.entries.map(\.score.nats)).count == 4)
+      let json = scores.json
+      let listed = try #require(json["scores"]?.arrayValue)
+      #expect(listed.map { $0["bpb"] }[..<3] == [
+        json["bpb_quantized"], .double(scores.entries[1].score.bitsPerByte), json["bpb_sliding"],
+      ])
+      #expect(json["bpb_float"] == .null)
+      #expect(json["bpb_float_sliding"] == listed[3]["bpb"])
+    }
+
+    @Test func weightsThatAreNotFiniteHaveNoScore() throws {
+      let folder = try TemporaryFolder()
+      let artifact = try Artifact.read(try run(folder, "run").artifactPath)
+      let plan = try CompiledModel(artifact.model, compute: .f32).plan
+      let evaluator = Evaluator(
+        functions: plan.functions, settings: artifact.model.settings,
+        stream: try ValidationStream(data, limit: 1500), threads: 1, clock: { 0 },
+        observe: { _ in })
+      let weights = artifact.parameters()
+      for value in [Float.nan, .infinity] {
+        weights["tok_emb"]![0] = value
+        #expect(throws: NumericFailure.self) {
+          try evaluator.evaluate(float: nil, quantized: weights, adapts: false, audit: nil)
+        }
+      }
+    }
+
+    @Test func aScorerDoesNotWriteParameters() throws {
+      var functions = try CompiledModel(Self.model(), compute: .f32).plan.functions
+      let name = FunctionName.score(window: 32, rows: scoringRows(window: 32), last: nil)
+      let index = try #require(functions.firstIndex { $0.name == name })
+      functions[index].updates = ["tok_emb"]
+      let parameters = ParameterBlock(layout: ParameterLayout(try Self.model().graph.parameters))
+      #expect(throws: LegalityError.self) {
+        try Scorer(
+          functions, window: 32, rows: scoringRows(window: 32), scored: nil,
+          parameters: parameters, threads: 1)
+      }
     }
 
     @Test func trainingLowersTheLoss() throws {
@@ -165,7 +221,7 @@ extension RuntimeTests {
       }
       #expect(losses.count == 60)
       #expect(losses.last! < losses.first! - 1)
-      #expect(result.scores.quantized!.nllPerToken < losses.first! - 1)
+      #expect(result.scores.first(.quantized, strided: false)!.nllPerToken < losses.first! - 1)
       #expect(result.live.contains { $0.feature == "warmdown" && $0.firstStep != nil })
     }
 
@@ -173,13 +229,16 @@ extension RuntimeTests {
       let folder = try TemporaryFolder()
       let result = try run(folder, "run", adapts: true)
       let adapted = try #require(result.scores.adapted)
-      #expect(adapted.tokens == result.scores.sliding?.tokens)
-      #expect(adapted.bytes == result.scores.sliding?.bytes)
+      #expect(adapted.tokens == result.scores.first(.quantized, strided: true)?.tokens)
+      #expect(adapted.bytes == result.scores.first(.quantized, strided: true)?.bytes)
       #expect(result.scores.illegal == nil)
       let events = try AuditLog.verify(folder.path + "/run/audit.jsonl")
       let names = events.compactMap { $0["event"]?.stringValue }
       #expect(names.filter { $0 == "score" }.count == 3)
       #expect(names.filter { $0 == "update" }.count == 2)
+      for event in events.dropFirst() {
+        #expect(try AuditEvent(json: event).json == event)
+      }
       // Each chunk is scored before it is trained on, with the weights the update before it left.
       var weights: String?
       for event in events {

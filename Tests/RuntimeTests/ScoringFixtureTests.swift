@@ -26,7 +26,7 @@ extension RuntimeTests {
         ["start", "first_scored", "end"].map { window[$0]?.intValue ?? -1 }
       }
       #expect(windows.map { [$0.start, $0.firstScored, $0.end] } == wanted)
-      let scorer = Scorer(
+      let scorer = try Scorer(
         compiled.plan.functions, window: window, rows: 3, scored: stride,
         parameters: try block(base, compiled.plan), threads: 1)
       var nll = [Float](repeating: .nan, count: targets)
@@ -45,7 +45,7 @@ extension RuntimeTests {
       let settings = try Self.settings(fixture)
       let compiled = try CompiledModel(base.baseline { $0.ttt = settings })
       let parameters = try block(base, compiled.plan)
-      let adaptation = Adaptation(
+      let adaptation = try Adaptation(
         compiled.plan.functions, settings: settings, parameters: parameters, threads: 1)
       let result = try adaptation.run(fixture.identifiers("tokens"))
       let expected = try fixture.tensors("expected")

@@ -30,14 +30,14 @@ public final class Adaptation {
   /// `parameters` are changed by adapting; give a copy.
   public init(
     _ functions: [PlanFunction], settings: TTTSettings, parameters: ParameterBlock, threads: Int
-  ) {
+  ) throws {
     self.settings = settings
     self.parameters = parameters
     guard let adapt = functions.first(where: { $0.name == FunctionName.adapt }) else {
       preconditionFailure("the plan has no function \(FunctionName.adapt)")
     }
     // What adapting leaves alone is packed once.
-    scorer = Scorer(
+    scorer = try Scorer(
       functions, window: settings.window, rows: scoringRows(window: settings.window),
       scored: settings.stride == settings.window ? nil : settings.stride, parameters: parameters,
       threads: threads, changing: adapt.updates)
@@ -66,21 +66,33 @@ public final class Adaptation {
             Double(epoch * chunks.count + index + 1) / Double((settings.epochs + 1) * chunks.count))
         }
       }
-      try audit?.append(event: [
-        "event": "adapt_first", "legal": false, "weights": .string(weightsHash()),
-      ])
+      if let audit {
+        var event = AdaptFirstEvent()
+        event.weights = weightsHash()
+        try audit.append(.adaptFirst(event))
+      }
       scorer.parametersChanged()
     }
+    var scored = 0
     for (index, windows) in chunks.enumerated() {
       scorer.score(windows, of: tokens, into: &result.nll)
       for window in windows { try ledger.mark(window.firstScored..<window.end) }
-      let range = (windows.first?.firstScored ?? 0)..<(windows.last?.end ?? 0)
+      // A chunk that is smaller than the windows of the one before it may have none of its own.
+      let range = scored..<(windows.last?.end ?? scored)
+      scored = range.upperBound
       let nats = range.reduce(0.0) { $0 + Double(result.nll[$1]) }
+      guard nats.isFinite else {
+        throw NumericFailure(
+          "chunk \(index): the score is not finite; lower the lr of test-time training")
+      }
       result.chunks.append(nats)
-      try audit?.append(event: [
-        "event": "score", "chunk": .int(index), "first": .int(range.lowerBound),
-        "end": .int(range.upperBound), "nats": .double(nats), "weights": .string(weightsHash()),
-      ])
+      if let audit {
+        var event = ScoreEvent()
+        (event.chunk, event.first, event.end) = (index, range.lowerBound, range.upperBound)
+        event.nats = nats
+        event.weights = weightsHash()
+        try audit.append(.score(event))
+      }
       // The last chunk is only scored: nothing is left that an update could help.
       if settings.mode == .scoreFirst, index + 1 < chunks.count {
         let before = audit == nil ? "" : weightsHash()
@@ -89,12 +101,14 @@ public final class Adaptation {
           result.gradientNorms += try train(chunk: index, of: tokens, rate: rate, ledger: ledger)
         }
         scorer.parametersChanged()
-        try audit?.append(event: [
-          "event": "update", "chunk": .int(index), "first": .int(index * settings.chunk),
-          "end": .int(min((index + 1) * settings.chunk, targets)),
-          "epochs": .int(settings.epochs), "rate": .double(rate), "before": .string(before),
-          "after": .string(weightsHash()),
-        ])
+        if let audit {
+          var event = UpdateEvent()
+          (event.chunk, event.first) = (index, index * settings.chunk)
+          event.end = min((index + 1) * settings.chunk, targets)
+          (event.epochs, event.rate) = (settings.epochs, rate)
+          (event.before, event.after) = (before, weightsHash())
+          try audit.append(.update(event))
+        }
       }
       progress(Double(index + 1) / Double(chunks.count))
     }

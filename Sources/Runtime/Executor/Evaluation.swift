@@ -13,25 +13,39 @@ public struct Score: Sendable, Equatable {
   /// Bytes of the scored targets by the tokenizer's table.
   public var bytes: Int
 
-  public var bitsPerByte: Double { nats / Glibc.log(2.0) / Double(max(bytes, 1)) }
+  /// The same sum over every `EvaluationEvent.blockTargets` targets.
+  public var blocks: [Double] = []
+
+  public var bitsPerByte: Double { Runtime.bitsPerByte(nats, bytes) }
   public var nllPerToken: Double { nats / Double(max(tokens, 1)) }
 
   /// Sums the nll of a range of targets.
   public init(_ nll: [Float], targets: Range<Int>, tokens: [Int32], table: ByteTable) {
     nats = 0
     bytes = 0
-    for target in targets {
+    for (index, target) in targets.enumerated() {
+      if index % EvaluationEvent.blockTargets == 0 { blocks.append(0) }
       nats += Double(nll[target])
+      blocks[blocks.count - 1] += Double(nll[target])
       bytes += table.bytes(target: Int(tokens[target + 1]), previous: Int(tokens[target]))
     }
     self.tokens = targets.count
   }
 }
 
+/// The one formula: nats to bits, over bytes.
+func bitsPerByte(_ nats: Double, _ bytes: Int) -> Double {
+  nats / Glibc.log(2.0) / Double(max(bytes, 1))
+}
+
 /// The validation stream in memory, with what turns nats into bits per byte.
 public struct ValidationStream: Sendable {
   public let tokens: [Int32]
   public let table: ByteTable
+  /// The folder that it was read from, for messages.
+  public let path: String
+  /// Bytes of the original documents behind the targets, where they are known.
+  public let originalBytes: Int?
 
   /// Targets of the stream: one less than its tokens.
   public var targets: Int { max(tokens.count - 1, 0) }
@@ -42,6 +56,9 @@ public struct ValidationStream: Sendable {
     let count = min(stream.count, limit.map { $0 + 1 } ?? Int.max)
     tokens = stream[0..<count].map(Int32.init)
     table = data.byteTable
+    path = data.path
+    originalBytes =
+      count > 1 ? data.originalBytes(ofTargets: 1..<count, in: stream) : nil
   }
 }
 

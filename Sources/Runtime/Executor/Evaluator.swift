@@ -4,94 +4,123 @@
 import Formats
 import IR
 
-/// Evaluates weights before and after quantisation, and adapted ones.
+/// Evaluates weights before and after quantisation, and adapted ones. It holds the validation
+/// stream alone: no training token is within its reach.
 public final class Evaluator {
   private let functions: [PlanFunction]
   private let settings: Settings
-  private let data: DataFolder
+  private let stream: ValidationStream
   private let threads: Int
-  private let limit: Int?
+  private let clock: () -> Double
   private let observe: (RunEvent) -> Void
 
   public init(
-    functions: [PlanFunction], settings: Settings, data: DataFolder, threads: Int,
-    validationTokens: Int? = nil, observe: @escaping (RunEvent) -> Void
+    functions: [PlanFunction], settings: Settings, stream: ValidationStream, threads: Int,
+    clock: @escaping () -> Double, observe: @escaping (RunEvent) -> Void
   ) {
     self.functions = functions
     self.settings = settings
-    self.data = data
+    self.stream = stream
     self.threads = threads
-    limit = validationTokens
+    self.clock = clock
     self.observe = observe
   }
 
-  /// Scores with plain windows and with overlapping ones, as far as the file declares them.
+  /// Scores every entry of the evaluate section once, in the order of the file, on the weights
+  /// that it names, then adapts.
   ///
-  /// `float` may be nil: an artifact holds only quantised weights.
+  /// `float` may be nil: an artifact holds only quantised weights. Entries on float weights are
+  /// then listed as left out.
   public func evaluate(
     float: ParameterBlock?, quantized: ParameterBlock, adapts: Bool, audit: AuditLog?
   ) throws -> EvaluationScores {
-    let stream = try ValidationStream(data, limit: limit)
     guard stream.targets > 0 else {
       throw FormatError(
-        .corrupt, file: data.path, "the validation data has no token to predict")
+        .corrupt, file: stream.path, "the validation data has no token to predict")
     }
     var scores = EvaluationScores()
-    func score(_ name: String, _ entry: Evaluation, _ weights: ParameterBlock) throws -> Score {
-      observe(.phase(name))
-      let scorer = Scorer(
-        functions, window: entry.window, rows: entry.batch ?? scoringRows(window: entry.window),
-        scored: entry.scoredPerWindow, parameters: weights, threads: threads)
-      let score = scorer.evaluate(stream, stride: entry.stride) { observe(.progress($0)) }
-      guard score.tokens > 0 else {
-        throw FormatError(
-          .usage,
-          "\(name): the \(stream.targets) validation targets do not fill one window of \(entry.window); "
-            + "hold out more text or evaluate with a smaller window")
+    var hashes: [ScoredWeights: String] = [:]
+    for entry in settings.evaluate {
+      guard let weights = entry.onFloat ? float : quantized else {
+        scores.leftOut.append(entry.name)
+        continue
       }
-      try audit?.append(event: [
-        "event": "evaluation", "name": .string(name), "window": .int(entry.window),
-        "stride": entry.stride.map(JSONValue.int) ?? .null, "tokens": .int(score.tokens),
-        "bytes": .int(score.bytes), "nats": .double(score.nats),
-        "weights": .string(weights.sha256()),
-      ])
-      return score
+      let start = clock()
+      let score = try score(entry, weights)
+      scores.entries.append(
+        EvaluationScore(
+          name: entry.name, window: entry.window, stride: entry.stride, weights: entry.weights,
+          score: score, seconds: clock() - start))
+      guard let audit else { continue }
+      let hash = hashes[entry.weights] ?? weights.sha256()
+      hashes[entry.weights] = hash
+      var event = EvaluationEvent()
+      event.entry = entry.name
+      event.window = entry.window
+      event.stride = entry.stride
+      event.on = entry.weights
+      event.weights = hash
+      event.targets = stream.targets
+      (event.tokens, event.bytes) = (score.tokens, score.bytes)
+      (event.nats, event.blocks) = (score.nats, score.blocks)
+      try audit.append(.evaluation(event))
     }
-    if let plain = settings.evaluate.first(where: { $0.stride == nil }) {
-      if let float { scores.float = try score("float", plain, float) }
-      scores.quantized = try score("quantized", plain, quantized)
+    // Overlapping windows score every target, plain ones leave out the tail.
+    if settings.evaluate.contains(where: { $0.stride != nil }) {
+      scores.originalBytes = stream.originalBytes
     }
-    if let sliding = settings.evaluate.first(where: { $0.stride != nil }) {
-      if let float { scores.floatSliding = try score("float sliding", sliding, float) }
-      scores.sliding = try score("sliding", sliding, quantized)
-      scores.originalBytes = try data.originalBytes(
-        ofTargets: 1..<(stream.targets + 1), in: data.validation())
-    }
-    if adapts { try adapt(quantized, stream, audit, &scores) }
+    if adapts { try adapt(quantized, audit, &scores) }
     return scores
   }
 
+  private func score(_ entry: Evaluation, _ weights: ParameterBlock) throws -> Score {
+    observe(.phase(entry.name))
+    let scorer = try Scorer(
+      functions, window: entry.window, rows: entry.batch ?? scoringRows(window: entry.window),
+      scored: entry.scoredPerWindow, parameters: weights, threads: threads)
+    let score = scorer.evaluate(stream, stride: entry.stride) { observe(.progress($0)) }
+    guard score.tokens > 0 else {
+      throw FormatError(
+        .usage,
+        "\(entry.name): the \(stream.targets) validation targets do not fill one window of "
+          + "\(entry.window); hold out more text or evaluate with a smaller window")
+    }
+    try requireFinite(score, entry.name)
+    return score
+  }
+
   private func adapt(
-    _ weights: ParameterBlock, _ stream: ValidationStream, _ audit: AuditLog?,
-    _ scores: inout EvaluationScores
+    _ weights: ParameterBlock, _ audit: AuditLog?, _ scores: inout EvaluationScores
   ) throws {
     guard let ttt = settings.ttt else {
       throw FormatError(.usage, "--ttt was asked for, but the file's ttt section is off or missing")
     }
     observe(.phase(ttt.mode == .scoreFirst ? "ttt" : "adapt_first (not a score)"))
-    try audit?.append(event: [
-      "event": "ttt begin", "protocol": .string(ttt.mode.rawValue), "chunk": .int(ttt.chunk),
-      "targets": .int(stream.targets), "weights": .string(weights.sha256()),
-    ])
-    let adaptation = Adaptation(
+    var begin = AdaptationBegin()
+    (begin.mode, begin.chunk, begin.epochs) = (ttt.mode, ttt.chunk, ttt.epochs)
+    (begin.window, begin.stride) = (ttt.window, ttt.stride)
+    begin.targets = stream.targets
+    begin.weights = weights.sha256()
+    try audit?.append(.begin(begin))
+    let adaptation = try Adaptation(
       functions, settings: ttt, parameters: weights.copy(), threads: threads)
     let result = try adaptation.run(stream.tokens, audit: audit) { observe(.progress($0)) }
     let score = Score(
       result.nll, targets: 0..<stream.targets, tokens: stream.tokens, table: stream.table)
-    try audit?.append(event: [
-      "event": "ttt end", "tokens": .int(score.tokens), "bytes": .int(score.bytes),
-      "nats": .double(score.nats), "legal": .bool(ttt.mode == .scoreFirst),
-    ])
+    try requireFinite(score, "ttt")
+    var end = AdaptationEnd()
+    (end.tokens, end.bytes, end.nats) = (score.tokens, score.bytes, score.nats)
+    end.legal = ttt.mode == .scoreFirst
+    try audit?.append(.end(end))
     if ttt.mode == .scoreFirst { scores.adapted = score } else { scores.illegal = score }
+  }
+
+  /// A score that is no number is no score: the run ends before anything is logged or written.
+  private func requireFinite(_ score: Score, _ name: String) throws {
+    guard score.nats.isFinite else {
+      throw NumericFailure(
+        "\(name): the score is not finite: the weights, or what the model computes from them, hold "
+          + "numbers that are not; train again with lower learning rates")
+    }
   }
 }

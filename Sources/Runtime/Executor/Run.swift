@@ -79,20 +79,6 @@ public struct RunResult: Sendable {
   public var overBudget: OverBudget?
 }
 
-/// Scores by what was scored.
-public struct EvaluationScores: Sendable {
-  public var float: Score?
-  public var quantized: Score?
-  public var floatSliding: Score?
-  public var sliding: Score?
-  public var adapted: Score?
-  /// The adapted score of adapt_first, which is not a score.
-  public var illegal: Score?
-  /// Bytes of the original documents behind the sliding pass, where they are known.
-  public var originalBytes: Int?
-  public init() {}
-}
-
 /// Runs a plan from training to scores in a run directory.
 public final class Run {
   private let plan: Plan
@@ -146,8 +132,9 @@ public final class Run {
     result.artifactBytes = try container.write(result.artifactPath)
     result.codeBytes = plan.model.settings.quantize?.codeBytes ?? 0
     let evaluator = Evaluator(
-      functions: plan.functions, settings: plan.model.settings, data: data,
-      threads: options.threads, validationTokens: options.validationTokens, observe: observe)
+      functions: plan.functions, settings: plan.model.settings,
+      stream: try ValidationStream(data, limit: options.validationTokens),
+      threads: options.threads, clock: clock, observe: observe)
     result.scores = try evaluator.evaluate(
       float: weights, quantized: try Artifact.read(result.artifactPath).parameters(),
       adapts: options.adapts, audit: directory.audit)
@@ -189,7 +176,7 @@ public final class Run {
     guard let settings = plan.model.settings.train else { return }
     let validation = try ValidationStream(
       data, limit: min(settings.validateTokens ?? 32_768, options.validationTokens ?? .max))
-    let scorer = Scorer(
+    let scorer = try Scorer(
       plan.functions, window: settings.seq, rows: scoringRows(window: settings.seq), scored: nil,
       parameters: trainer.parameters, threads: options.threads)
     observe(.phase("train"))
@@ -217,6 +204,10 @@ public final class Run {
       if report.step % settings.validateEvery == 0 || isOver, validation.targets >= settings.seq {
         scorer.parametersChanged()
         let score = scorer.evaluate(validation, stride: nil)
+        guard score.nats.isFinite else {
+          throw NumericFailure(
+            "the validation score of step \(report.step) is not finite; lower the learning rates")
+        }
         try directory.log([
           "event": "validation", "step": .int(report.step), "nll": .double(score.nllPerToken),
           "bpb": .double(score.bitsPerByte), "tokens": .int(score.tokens),

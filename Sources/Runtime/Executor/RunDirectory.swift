@@ -124,19 +124,3 @@ extension RunResult {
     ]
   }
 }
-
-extension EvaluationScores {
-  /// The `eval` object: null where nothing was scored. adapt_first never fills `bpb_ttt`.
-  public var json: JSONValue {
-    func bits(_ score: Score?) -> JSONValue { score.map { .double($0.bitsPerByte) } ?? .null }
-    let counted = sliding ?? quantized
-    return [
-      "bpb_float": bits(float), "bpb_quantized": bits(quantized),
-      "bpb_float_sliding": bits(floatSliding), "bpb_sliding": bits(sliding),
-      "bpb_ttt": bits(adapted), "adapt_first_not_a_score": bits(illegal),
-      "tokens": counted.map { .int($0.tokens) } ?? .null,
-      "bytes": counted.map { .int($0.bytes) } ?? .null,
-      "bytes_original": originalBytes.map(JSONValue.int) ?? .null,
-    ]
-  }
-}

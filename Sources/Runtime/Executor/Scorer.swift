@@ -19,19 +19,24 @@ public final class Scorer {
   public init(
     _ functions: [PlanFunction], window: Int, rows: Int, scored: Int?, parameters: ParameterBlock,
     threads: Int, changing: [String]? = nil
-  ) {
-    func load(_ last: Int?) -> Executable {
+  ) throws {
+    func load(_ last: Int?) throws -> Executable {
       let name = FunctionName.score(window: window, rows: rows, last: last)
       guard let function = functions.first(where: { $0.name == name }) else {
         preconditionFailure("the plan has no function \(name)")
+      }
+      guard function.updates.isEmpty else {
+        throw LegalityError(
+          description: "\(name) would change \(function.updates.sorted().joined(separator: ", ")): "
+            + "scoring may not write parameters")
       }
       return Executable(function, parameters: parameters, threads: threads, changing: changing)
     }
     self.window = window
     self.rows = rows
     last = scored ?? window
-    all = load(nil)
-    tail = scored.map { load($0) }
+    all = try load(nil)
+    tail = try scored.map { try load($0) }
     parametersChanged()
   }
 

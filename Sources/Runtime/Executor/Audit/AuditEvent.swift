@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// The events of an audit log behind its genesis record, written and read by one definition each.
+
+import Formats
+import IR
+
+/// One line of an audit log. Everything that plain checks and a replay need stands in it.
+public enum AuditEvent: Sendable, Equatable {
+  case evaluation(EvaluationEvent)
+  case begin(AdaptationBegin)
+  case adaptFirst(AdaptFirstEvent)
+  case score(ScoreEvent)
+  case update(UpdateEvent)
+  case end(AdaptationEnd)
+
+  /// The event as the log holds it.
+  public var json: [String: JSONValue] {
+    switch self {
+    case .evaluation(let event): event.members
+    case .begin(let event): event.members
+    case .adaptFirst(let event): event.members
+    case .score(let event): event.members
+    case .update(let event): event.members
+    case .end(let event): event.members
+    }
+  }
+
+  /// Reads an event. The message says which member is missing, unknown or out of its range.
+  public init(json members: [String: JSONValue]) throws(AuditEventError) {
+    switch members["event"]?.stringValue {
+    case EvaluationEvent.name: self = .evaluation(try EvaluationEvent(members: members))
+    case AdaptationBegin.name: self = .begin(try AdaptationBegin(members: members))
+    case AdaptFirstEvent.name: self = .adaptFirst(try AdaptFirstEvent(members: members))
+    case ScoreEvent.name: self = .score(try ScoreEvent(members: members))
+    case UpdateEvent.name: self = .update(try UpdateEvent(members: members))
+    case AdaptationEnd.name: self = .end(try AdaptationEnd(members: members))
+    default:
+      throw AuditEventError(message: "unknown event \(members["event"]?.text ?? "without a name")")
+    }
+  }
+}
+
+/// Why a line is no event.
+public struct AuditEventError: Error, Sendable {
+  public let message: String
+}
+
+/// One entry of the evaluate section, scored.
+public struct EvaluationEvent: AuditRecord {
+  public static let name = "evaluation"
+  /// Targets of a block: the sums are kept for each, so that a forged total can be located.
+  public static let blockTargets = 4096
+
+  /// The entry's name.
+  public var entry = ""
+  public var window = 1
+  /// nil: windows do not overlap.
+  public var stride: Int?
+  public var on = ScoredWeights.quantized
+  /// Hash of the weights.
+  public var weights = ""
+  /// Targets of the stream. Plain windows leave out a tail that does not fill one.
+  public var targets = 1
+  /// Targets that were scored, the stream's first.
+  public var tokens = 1
+  public var bytes = 1
+  /// Summed in the order of the stream.
+  public var nats = 0.0
+  /// The same sum over every `blockTargets` targets.
+  public var blocks: [Double] = []
+
+  public init() {}
+
+  static let fields: [AuditField<Self>] = [
+    .text("name", \.entry), .whole("window", \.window, from: 1), .whole("stride", \.stride, from: 1),
+    .choice("on", \.on), .hash("weights", \.weights), .whole("targets", \.targets, from: 1),
+    .whole("tokens", \.tokens, from: 1), .whole("bytes", \.bytes, from: 1),
+    .nats("nats", \.nats), .nats("blocks", \.blocks),
+  ]
+}
+
+/// Test-time training begins.
+public struct AdaptationBegin: AuditRecord {
+  public static let name = "ttt begin"
+
+  public var mode = TTTSettings.Mode.scoreFirst
+  /// Targets of a chunk.
+  public var chunk = 1
+  public var window = 1
+  public var stride = 1
+  public var epochs = 0
+  /// Targets of the stream, all of which will be scored.
+  public var targets = 1
+  /// Hash of the weights that it begins with.
+  public var weights = ""
+
+  public init() {}
+
+  static let fields: [AuditField<Self>] = [
+    .choice("protocol", \.mode), .whole("chunk", \.chunk, from: 1),
+    .whole("window", \.window, from: 1), .whole("stride", \.stride, from: 1),
+    .whole("epochs", \.epochs, from: 0), .whole("targets", \.targets, from: 1),
+    .hash("weights", \.weights),
+  ]
+}
+
+/// Weights were adapted to the whole text before it was scored: what follows is no score.
+public struct AdaptFirstEvent: AuditRecord {
+  public static let name = "adapt_first"
+
+  /// Hash of the adapted weights.
+  public var weights = ""
+  public var legal = false
+
+  public init() {}
+
+  static let fields: [AuditField<Self>] = [.hash("weights", \.weights), .flag("legal", \.legal)]
+}
+
+/// A chunk was scored.
+public struct ScoreEvent: AuditRecord {
+  public static let name = "score"
+
+  public var chunk = 0
+  /// The targets first ..< end were scored.
+  public var first = 0
+  public var end = 0
+  public var nats = 0.0
+  /// Hash of the weights.
+  public var weights = ""
+
+  public init() {}
+
+  static let fields: [AuditField<Self>] = [
+    .whole("chunk", \.chunk, from: 0), .whole("first", \.first, from: 0),
+    .whole("end", \.end, from: 0), .nats("nats", \.nats), .hash("weights", \.weights),
+  ]
+}
+
+/// Weights were changed by a chunk.
+public struct UpdateEvent: AuditRecord {
+  public static let name = "update"
+
+  public var chunk = 0
+  /// Targets first ..< end are those of the chunk.
+  public var first = 0
+  public var end = 0
+  public var epochs = 1
+  /// Multiplier of the learning rate.
+  public var rate = 1.0
+  /// Hashes of the weights.
+  public var before = ""
+  public var after = ""
+
+  public init() {}
+
+  static let fields: [AuditField<Self>] = [
+    .whole("chunk", \.chunk, from: 0), .whole("first", \.first, from: 0),
+    .whole("end", \.end, from: 0), .whole("epochs", \.epochs, from: 1),
+    .number("rate", \.rate, in: 0...1), .hash("before", \.before), .hash("after", \.after),
+  ]
+}
+
+/// Test-time training ends.
+public struct AdaptationEnd: AuditRecord {
+  public static let name = "ttt end"
+
+  public var tokens = 1
+  public var bytes = 1
+  public var nats = 0.0
+  public var legal = true
+
+  public init() {}
+
+  static let fields: [AuditField<Self>] = [
+    .whole("tokens", \.tokens, from: 1), .whole("bytes", \.bytes, from: 1), .nats("nats", \.nats),
+    .flag("legal", \.legal),
+  ]
+}
+
+extension AuditLog {
+  func append(_ event: AuditEvent) throws(FormatError) { try append(event: event.json) }
+}
