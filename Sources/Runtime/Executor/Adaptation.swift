@@ -22,9 +22,9 @@ public final class Adaptation {
   }
 
   private let settings: TTTSettings
-  private let scorer: Scorer
+  let scorer: Scorer
   private let step: Executable
-  private let parameters: ParameterBlock
+  let parameters: ParameterBlock
   private var updates = 0
 
   /// `parameters` are changed by adapting; give a copy.
@@ -51,9 +51,7 @@ public final class Adaptation {
     _ tokens: [Int32], audit: AuditLog? = nil, progress: (Double) -> Void = { _ in }
   ) throws -> Result {
     let targets = tokens.count - 1
-    let windows = slidingWindows(
-      targets: targets, length: settings.window, stride: settings.stride)
-    let chunks = chunked(windows, targets: targets, chunk: settings.chunk)
+    let chunks = chunks(tokens)
     var ledger = ScoreLedger(targets: targets)
     var result = Result(
       nll: [Float](repeating: 0, count: targets), chunks: [], gradientNorms: [])
@@ -97,10 +95,8 @@ public final class Adaptation {
       if settings.mode == .scoreFirst, index + 1 < chunks.count {
         let before = audit == nil ? "" : weightsHash()
         let rate = rate(chunk: index, of: chunks.count)
-        for _ in 0..<settings.epochs {
-          result.gradientNorms += try train(chunk: index, of: tokens, rate: rate, ledger: ledger)
-        }
-        scorer.parametersChanged()
+        result.gradientNorms += try learn(
+          chunk: index, of: chunks.count, from: tokens, ledger: ledger)
         if let audit {
           var event = UpdateEvent()
           (event.chunk, event.first) = (index, index * settings.chunk)
@@ -114,6 +110,27 @@ public final class Adaptation {
     }
     try ledger.checkComplete()
     return result
+  }
+
+  /// The chunks of a stream, each the windows whose targets it scores.
+  func chunks(_ tokens: [Int32]) -> [[Window]] {
+    let targets = tokens.count - 1
+    return chunked(
+      slidingWindows(targets: targets, length: settings.window, stride: settings.stride),
+      targets: targets, chunk: settings.chunk)
+  }
+
+  /// All epochs on one chunk. The next score is by the new weights.
+  func learn(
+    chunk: Int, of count: Int, from tokens: [Int32], ledger: ScoreLedger?
+  ) throws -> [Double] {
+    var norms: [Double] = []
+    for _ in 0..<settings.epochs {
+      norms += try train(
+        chunk: chunk, of: tokens, rate: rate(chunk: chunk, of: count), ledger: ledger)
+    }
+    scorer.parametersChanged()
+    return norms
   }
 
   private func rate(chunk: Int, of count: Int) -> Double {

@@ -67,9 +67,7 @@ extension Scorer {
   public func evaluate(
     _ stream: ValidationStream, stride: Int?, progress: (Double) -> Void = { _ in }
   ) -> Score {
-    let windows =
-      stride.map { slidingWindows(targets: stream.targets, length: window, stride: $0) }
-      ?? plainWindows(targets: stream.targets, length: window)
+    let windows = evaluationWindows(targets: stream.targets, length: window, stride: stride)
     var nll = [Float](repeating: 0, count: stream.targets)
     score(windows, of: stream.tokens, into: &nll) { progress(Double($0) / Double(windows.count)) }
     return Score(

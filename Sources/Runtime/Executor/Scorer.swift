@@ -6,7 +6,7 @@ import IR
 /// Scores windows of one length and stride with one set of parameters.
 public final class Scorer {
   public let window: Int
-  private let rows: Int
+  let rows: Int
   /// Targets scored in windows but the first; the window's length where windows do not overlap.
   private let last: Int
   private let all: Executable
@@ -64,49 +64,85 @@ public final class Scorer {
     _ windows: some Collection<Window>, of tokens: [Int32], into nll: inout [Float],
     progress: (Int) -> Void = { _ in }
   ) {
-    var rest = Array(windows)[...]
     var done = 0
-    while let first = rest.first {
-      // The first window of a stream scores all its targets and cannot share a call with the others.
-      let isFull = first.firstScored == first.start
-      let executable = isFull ? all : tail ?? all
-      let count = min(rows, rest.prefix { ($0.firstScored == $0.start) == isFull }.count)
-      let scored = isFull ? window : last
-      score(Array(rest.prefix(count)), scored, executable, tokens, &nll)
-      rest = rest.dropFirst(count)
-      done += count
+    for call in calls(Array(windows)) {
+      load(call, of: tokens)
+      let results = run(call)
+      for (row, window) in call.windows.enumerated() {
+        for target in window.firstScored..<window.end {
+          nll[target] = results[call.place(of: target, row: row)]
+        }
+      }
+      done += call.windows.count
       progress(done)
     }
   }
 
-  private func score(
-    _ windows: [Window], _ scored: Int, _ executable: Executable, _ tokens: [Int32],
-    _ nll: inout [Float]
-  ) {
-    let ids = executable.tokens(executable.function.inputs[0].name)
-    let targets = executable.tokens("targets")
+  // MARK: Calls
+
+  /// One call of a scoring function: a window a row. Rows without a window hold token 0.
+  struct Call {
+    let windows: [Window]
+    let executable: Executable
+    /// Inputs of a row.
+    let length: Int
+    /// Targets of a row: the last of its window.
+    let scored: Int
+    let rows: Int
+
+    /// [rows, length].
+    var ids: UnsafeMutableBufferPointer<Int32> {
+      executable.tokens(executable.function.inputs[0].name)
+    }
+    /// [rows, scored].
+    var targets: UnsafeMutableBufferPointer<Int32> { executable.tokens("targets") }
+
+    /// Where the nll of a target of the stream stands in the results, if the row scores it.
+    func place(of target: Int, row: Int) -> Int {
+      row * scored + target - (windows[row].start + length - scored)
+    }
+  }
+
+  /// The calls that score windows in their order.
+  func calls(_ windows: [Window]) -> [Call] {
+    var calls: [Call] = []
+    var rest = windows[...]
+    while let first = rest.first {
+      // The first window of a stream scores all its targets: it cannot share a call with others.
+      let isFull = first.firstScored == first.start
+      let count = min(rows, rest.prefix { ($0.firstScored == $0.start) == isFull }.count)
+      calls.append(
+        Call(
+          windows: Array(rest.prefix(count)), executable: isFull ? all : tail ?? all,
+          length: window, scored: isFull ? window : last, rows: rows))
+      rest = rest.dropFirst(count)
+    }
+    return calls
+  }
+
+  /// Writes the ids and targets of a call.
+  func load(_ call: Call, of tokens: [Int32]) {
+    let (ids, targets, scored) = (call.ids, call.targets, call.scored)
     let inputs = tokens.count - 1
     for row in 0..<rows {
       // Rows beyond the last window and positions beyond the stream hold token 0: causality and row
       // independence keep them out of every other result.
-      let current = row < windows.count ? windows[row] : nil
+      let start = row < call.windows.count ? call.windows[row].start : inputs
       for position in 0..<window {
-        let index = (current?.start ?? inputs) + position
+        let index = start + position
         ids[row * window + position] = index < inputs ? tokens[index] : 0
       }
       for position in 0..<scored {
-        let index = (current?.start ?? inputs) + window - scored + position
+        let index = start + window - scored + position
         targets[row * scored + position] = index < inputs ? tokens[index + 1] : 0
       }
     }
-    prepare(executable)
-    executable.run()
-    let results = executable.output("nll")
-    for (row, window) in windows.enumerated() {
-      let offset = window.start + self.window - scored
-      for target in window.firstScored..<window.end {
-        nll[target] = results[row * scored + target - offset]
-      }
-    }
+  }
+
+  /// The nll [rows, scored] of what was loaded, valid until the next run.
+  func run(_ call: Call) -> UnsafeMutableBufferPointer<Float> {
+    prepare(call.executable)
+    call.executable.run()
+    return call.executable.output("nll")
   }
 }

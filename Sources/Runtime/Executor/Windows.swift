@@ -35,6 +35,12 @@ public func plainWindows(targets: Int, length: Int) -> [Window] {
   }
 }
 
+/// The windows of an evaluation: overlapping ones if it has a stride.
+public func evaluationWindows(targets: Int, length: Int, stride: Int?) -> [Window] {
+  stride.map { slidingWindows(targets: targets, length: length, stride: $0) }
+    ?? plainWindows(targets: targets, length: length)
+}
+
 /// Groups windows by the chunk of their first scored target.
 public func chunked(_ windows: [Window], targets: Int, chunk: Int) -> [[Window]] {
   let count = (targets + chunk - 1) / chunk
