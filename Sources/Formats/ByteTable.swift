@@ -60,12 +60,18 @@ public struct ByteTable: Sendable, Equatable {
   }
 
   /// SHA-256 of the three tables: 16-bit little-endian counts, one byte for each flag.
-  public var sha256: (baseBytes: String, leadingSpace: String, boundary: String) {
+  public var sha256: Hashes {
     var counts: [UInt8] = []
     for count in baseBytes { counts.append(littleEndian: count) }
-    return (
-      SHA256.hex(counts), SHA256.hex(leadingSpace.map { $0 ? 1 : 0 }),
-      SHA256.hex(boundary.map { $0 ? 1 : 0 })
-    )
+    return Hashes(
+      baseBytes: SHA256.hex(counts), leadingSpace: SHA256.hex(leadingSpace.map { $0 ? 1 : 0 }),
+      boundary: SHA256.hex(boundary.map { $0 ? 1 : 0 }))
+  }
+
+  /// SHA-256 of each table.
+  public struct Hashes: Sendable, Equatable {
+    public let baseBytes: String
+    public let leadingSpace: String
+    public let boundary: String
   }
 }

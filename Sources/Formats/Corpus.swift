@@ -1,34 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 // The input files of a data folder, checked and cut into documents.
 
-/// Mapped text files and their documents.
+/// Text files and their documents.
 struct Corpus {
   let sources: [DataManifest.Source]
   /// One in so many documents is held out; 0 is none.
   let oneIn: Int
-  private let files: [MappedFile]
+  private let files: [OpenFile]
   private let documents: [TextDocument]
 
   /// Opens texts in the order of their paths' bytes; refuses what is not UTF-8.
   init(_ paths: [String], oneIn: Int, _ progress: (String) -> Void) throws(FormatError) {
-    var files: [MappedFile] = []
+    var files: [OpenFile] = []
+    var hashes: [String] = []
     var documents: [TextDocument] = []
     for path in paths.sortedByBytes() {
       guard files.last?.path != path else {
         throw FormatError(.usage, file: path, "the file is named twice")
       }
-      let file = try MappedFile(path)
-      if let offset = file.withBytes({ firstInvalidUTF8($0) }) {
+      let file = try OpenFile(path)
+      let text = try file.bytes(0..<file.count)
+      if let offset = text.withUnsafeBytes({ firstInvalidUTF8($0) }) {
         throw FormatError(
           .corrupt, file: path, offset: offset,
           "this is not valid UTF-8 text; convert it, for example with: iconv -f LATIN1 -t UTF-8")
       }
       if file.count == 0 { progress("\(path) is empty and skipped") }
-      let ranges = paths.count == 1 ? file.withBytes { Documents.cut($0) } : [0..<file.count]
+      let ranges = paths.count == 1 ? text.withUnsafeBytes { Documents.cut($0) } : [0..<file.count]
       documents += ranges.filter { !$0.isEmpty }.map {
         TextDocument(source: files.count, range: $0)
       }
       files.append(file)
+      hashes.append(SHA256.hex(text))
     }
     guard !documents.isEmpty else { throw FormatError(.usage, "all given texts are empty") }
     guard oneIn == 0 || documents.count > 1 else {
@@ -49,11 +52,11 @@ struct Corpus {
       splits[document.source] = seen == "none" || seen == split ? split : "both"
     }
     var sources: [DataManifest.Source] = []
-    for (file, split) in zip(files, splits) {
+    for (index, file) in files.enumerated() {
       sources.append(
         DataManifest.Source(
-          name: Folder.name(of: file.path), sha256: try SHA256.hex(file: file.path),
-          bytes: file.count, split: split))
+          name: Folder.name(of: file.path), sha256: hashes[index], bytes: file.count,
+          split: splits[index]))
     }
     self.sources = sources
   }
@@ -66,7 +69,9 @@ struct Corpus {
   }
 
   /// Bytes of a document.
-  func text(_ document: TextDocument) -> [UInt8] { files[document.source][document.range] }
+  func text(_ document: TextDocument) throws(FormatError) -> [UInt8] {
+    try files[document.source].bytes(document.range)
+  }
 }
 
 /// Writes tokens to shards of bounded size: PREFIX000000.bin, PREFIX000001.bin, ...

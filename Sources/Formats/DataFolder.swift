@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A data folder: tokenizer, training and validation shards, and what is known about them.
 
-/// An opened data folder. Opening reads no shard: training code never maps validation tokens
-/// unless it asks for them.
+import Synchronization
+
+/// An opened data folder. Opening reads no shard: training code never sees validation tokens
+/// unless it asks for them. Shards are opened once; `evidence` compares them with the manifest.
 public struct DataFolder: Sendable {
   public static let trainPrefix = "fineweb_train_"
   public static let validationPrefix = "fineweb_val_"
@@ -13,6 +15,8 @@ public struct DataFolder: Sendable {
   public let tokenizer: Tokenizer
   /// Bytes by token id.
   public let byteTable: ByteTable
+  /// What was read of the shards; copies of the folder share it.
+  let opened = OpenedShards()
 
   /// Makes a data folder from texts; see `DataPreparation`.
   public static func prepare(
@@ -55,39 +59,59 @@ public struct DataFolder: Sendable {
       path: path, manifest: manifest, tokenizer: loaded, byteTable: ByteTable(loaded))
   }
 
-  /// Maps the training tokens and checks each against the vocabulary.
+  /// Opens the training tokens and checks each against the vocabulary.
   public func train() throws(FormatError) -> TokenStream {
     try stream(DataFolder.trainPrefix, manifest?.train)
   }
 
-  /// Maps the validation tokens and checks each against the vocabulary.
+  /// Opens the validation tokens and checks each against the vocabulary.
   public func validation() throws(FormatError) -> TokenStream {
     try stream(DataFolder.validationPrefix, manifest?.validation)
   }
 
-  /// Compares the content of every shard with the hash in the manifest.
-  public func verifyShards() throws(FormatError) {
-    for shard in (manifest?.train.shards ?? []) + (manifest?.validation.shards ?? []) {
-      let file = "\(path)/\(shard.name)"
-      guard try SHA256.hex(file: file) == shard.sha256 else {
-        throw FormatError(
-          .corrupt, file: file, "the bytes do not match the hash in \(DataManifest.fileName)")
-      }
-    }
+  /// Whether there are shards of a split.
+  func has(_ prefix: String) throws(FormatError) -> Bool {
+    try !TokenStream.names(in: path, prefix: prefix).isEmpty
+  }
+
+  /// The shards of a split as they are, opened once; `train` and `validation` compare their names and
+  /// sizes with the manifest.
+  func shards(_ prefix: String) throws(FormatError) -> TokenStream {
+    if let stream = opened.streams[prefix] { return stream }
+    let stream = try TokenStream(folder: path, prefix: prefix, vocab: tokenizer.vocabSize)
+    opened.streams[prefix] = stream
+    return stream
   }
 
   private func stream(
     _ prefix: String, _ split: DataManifest.Split?
   ) throws(FormatError) -> TokenStream {
-    let stream = try TokenStream(folder: path, prefix: prefix, vocab: tokenizer.vocabSize)
-    guard let split else { return stream }
-    let found = stream.paths.map { Folder.name(of: $0) }
-    guard found == split.shards.map(\.name), stream.count == split.tokens else {
-      throw FormatError(
-        .corrupt, file: path,
-        "found \(found.count) shards \(prefix)*.bin with \(stream.count) tokens, the manifest "
-          + "lists \(split.shards.count) with \(split.tokens); a file was added, removed or cut")
+    let stream = try shards(prefix)
+    if let contradiction = split?.contradiction(to: stream, of: path, prefix) {
+      throw contradiction
     }
     return stream
+  }
+}
+
+/// The shards of a folder that were opened, and what they hold, once that was found out.
+final class OpenedShards: Sendable {
+  private struct State {
+    var streams: [String: TokenStream] = [:]
+    var examination: (DataEvidence, FormatError?)?
+  }
+
+  private let state = Mutex(State())
+
+  /// Streams by the prefix of their shards.
+  var streams: [String: TokenStream] {
+    get { state.withLock { $0.streams } }
+    set { state.withLock { $0.streams = newValue } }
+  }
+
+  /// What the shards hold, and the first contradiction to the manifest.
+  var examination: (DataEvidence, FormatError?)? {
+    get { state.withLock { $0.examination } }
+    set { state.withLock { $0.examination = newValue } }
   }
 }

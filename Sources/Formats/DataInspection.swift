@@ -30,7 +30,7 @@ public struct DataInspection: Sendable, Equatable {
   /// nil when there are no shards of this split.
   public var train: Split?
   public var validation: Split?
-  /// Validation documents that are also training documents, when a manifest tells.
+  /// Validation documents that also stand in the training data; nil when a split is not there.
   public var duplicates: Int?
 
   /// The facts as a JSON document.
@@ -66,45 +66,26 @@ extension DataInspection.Split {
 }
 
 extension DataFolder {
-  /// Gathers the facts; shards are opened and their tokens checked.
+  /// Gathers the facts; all shards are read and compared with the manifest, where there is one.
   public func inspect() throws(FormatError) -> DataInspection {
-    DataInspection(
+    let evidence = try evidence()
+    return DataInspection(
       path: path, hasManifest: manifest != nil, tokenizer: tokenizer.sha256,
       vocab: tokenizer.vocabSize, isTokenizerExact: tokenizer.isExact,
       bytePieces: (0..<tokenizer.vocabSize).count { tokenizer.type($0) == .byte },
       sources: manifest?.sources ?? [],
-      train: try inspect(manifest?.train) { () throws(FormatError) in try train() },
-      validation: try inspect(manifest?.validation) { () throws(FormatError) in try validation() },
-      duplicates: manifest?.duplicates)
+      train: evidence.train.map { DataInspection.Split($0, manifest?.train) },
+      validation: evidence.validation.map { DataInspection.Split($0, manifest?.validation) },
+      duplicates: manifest == nil && (evidence.train == nil || evidence.validation == nil)
+        ? nil : evidence.sharedDocuments)
   }
+}
 
-  private func inspect(
-    _ recorded: DataManifest.Split?, _ open: () throws(FormatError) -> TokenStream
-  ) throws(FormatError) -> DataInspection.Split? {
-    if let recorded, recorded.shards.isEmpty { return nil }
-    let stream: TokenStream
-    do {
-      stream = try open()
-    } catch {
-      guard error.kind == .notFound, recorded == nil else { throw error }
-      return nil
-    }
-    if let recorded {
-      return DataInspection.Split(
-        shards: recorded.shards.count, tokens: recorded.tokens, documents: recorded.documents,
-        tableBytes: recorded.tableBytes, originalBytes: recorded.bytes,
-        unknownTokens: recorded.unknownTokens, lossyDocuments: recorded.lossyDocuments)
-    }
-    var facts = DataInspection.Split(
-      shards: stream.paths.count, tokens: stream.count, documents: 0, tableBytes: 0,
-      originalBytes: nil, unknownTokens: 0, lossyDocuments: nil)
-    var last: [UInt16] = []
-    stream.forEachBlock { block in
-      facts.tableBytes += byteTable.bytes(of: last + block)
-      facts.documents += block.count { Int32($0) == tokenizer.bos }
-      facts.unknownTokens += block.count { tokenizer.type(Int($0)) == .unknown }
-      last = block.suffix(1)
-    }
-    return facts
+extension DataInspection.Split {
+  fileprivate init(_ found: DataEvidence.Split, _ recorded: DataManifest.Split?) {
+    self.init(
+      shards: found.shards.count, tokens: found.tokens, documents: found.documents,
+      tableBytes: found.tableBytes, originalBytes: recorded?.bytes,
+      unknownTokens: found.unknownTokens, lossyDocuments: recorded?.lossyDocuments)
   }
 }

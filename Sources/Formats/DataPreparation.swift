@@ -107,7 +107,7 @@ public struct DataPreparation: Sendable {
       tokenizer = try Tokenizer.train(vocab: vocab) { () throws(FormatError) in
         guard index < documents.count else { return nil }
         defer { index += 1 }
-        return corpus.text(documents[index])
+        return try corpus.text(documents[index])
       }
     }
     try AtomicFile.write("\(folder)/tokenizer.model", tokenizer.model)
@@ -134,7 +134,7 @@ public struct DataPreparation: Sendable {
     let prefix = heldOut ? DataFolder.validationPrefix : DataFolder.trainPrefix
     var writer = ShardWriter(folder: folder, prefix: prefix, capacity: tokensPerShard)
     for document in corpus.documents(heldOut: heldOut) {
-      let text = corpus.text(document)
+      let text = try corpus.text(document)
       let ids = try tokenizer.encodeDocument(text)
       let tokens = ids.map { UInt16(truncatingIfNeeded: $0) }
       let isLossy = tokenizer.decode(ids) != text

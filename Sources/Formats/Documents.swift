@@ -43,11 +43,14 @@ enum Documents {
     return index % oneIn == min(7, oneIn - 1)
   }
 
-  /// SHA-256 of a document without white space at both ends, which a cut may move.
-  static func hash(_ document: [UInt8]) -> String {
+  /// SHA-256 of a document without white space at both ends.
+  static func hash(_ document: [UInt8]) -> String { SHA256.hex(Array(trimmed(document))) }
+
+  /// A document without white space at both ends, which a cut may move.
+  static func trimmed(_ document: [UInt8]) -> ArraySlice<UInt8> {
     let start = document.firstIndex { !isWhitespace($0) } ?? document.count
     let end = document.lastIndex { !isWhitespace($0) } ?? start - 1
-    return SHA256.hex(Array(document[start..<end + 1]))
+    return document[start..<end + 1]
   }
 
   private static func isWhitespace(_ byte: UInt8) -> Bool {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading files: whole into memory, or mapped. The size is checked before anything is allocated.
+// Reading files: whole into memory, or in pieces. The size is checked before anything is allocated.
 
 import Glibc
 
@@ -30,40 +30,67 @@ public func readFile(_ path: String, limit: Int = .max) throws(FormatError) -> [
   return bytes
 }
 
-/// A regular file mapped read-only. It must not be cut by another program while it is mapped.
-public final class MappedFile: @unchecked Sendable {
+/// A regular file that stays open and is read in pieces. A file that another program cuts meanwhile is
+/// an error of the read; behind a map it would be a signal.
+public final class OpenFile: Sendable {
   public let path: String
-  /// Bytes in the file.
+  /// Bytes in the file when it was opened.
   public let count: Int
-  private let base: UnsafeMutableRawPointer?
+  private let descriptor: Int32
 
   public init(_ path: String) throws(FormatError) {
-    let (descriptor, count) = try openRegularFile(path)
-    defer { close(descriptor) }
+    (descriptor, count) = try openRegularFile(path)
     self.path = path
-    self.count = count
-    guard count > 0 else {
-      base = nil
-      return
+  }
+
+  deinit { close(descriptor) }
+
+  /// Fills the buffer with what begins at `offset`, which the file must still hold.
+  public func read(
+    at offset: Int, into buffer: UnsafeMutableRawBufferPointer
+  ) throws(FormatError) {
+    var filled = 0
+    while filled < buffer.count {
+      let got = pread(
+        descriptor, buffer.baseAddress! + filled, buffer.count - filled, offset + filled)
+      if got < 0 && errno == EINTR { continue }
+      guard got >= 0 else { throw .system("read", file: path) }
+      guard got > 0 else {
+        throw FormatError(
+          .corrupt, file: path, offset: offset + filled,
+          "the file ends here, but it had \(count) bytes when it was opened; another program cut it: "
+            + "restore the file and run again")
+      }
+      filled += got
     }
-    let address = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0)
-    guard address != MAP_FAILED, let address else { throw .system("map", file: path) }
-    base = address
   }
 
-  deinit {
-    if let base { munmap(base, count) }
-  }
-
-  /// Gives the bytes of the file to `body`; they must not be kept.
-  public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-    body(UnsafeRawBufferPointer(start: base, count: count))
-  }
-
-  /// A copy of a range, which must lie inside the file.
-  public subscript(range: Range<Int>) -> [UInt8] {
+  /// A copy of a range, which must lie inside the file as it was when it was opened.
+  public func bytes(_ range: Range<Int>) throws(FormatError) -> [UInt8] {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "range outside the file")
-    return withBytes { Array($0[range]) }
+    var bytes = [UInt8](repeating: 0, count: range.count)
+    // The closure cannot say that it throws nothing else.
+    var failure: FormatError?
+    bytes.withUnsafeMutableBytes { buffer in
+      do throws(FormatError) { try read(at: range.lowerBound, into: buffer) } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+
+  /// Gives the whole file to `body`, piece by piece.
+  public func forEachPiece(
+    of size: Int = 1 << 20, _ body: (UnsafeRawBufferPointer) -> Void
+  ) throws(FormatError) {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
+    defer { buffer.deallocate() }
+    for start in stride(from: 0, to: count, by: size) {
+      let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(size, count - start)])
+      try read(at: start, into: piece)
+      body(UnsafeRawBufferPointer(piece))
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From tokens back to the original documents: their bytes, their text, and whether splits overlap.
+// From tokens back to the original documents: their bytes and their text.
 
 extension DataFolder {
   /// One validation document inside the stream.
@@ -25,69 +25,87 @@ extension DataFolder {
 
   /// Original bytes that a range of target positions of `stream`, the validation tokens, stands for.
   ///
-  /// Without loss that is the byte table's count. With loss it is known only for whole documents:
-  /// nil when the range cuts one, or when there is no manifest. Begin-of-document tokens count 0.
-  public func originalBytes(ofTargets targets: Range<Int>, in stream: TokenStream) -> Int? {
-    guard let manifest, let documents = validationDocuments, targets.lowerBound >= 0,
+  /// They do not come from the byte table: bytes of whole documents are those that were counted when the
+  /// folder was made, bytes of a part are counted in the decoded text, where the tokenizer loses
+  /// nothing. Else they are known for whole documents only: nil when the range cuts one, or when there
+  /// is no manifest. Begin-of-document tokens count 0.
+  public func originalBytes(
+    ofTargets targets: Range<Int>, in stream: TokenStream
+  ) throws(FormatError) -> Int? {
+    guard let documents = validationDocuments, targets.lowerBound >= 0,
       targets.upperBound <= stream.count
     else { return nil }
-    if manifest.validation.lossyDocuments == 0, targets.lowerBound > 0, tokenizer.isExact {
-      return byteTable.bytes(of: stream[targets.lowerBound - 1..<targets.upperBound])
-    }
     var total = 0
     for document in documents {
       let text = document.tokens.dropFirst()
       let part = targets.clamped(to: text)
       if part.isEmpty { continue }
-      guard part == text else { return nil }
-      total += document.bytes
+      if part == text {
+        total += document.bytes
+      } else if tokenizer.isExact {
+        total += tokenizer.decode(try stream.read(part)).count
+      } else {
+        return nil
+      }
     }
     return total
   }
 
   /// The validation text decoded from its tokens, and whether that is known to be the original.
   public func validationText() throws(FormatError) -> (bytes: [UInt8], isOriginal: Bool) {
-    let stream = try validation()
     var bytes: [UInt8] = []
-    forEachDocument(of: stream) { bytes += tokenizer.decode($0.map(Int32.init)) }
+    var cutter = DocumentCutter(bos: UInt16(tokenizer.bos))
+    try validation().forEachBlock { (block) throws(FormatError) in
+      cutter.add(block) { bytes += tokenizer.decode($0) }
+    }
+    cutter.finish { bytes += tokenizer.decode($0) }
     return (bytes, manifest?.validation.lossyDocuments == 0)
   }
+}
 
-  /// Number of validation documents that are also training documents; 0 proves them disjoint.
+extension DataFolder {
+  /// Compares the documents in the manifest with the texts that the folder was made from, in any order:
+  /// hash and size of each file, and of each document its bytes and its SHA-256, counted in the text.
   ///
-  /// With a manifest the hashes of the original documents are compared, else those of the tokens.
-  public func verifyDisjoint() throws(FormatError) -> Int {
-    if let manifest {
-      let seen = Set(manifest.train.documentHashes)
-      return manifest.validation.documentHashes.count { seen.contains($0) }
+  /// With `evidence`, which ties the tokens to the manifest's documents, it proves how many bytes of
+  /// which text the shards stand for; no tokenizer takes part in the count. Texts that are not UTF-8,
+  /// too few or too many are `.usage` or `.corrupt` errors. Needs a manifest.
+  public func verifyDocuments(
+    against texts: [String]
+  ) throws(FormatError) -> (documents: Int, validationBytes: Int) {
+    guard let manifest else {
+      throw FormatError(
+        .usage, file: path, "the folder has no manifest, so its documents are not known")
     }
-    var held: [[UInt8]: Int] = [:]
-    forEachDocument(of: try validation()) { held[DataFolder.hash($0), default: 0] += 1 }
-    var duplicates = 0
-    forEachDocument(of: try train()) { tokens in
-      duplicates += held.removeValue(forKey: DataFolder.hash(tokens)) ?? 0
+    let corpus = try Corpus(texts, oneIn: 0) { _ in }
+    guard corpus.sources.count == manifest.sources.count else {
+      throw FormatError(
+        .usage, file: path,
+        "the folder was made from \(manifest.sources.count) files, \(corpus.sources.count) are given"
+      )
     }
-    return duplicates
-  }
-
-  /// Gives the tokens of each document in turn, begin-of-document token first.
-  func forEachDocument(of stream: TokenStream, _ body: ([UInt16]) -> Void) {
-    var document: [UInt16] = []
-    stream.forEachBlock { block in
-      var rest = block[...]
-      while let start = rest.dropFirst(document.isEmpty ? 1 : 0).firstIndex(
-        of: UInt16(tokenizer.bos))
-      {
-        body(document + rest[..<start])
-        document = [rest[start]]
-        rest = rest[(start + 1)...]
+    for source in corpus.sources
+    where !manifest.sources.contains(where: {
+      $0.sha256 == source.sha256 && $0.bytes == source.bytes
+    }) {
+      throw FormatError(
+        .corrupt, file: source.name, field: "SHA-256",
+        "found \(source.sha256), which is none of the files that \(path) was made from")
+    }
+    var known: [String: Set<Int>] = [:]
+    for document in corpus.documents(heldOut: false) {
+      let text = try corpus.text(document)
+      known[Documents.hash(text), default: []].insert(text.count)
+    }
+    for (name, split) in [("training", manifest.train), ("validation", manifest.validation)] {
+      for (index, hash) in split.documentHashes.enumerated()
+      where known[hash]?.contains(split.documentBytes[index]) != true {
+        throw FormatError(
+          .corrupt, file: path, field: "\(name) document \(index + 1)",
+          "\(DataManifest.fileName) says \(split.documentBytes[index]) bytes with SHA-256 \(hash); "
+            + "the texts hold no such document")
       }
-      document += rest
     }
-    if !document.isEmpty { body(document) }
-  }
-
-  private static func hash(_ tokens: [UInt16]) -> [UInt8] {
-    SHA256.digest(tokens.withUnsafeBytes { Array($0) })
+    return (manifest.train.documents + manifest.validation.documents, manifest.validation.bytes)
   }
 }

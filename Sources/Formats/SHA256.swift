@@ -27,9 +27,9 @@ public enum SHA256 {
 
   /// Digest of a file, read in pieces.
   public static func hex(file path: String) throws(FormatError) -> String {
-    let file = try MappedFile(path)
+    let file = try OpenFile(path)
     var hasher = Hasher256()
-    file.withBytes { hasher.update($0) }
+    try file.forEachPiece { hasher.update($0) }
     return hasher.hex()
   }
 }

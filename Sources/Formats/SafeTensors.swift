@@ -18,15 +18,15 @@ public enum SafeTensors {
   public static func contents(
     _ path: String
   ) throws(FormatError) -> (tensors: [String: TensorBlob], metadata: [String: String]) {
-    let file = try MappedFile(path)
+    let file = try OpenFile(path)
     let headerCount = try headerLength(file)
     let start = 8 + headerCount
-    let header = try Header(file[8..<start], dataCount: file.count - start, file: path)
+    let header = try Header(try file.bytes(8..<start), dataCount: file.count - start, file: path)
     var tensors: [String: TensorBlob] = [:]
     for entry in header.entries {
       let range = start + entry.range.lowerBound..<start + entry.range.upperBound
       tensors[entry.name] = try TensorBlob(
-        dtype: entry.dtype, shape: entry.shape, bytes: file[range])
+        dtype: entry.dtype, shape: entry.shape, bytes: try file.bytes(range))
     }
     return (tensors, header.metadata)
   }
@@ -69,14 +69,14 @@ public enum SafeTensors {
     return bytes + text
   }
 
-  private static func headerLength(_ file: MappedFile) throws(FormatError) -> Int {
+  private static func headerLength(_ file: OpenFile) throws(FormatError) -> Int {
     func error(_ message: String) -> FormatError {
       FormatError(.corrupt, file: file.path, field: "header length", offset: 0, message)
     }
     guard file.count >= 8 else {
       throw error("the file has \(file.count) bytes; a safetensors file has at least 8")
     }
-    var reader = ByteReader(file[0..<8], file: file.path)
+    var reader = ByteReader(try file.bytes(0..<8), file: file.path)
     let length = try reader.uint64("header length")
     guard length <= UInt64(min(file.count - 8, largestHeader)) else {
       throw error(

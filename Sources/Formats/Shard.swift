@@ -11,14 +11,31 @@ public enum Shard {
 
   /// All tokens of a shard.
   public static func read(_ path: String) throws(FormatError) -> [UInt16] {
-    let file = try MappedFile(path)
+    let file = try OpenFile(path)
     let count = try checkHeader(file)
-    return file.withBytes { raw in
-      (0..<count).map {
-        UInt16(
-          littleEndian: raw.loadUnaligned(fromByteOffset: headerBytes + 2 * $0, as: UInt16.self))
+    var tokens = [UInt16](repeating: 0, count: count)
+    try read(0..<count, of: file, into: &tokens, at: 0)
+    return tokens
+  }
+
+  /// Copies a range of a shard's tokens into `tokens`, beginning at `place`.
+  static func read(
+    _ range: Range<Int>, of file: OpenFile, into tokens: inout [UInt16], at place: Int
+  ) throws(FormatError) {
+    // The closure cannot say that it throws nothing else.
+    var failure: FormatError?
+    tokens.withUnsafeMutableBufferPointer { buffer in
+      let part = UnsafeMutableBufferPointer(rebasing: buffer[place..<place + range.count])
+      do throws(FormatError) {
+        try file.read(
+          at: headerBytes + 2 * range.lowerBound, into: UnsafeMutableRawBufferPointer(part))
+      } catch {
+        failure = error
+        return
       }
+      for index in part.indices { part[index] = UInt16(littleEndian: part[index]) }
     }
+    if let failure { throw failure }
   }
 
   /// Writes a shard and returns the SHA-256 of the file.
@@ -41,7 +58,7 @@ public enum Shard {
   }
 
   /// Checks magic, version and count against the file's size; returns the token count.
-  static func checkHeader(_ file: MappedFile) throws(FormatError) -> Int {
+  static func checkHeader(_ file: OpenFile) throws(FormatError) -> Int {
     func error(_ field: String, _ offset: Int, _ message: String) -> FormatError {
       FormatError(.corrupt, file: file.path, field: field, offset: offset, message)
     }
@@ -49,7 +66,7 @@ public enum Shard {
       throw error(
         "header", 0, "the file has \(file.count) bytes; a shard begins with \(headerBytes)")
     }
-    var reader = ByteReader(file[0..<12], file: file.path)
+    var reader = ByteReader(try file.bytes(0..<12), file: file.path)
     let foundMagic = try reader.uint32("magic")
     guard foundMagic == magic else {
       throw error("magic", 0, "found \(foundMagic), expected \(magic); this is not a token shard")

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// All shards of one split as one sequence of tokens, mapped rather than read.
+// All shards of one split as one sequence of tokens, read from the files when asked for.
 
-/// Tokens of several shards, one after the other. Every id is known to be inside the vocabulary.
+/// Tokens of several shards, one after the other. Every id that it gives is below `vocab`: all are
+/// checked when the shards are opened, and again whenever they are read, because another program may
+/// have written to the files in between.
 public final class TokenStream: Sendable {
   /// Shard paths in stream order.
   public let paths: [String]
@@ -9,12 +11,12 @@ public final class TokenStream: Sendable {
   public let count: Int
   /// Ids are below this.
   public let vocab: Int
-  private let shards: [(file: MappedFile, start: Int, count: Int)]
+  private let shards: [(file: OpenFile, start: Int, count: Int)]
 
   /// Opens the shards of `folder` whose names begin with `prefix` and end in ".bin", in the
   /// order of their names' bytes.
   public convenience init(folder: String, prefix: String, vocab: Int) throws(FormatError) {
-    let names = try Folder.names(in: folder).filter { $0.hasPrefix(prefix) && $0.hasSuffix(".bin") }
+    let names = try TokenStream.names(in: folder, prefix: prefix)
     guard !names.isEmpty else {
       throw FormatError(
         .notFound, file: folder,
@@ -24,19 +26,18 @@ public final class TokenStream: Sendable {
     try self.init(paths: names.map { "\(folder)/\($0)" }, vocab: vocab)
   }
 
+  /// Names of the shards of a folder that begin with `prefix`, in stream order.
+  static func names(in folder: String, prefix: String) throws(FormatError) -> [String] {
+    try Folder.names(in: folder).filter { $0.hasPrefix(prefix) && $0.hasSuffix(".bin") }
+  }
+
   /// Opens shards in the given order and checks every token.
   public init(paths: [String], vocab: Int) throws(FormatError) {
-    var shards: [(file: MappedFile, start: Int, count: Int)] = []
+    var shards: [(file: OpenFile, start: Int, count: Int)] = []
     var total = 0
     for path in paths {
-      let file = try MappedFile(path)
+      let file = try OpenFile(path)
       let count = try Shard.checkHeader(file)
-      if let (index, id) = TokenStream.firstToken(atLeast: vocab, in: file, count: count) {
-        throw FormatError(
-          .corrupt, file: path, field: "token", offset: Shard.headerBytes + 2 * index,
-          "found id \(id), but the vocabulary has \(vocab) ids; "
-            + "these shards belong to another tokenizer")
-      }
       shards.append((file, total, count))
       total += count
     }
@@ -44,63 +45,61 @@ public final class TokenStream: Sendable {
     self.shards = shards
     self.vocab = vocab
     count = total
+    try forEachBlock { (_: [UInt16]) in }
   }
-
-  /// One token.
-  public subscript(index: Int) -> UInt16 { self[index..<index + 1][0] }
 
   /// A copy of a range, which must lie inside the stream.
-  public subscript(range: Range<Int>) -> [UInt16] {
+  public func read(_ range: Range<Int>) throws(FormatError) -> [UInt16] {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "range outside the stream")
-    return [UInt16](unsafeUninitializedCapacity: range.count) { buffer, filled in
-      for shard in shards {
-        let part = range.clamped(to: shard.start..<shard.start + shard.count)
-        guard !part.isEmpty else { continue }
-        shard.file.withBytes { raw in
-          for index in part {
-            let offset = Shard.headerBytes + 2 * (index - shard.start)
-            buffer[filled] = UInt16(
-              littleEndian: raw.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
-            filled += 1
-          }
-        }
-      }
+    var tokens = [UInt16](repeating: 0, count: range.count)
+    for shard in shards {
+      let part = range.clamped(to: shard.start..<shard.start + shard.count)
+      guard !part.isEmpty else { continue }
+      let first = part.lowerBound - shard.start
+      let place = part.lowerBound - range.lowerBound
+      try Shard.read(first..<first + part.count, of: shard.file, into: &tokens, at: place)
+      try check(tokens[place..<place + part.count], of: shard.file, first: first)
     }
+    return tokens
   }
 
+  /// Paths of the shards with the tokens of each, in stream order.
+  var shardFiles: [(path: String, tokens: Int)] { shards.map { ($0.file.path, $0.count) } }
+
   /// SHA-256 over the tokens as little-endian bytes; it does not depend on the cut into shards.
-  public func contentHash() -> String {
+  public func contentHash() throws(FormatError) -> String {
     var hasher = Hasher256()
-    for shard in shards {
-      shard.file.withBytes {
-        hasher.update(UnsafeRawBufferPointer(rebasing: $0[Shard.headerBytes...]))
-      }
-    }
+    try forEachBlock { hasher.update(tokens: $0) }
     return hasher.hex()
   }
 
   /// Reads the whole stream in pieces of bounded size.
-  public func forEachBlock(of size: Int = 1 << 20, _ body: ([UInt16]) throws -> Void) rethrows {
-    var start = 0
-    while start < count {
-      let end = min(start + size, count)
-      try body(self[start..<end])
-      start = end
+  public func forEachBlock(
+    of size: Int = 1 << 20, _ body: ([UInt16]) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    for start in stride(from: 0, to: count, by: size) {
+      try body(try read(start..<min(start + size, count)))
     }
   }
 
-  private static func firstToken(
-    atLeast vocab: Int, in file: MappedFile, count: Int
-  ) -> (index: Int, id: UInt16)? {
-    guard let limit = UInt16(exactly: vocab) else { return nil }
-    return file.withBytes { raw in
-      // The header is 1024 bytes and maps begin on a page, so the tokens are aligned.
-      let tokens = UnsafeRawBufferPointer(rebasing: raw[Shard.headerBytes...])
-        .bindMemory(to: UInt16.self)
-      var largest: UInt16 = 0
-      for token in tokens { largest = max(largest, UInt16(littleEndian: token)) }
-      guard count > 0, largest >= limit else { return nil }
-      return tokens.firstIndex { UInt16(littleEndian: $0) >= limit }.map { ($0, tokens[$0]) }
-    }
+  private func check(
+    _ tokens: ArraySlice<UInt16>, of file: OpenFile, first: Int
+  ) throws(FormatError) {
+    guard let limit = UInt16(exactly: vocab) else { return }
+    var largest: UInt16 = 0
+    for token in tokens { largest = max(largest, token) }
+    guard largest >= limit, let index = tokens.firstIndex(where: { $0 >= limit }) else { return }
+    throw FormatError(
+      .corrupt, file: file.path, field: "token",
+      offset: Shard.headerBytes + 2 * (first + index - tokens.startIndex),
+      "found id \(tokens[index]), but the vocabulary has \(vocab) ids; "
+        + "these shards belong to another tokenizer")
+  }
+}
+
+extension Hasher256 {
+  /// Feeds tokens as little-endian bytes.
+  mutating func update(tokens: [UInt16]) {
+    tokens.map(\.littleEndian).withUnsafeBytes { update($0) }
   }
 }

@@ -23,6 +23,7 @@ public final class Tokenizer: @unchecked Sendable {
 
   private let table: PieceTable
   private let byteIds: [Int32]
+  private let surfaces: Surfaces
   /// The library only reads it after loading, which it documents as safe for threads.
   private let processor: OpaquePointer
 
@@ -59,6 +60,7 @@ public final class Tokenizer: @unchecked Sendable {
       if let byte = PieceTable.byteValue(piece.text) { byteIds[Int(byte)] = Int32(id) }
     }
     self.byteIds = byteIds
+    surfaces = Surfaces(table)
     isExact =
       !byteIds.contains(-1) && !table.hasCharacterMap && !table.addsDummyPrefix
       && !table.removesExtraWhitespace && table.escapesWhitespace
@@ -101,21 +103,13 @@ public final class Tokenizer: @unchecked Sendable {
   ///
   /// Like the library, a tokenizer that normalises white space drops one space before the first
   /// word; exact tokenizers drop nothing, so any part of a stream can be decoded by itself.
-  public func decode(_ ids: [Int32]) -> [UInt8] {
+  public func decode(_ ids: some Sequence<some BinaryInteger>) -> [UInt8] {
     let dropsSpace = table.addsDummyPrefix || table.removesExtraWhitespace
     var bytes: [UInt8] = []
     for id in ids {
-      let piece = table.pieces[Int(id)]
-      switch piece.type {
-      case .control: break
-      case .unknown: bytes += table.unknownSurface
-      case .byte: bytes.append(PieceTable.byteValue(piece.text) ?? 0)
-      case .normal, .userDefined, .unused:
-        let isFirst = bytes.isEmpty && dropsSpace
-        let text = piece.text[...]
-        appendText(
-          isFirst && text.starts(with: Tokenizer.spaceMark) ? text.dropFirst(3) : text, to: &bytes)
-      }
+      let surface = surfaces[Int(id)]
+      let isFirst = bytes.isEmpty && dropsSpace && surfaces.beginsWithMark[Int(id)]
+      bytes += isFirst ? surface.dropFirst() : surface
     }
     return bytes
   }
@@ -129,23 +123,13 @@ public final class Tokenizer: @unchecked Sendable {
   }
 
   /// Index of the first U+2581.
-  private static func firstSpaceMark(_ text: ArraySlice<UInt8>) -> Int? {
+  fileprivate static func firstSpaceMark(_ text: ArraySlice<UInt8>) -> Int? {
     var index = text.startIndex
     while index + 2 < text.endIndex {
       if text[index] == 0xe2 && text[index + 1] == 0x96 && text[index + 2] == 0x81 { return index }
       index += 1
     }
     return nil
-  }
-
-  private func appendText(_ text: ArraySlice<UInt8>, to bytes: inout [UInt8]) {
-    var rest = text
-    while let mark = Tokenizer.firstSpaceMark(rest) {
-      bytes += rest[..<mark]
-      bytes.append(UInt8(ascii: " "))
-      rest = rest[(mark + 3)...]
-    }
-    bytes += rest
   }
 
   private func encodeSegment(_ text: ArraySlice<UInt8>) throws(FormatError) -> [Int32] {
@@ -162,4 +146,43 @@ public final class Tokenizer: @unchecked Sendable {
     defer { graphc_sp_release(ids) }
     return Array(UnsafeBufferPointer(start: ids, count: count))
   }
+}
+
+/// The bytes that each token decodes to, one behind the other.
+private struct Surfaces: Sendable {
+  /// Text pieces that begin with U+2581, which decodes to a space.
+  let beginsWithMark: [Bool]
+  private let bytes: [UInt8]
+  private let starts: [Int]
+
+  init(_ table: PieceTable) {
+    var bytes: [UInt8] = []
+    var starts = [0]
+    for piece in table.pieces {
+      switch piece.type {
+      case .control: break
+      case .unknown: bytes += table.unknownSurface
+      case .byte: bytes.append(PieceTable.byteValue(piece.text) ?? 0)
+      case .normal, .userDefined, .unused:
+        var rest = piece.text[...]
+        while let mark = Tokenizer.firstSpaceMark(rest) {
+          bytes += rest[..<mark]
+          bytes.append(UInt8(ascii: " "))
+          rest = rest[(mark + 3)...]
+        }
+        bytes += rest
+      }
+      starts.append(bytes.count)
+    }
+    self.bytes = bytes
+    self.starts = starts
+    beginsWithMark = table.pieces.map { piece in
+      switch piece.type {
+      case .normal, .userDefined, .unused: piece.text.starts(with: Tokenizer.spaceMark)
+      case .control, .unknown, .byte: false
+      }
+    }
+  }
+
+  subscript(id: Int) -> ArraySlice<UInt8> { bytes[starts[id]..<starts[id + 1]] }
 }

@@ -129,8 +129,8 @@ struct DumpCommand: ParsableCommand {
 extension ArtifactContainer {
   /// Whether a file begins like an artifact.
   static func isArtifact(_ path: String) throws -> Bool {
-    let file = try MappedFile(path)
-    return file.count >= magic.count && file[0..<magic.count] == magic
+    let file = try OpenFile(path)
+    return try file.count >= magic.count && file.bytes(0..<magic.count) == magic
   }
 }
 

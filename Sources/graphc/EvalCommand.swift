@@ -50,7 +50,7 @@ struct EvalCommand: ParsableCommand {
 
   mutating func run() throws {
     let threads = try Host.threads(threads)
-    let loaded = try Artifact.read(artifact)
+    let loaded = try PackedArtifact(artifact)
     var model = loaded.model
     model.settings.evaluate = try evaluations(model.settings.evaluate)
     if ttt && model.settings.ttt == nil {
@@ -59,6 +59,8 @@ struct EvalCommand: ParsableCommand {
     if !ttt { model.settings.ttt = nil }
     let data = try DataFolder.open(data, tokenizer: tokenizer)
     try checkVocabulary(model, data)
+    _ = try data.evidence()
+    try model.settings.checkScorable(data, limit: validationTokens, adapts: ttt)
     var runner = PassRunner()
     let plan = try compile(model, target: try Host.target(precision), runner: &runner)
     let progress = RunProgress(length: TrainingLength(steps: nil, seconds: nil))
@@ -69,7 +71,7 @@ struct EvalCommand: ParsableCommand {
     let scores = try evaluator.evaluate(
       float: nil, quantized: loaded.parameters(), adapts: ttt, audit: nil)
     progress.end()
-    let bytes = try MappedFile(artifact).count
+    let bytes = try OpenFile(artifact).count
     if json {
       let document: JSONValue = [
         "schema": "graphc-eval/1", "eval": scores.json,

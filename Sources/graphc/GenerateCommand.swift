@@ -55,7 +55,7 @@ struct GenerateCommand: ParsableCommand {
     }
     let threads = try Host.threads(threads)
     let tokenizer = try loadTokenizer()
-    let loaded = try Artifact.read(artifact)
+    let loaded = try PackedArtifact(artifact)
     try checkVocabulary(loaded.model, tokenizer, of: self.tokenizer ?? data ?? "")
     guard
       let window = loaded.model.settings.evaluate.first?.window ?? loaded.model.settings.ttt?.window
@@ -63,7 +63,7 @@ struct GenerateCommand: ParsableCommand {
       throw Failure(
         exitCode: 3, message: "error: \(artifact) declares no evaluation, so its window is unknown")
     }
-    let parameters = loaded.parameters()
+    let parameters = try loaded.parameters()
     let graph = loaded.model.scored.graph
     var runner = PassRunner()
     let logits = try runner.run(

@@ -73,6 +73,7 @@ struct RunCommand: ParsableCommand {
     let data = try DataFolder.open(data, tokenizer: tokenizer)
     try checkVocabulary(plan.model, data)
     try checkDisjoint(data)
+    _ = try data.evidence()
     let directory = out ?? "runs/" + plan.model.name
     let progress = RunProgress(length: length)
     var profiles: [Profile] = []
@@ -126,7 +127,7 @@ struct RunCommand: ParsableCommand {
     if shared > 0 {
       throw Failure(
         exitCode: 5,
-        message: "error: \(shared) validation documents are also training documents; "
+        message: "error: \(counted(shared, "validation document")) also in the training data; "
           + "prepare the data again from distinct documents")
     }
   }
@@ -137,8 +138,7 @@ struct RunCommand: ParsableCommand {
     [
       "schema": "graphc-manifest/1", "graphc": .string(version), "model": .string(plan.model.name),
       "graph": .string(SHA256.hex(plan.model.withoutLocations.printed())),
-      "data": .string(
-        SHA256.hex(try data.train().contentHash() + (try data.validation().contentHash()))),
+      "data": .string(try data.evidence().content),
       "tokenizer": .string(data.tokenizer.sha256), "seed": .string("\(seed)"),
       "length": [
         "steps": length.steps.map(JSONValue.int) ?? .null,

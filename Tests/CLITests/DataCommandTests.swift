@@ -77,4 +77,39 @@ import Testing
     #expect(both.code == 65)
     #expect(try graphc("data", "prepare", "--text", text, "--out").code == 2)
   }
+
+  /// Tokens without meaning, one more text, or the held-out text itself in place of a shard.
+  @Test func changedShardsAreRefusedByEveryCommandThatReadsThem() throws {
+    let folder = try TemporaryFolder()
+    let text = try folder.write("text.txt", sampleText())
+    let graph = try folder.write("small.graph", smallGraph)
+    let (data, run) = (folder.file("data"), folder.file("run"))
+    _ = try graphc("data", "prepare", "--text", text, "--vocab", "300", "--out", data)
+    let trained = try graphc("run", graph, "--data", data, "--out", run, "--threads", "1")
+    #expect(trained.code == 0, "\(trained.errors)")
+
+    let held = data + "/fineweb_val_000000.bin"
+    let tokens = try Shard.read(held)
+    try Shard.write(held, tokens.indices.map { 260 + UInt16($0 % 2) })
+    for arguments in [
+      ["run", graph, "--data", data, "--out", folder.file("other")],
+      ["eval", run + "/artifact.gca", "--data", data], ["data", "inspect", data],
+      ["data", "prepare", "--text", text, "--vocab", "300", "--out", data],
+    ] {
+      let outcome = try graphc(arguments)
+      #expect(outcome.code == 65, "\(arguments[0]): \(outcome.errors)")
+      #expect(outcome.errors.contains("fineweb_val_000000.bin: SHA-256"))
+    }
+    #expect(!FileManager.default.fileExists(atPath: folder.file("other")))
+
+    // With the old manifest and without one.
+    try Shard.write(held, tokens)
+    try Shard.write(data + "/fineweb_train_000000.bin", tokens)
+    for isListed in [true, false] {
+      if !isListed { try FileManager.default.removeItem(atPath: data + "/manifest.json") }
+      let outcome = try graphc("run", graph, "--data", data, "--out", folder.file("other"))
+      #expect(outcome.code == 5, "\(outcome.errors)")
+      #expect(outcome.errors.contains("also in the training data"))
+    }
+  }
 }

@@ -53,6 +53,11 @@ let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
 
 /// Runs graphc. Output goes through files, so that a full pipe cannot block both sides.
 func graphc(_ arguments: String..., input: String = "") throws -> Outcome {
+  try graphc(arguments, input: input)
+}
+
+/// The same with a list.
+func graphc(_ arguments: [String], input: String = "") throws -> Outcome {
   let folder = try TemporaryFolder()
   let process = Process()
   process.executableURL = URL(fileURLWithPath: executable)

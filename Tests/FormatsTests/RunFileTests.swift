@@ -48,8 +48,8 @@ import Testing
     let path = try folder.write("x", [1, 2, 3])
     #expect(try readFile(path) == [1, 2, 3])
     formatError(.corrupt) { try readFile(path, limit: 2) }
-    #expect(try MappedFile(path)[1..<3] == [2, 3])
-    #expect(try MappedFile(try folder.write("empty", [])).count == 0)
+    #expect(try OpenFile(path).bytes(1..<3) == [2, 3])
+    #expect(try OpenFile(try folder.write("empty", [])).count == 0)
     #expect(try readFile(folder.file("empty")) == [])
   }
 }

@@ -114,6 +114,73 @@ extension RuntimeTests {
       #expect(try refused(text, [("f16", [1, 2, 3])]).contains("f16"))
     }
 
+    /// Halves stand in two planes: all low bytes, then all high ones.
+    @Test(arguments: ["f16", "scales"])
+    func numbersThatAreNotFiniteAreRefused(_ group: String) throws {
+      let folder = try TemporaryFolder()
+      let path = folder.path + "/a.gca"
+      let artifact = try artifact()
+      var sizes: [String: Int] = [:]
+      for (path, tensor) in artifact.tensors {
+        switch tensor {
+        case .f32(let values): sizes["f32", default: 0] += 4 * values.count
+        case .f16(let bits): sizes["f16", default: 0] += 2 * bits.count
+        case .int(let codes, let scales):
+          sizes["codes " + path.tensorClass, default: 0] += codes.count
+          sizes["scales", default: 0] += 2 * scales.count
+        }
+      }
+      let container = try artifact.container()
+      let contents = try container.contents { sizes[$0] }
+      for high: UInt8 in [0x7c, 0x7e, 0xfc] {
+        let groups = try container.groups.map { stored in
+          var content = try #require(contents[stored.name])
+          if stored.name == group { content[content.count / 2 + 1] = high }
+          return (name: stored.name, content: content)
+        }
+        _ = try ArtifactContainer(graph: container.graph, groups: groups).write(path)
+        let error = #expect(throws: FormatError.self) { _ = try Artifact.read(path) }
+        #expect(error?.exitCode == 65)
+        #expect(error?.message.contains("1 is not finite") == true, "\(error?.message ?? "")")
+      }
+    }
+
+    @Test func aCodeThatItsRuleDoesNotHaveIsRefused() throws {
+      let folder = try TemporaryFolder()
+      let path = folder.path + "/a.gca"
+      var model = try CompiledModel.small()
+      let stored = model.precisionTable
+      // The file says int4 of what was stored with more bits.
+      for index in model.settings.quantize?.rules.indices ?? 0..<0 {
+        guard case .int(var rule) = model.settings.quantize?.rules[index].precision else {
+          continue
+        }
+        rule.bits = 4
+        model.settings.quantize?.rules[index].precision = .int(rule)
+      }
+      let block = ParameterBlock(layout: ParameterLayout(model.graph.parameters))
+      block.initialise(seed: 1)
+      try Artifact(model: model.forArtifact, parameters: block, precision: stored)
+        .container().write(path)
+      let error = #expect(throws: FormatError.self) { _ = try Artifact.read(path) }
+      #expect(error?.message.contains("int4") == true, "\(error?.message ?? "")")
+    }
+
+    /// Repetitions compress without end: a small file must not decide how much memory is taken.
+    @Test func aGraphThatDeclaresMoreThanTheFileCanHoldIsRefused() throws {
+      let folder = try TemporaryFolder()
+      let path = folder.path + "/a.gca"
+      let text = try artifact().model.printed()
+      for (size, wanted) in [("100000000", "cannot hold"), ("N", "numbers from 1")] {
+        let wild = text.replacing(/\b67\b/, with: size)
+        #expect(wild != text)
+        _ = try ArtifactContainer(graph: Array(wild.utf8), groups: []).write(path)
+        let error = #expect(throws: FormatError.self) { _ = try PackedArtifact(path) }
+        #expect(error?.exitCode == 65)
+        #expect(error?.message.contains(wanted) == true, "\(error?.message ?? "")")
+      }
+    }
+
     @Test func namesFallIntoClassesByLayer() {
       #expect("blocks.11.attn.c_q".tensorClass == "blocks.*.attn.c_q")
       #expect("tok_emb".tensorClass == "tok_emb")

@@ -333,7 +333,7 @@ extension RuntimeTests {
         var loss = 0.0
         var result: Interpreter.Result?
         for _ in 0..<Int(accumulate)! {
-          let span = stream[cursor..<(cursor + count + 1)].map(Int32.init)
+          let span = try stream.read(cursor..<(cursor + count + 1)).map(Int32.init)
           cursor += count + 1
           var inputs: [String: Interpreter.Content] = [
             "ids": .ids(Array(span.dropLast())), "targets": .ids(Array(span.dropFirst())),

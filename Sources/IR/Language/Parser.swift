@@ -118,11 +118,6 @@ struct Parser {
       .unexpectedToken, "expected \(expected), found \(current.spelling)", suggestion: suggestion)
   }
 
-  /// Keeps an error, up to as many as anybody reads.
-  mutating func report(_ error: Diagnostic) {
-    if diagnostics.count < Diagnostics.limit { diagnostics.append(error) }
-  }
-
   // MARK: Line ends and recovery
 
   mutating func skipLineEnds() { while current.kind == .newline { advance() } }
@@ -171,7 +166,7 @@ struct Parser {
         elements.append(try nested(element))
         try endOfStatement()
       } catch {
-        report(error)
+        diagnostics.append(error)
         recover()
         if next == start { advance() }
       }
@@ -191,7 +186,7 @@ struct Parser {
         file.model = try name("the model's name")
         try endOfStatement()
       } catch {
-        report(error)
+        diagnostics.append(error)
         recover()
       }
     }
@@ -202,7 +197,7 @@ struct Parser {
         try endOfStatement()
         if at("}") { throw unexpected("a declaration") }
       } catch {
-        report(error)
+        diagnostics.append(error)
         recover()
         if next == start || at("}") { advance() }
         skipLineEnds()

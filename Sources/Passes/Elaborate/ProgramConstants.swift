@@ -3,11 +3,6 @@
 
 import IR
 
-/// The consts that are evaluated so far. Shared by closures, hence a class.
-private final class ConstantTable {
-  var values: [String: Constant] = [:]
-}
-
 /// Which consts were read while sections and graphs were made. Shared by closures, hence a class.
 final class ReadLog {
   var names: Set<String> = []
@@ -18,21 +13,21 @@ extension Program {
   func constants(
     overrides: [ConstantOverride], into diagnostics: inout [Diagnostic]
   ) -> [Constant] {
-    let table = ConstantTable()
-    // Variants come last and replace what a flag said.
-    let replaced = Dictionary(overrides.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
+    var table: [String: Constant] = [:]
     var order: [Constant] = []
     for loaded in items {
       guard case .const(let bindings) = loaded.item.kind else { continue }
-      for binding in bindings where table.values[binding.name.text] == nil {
+      for binding in bindings where table[binding.name.text] == nil {
         let name = binding.name.text
-        let override = replaced[name]
+        // Variants come last and replace what a flag said.
+        let override = overrides.last { $0.name == name }
         let path = override?.path ?? loaded.path
+        let known = table
         let evaluator = ConstantEvaluator(
-          path: path, names: { table.values.keys.sorted() },
+          path: path, names: { known.keys.sorted() },
           lookup: { wanted in
             guard override != nil || self.sees(wanted, in: loaded.path) else { return nil }
-            return table.values[wanted]?.value
+            return known[wanted]?.value
           })
         let place = location(binding.name.position, in: loaded.path)
         let origin =
@@ -41,7 +36,7 @@ extension Program {
           guard let expression = override?.expression ?? binding.value else { continue }
           let value = try evaluator.value(expression)
           let constant = Constant(name: name, value: value, origin: origin, location: place)
-          table.values[name] = constant
+          table[name] = constant
           order.append(constant)
         } catch {
           diagnostics.append(error)
@@ -50,7 +45,7 @@ extension Program {
         }
       }
     }
-    reportUnknown(overrides, table.values, &diagnostics)
+    reportUnknown(overrides, table, &diagnostics)
     return order
   }
 

@@ -31,7 +31,7 @@ public struct Artifact: Sendable {
   }
 
   /// Int rules quantise rows; other shapes with an int rule are stored as f16.
-  private static func form(_ parameter: Parameter, _ table: [String: Precision]) -> Precision {
+  static func form(_ parameter: Parameter, _ table: [String: Precision]) -> Precision {
     let precision = table[parameter.path] ?? .f32
     if case .int = precision, parameter.type.rank != 2 { return .f16 }
     return precision
@@ -40,7 +40,7 @@ public struct Artifact: Sendable {
   // MARK: Bytes
 
   /// A tensor's place in the groups of the container.
-  private struct Piece {
+  struct Piece {
     let group: String
     let path: String
     let bytes: Int
@@ -48,7 +48,7 @@ public struct Artifact: Sendable {
 
   /// Codes are grouped by tensor class over all layers, because equal classes have equal statistics;
   /// scales and halves stand in planes of high and low bytes.
-  private static func pieces(
+  static func pieces(
     _ layout: ParameterLayout, _ precision: [String: Precision]
   ) -> [Piece] {
     var pieces: [Piece] = []
@@ -68,7 +68,7 @@ public struct Artifact: Sendable {
   }
 
   /// Group names in file order, each with its size before compression.
-  private static func groups(_ pieces: [Piece]) -> [(name: String, bytes: Int)] {
+  static func groups(_ pieces: [Piece]) -> [(name: String, bytes: Int)] {
     var groups: [(name: String, bytes: Int)] = []
     for piece in pieces {
       if let index = groups.firstIndex(where: { $0.name == piece.group }) {
@@ -101,53 +101,17 @@ public struct Artifact: Sendable {
     return try ArtifactContainer(graph: Array(model.printed().utf8), groups: contents)
   }
 
-  /// Reads an artifact; sizes come from the graph in it, never from the stream.
+  /// Reads an artifact and unpacks its weights.
   public static func read(_ path: String) throws -> Artifact {
-    let container = try ArtifactContainer.read(path)
-    guard let text = String(validatingUTF8Bytes: container.graph) else {
-      throw FormatError(.corrupt, file: path, field: "graph", "the graph text is not UTF-8")
-    }
-    let model: Model
-    do {
-      model = try Model.parse(path: path, text: text)
-    } catch {
-      throw FormatError(
-        .corrupt, file: path, field: "graph", error.all.first?.message ?? "malformed graph text")
-    }
-    let layout = ParameterLayout(model.graph.parameters)
-    let pieces = pieces(layout, model.precisionTable)
-    let sizes = Dictionary(uniqueKeysWithValues: groups(pieces).map { ($0.name, $0.bytes) })
-    let contents = try container.contents { sizes[$0] }
-    if let missing = sizes.keys.sorted().first(where: { contents[$0] == nil }) {
-      throw FormatError(.corrupt, file: path, field: "group \(missing)", "the group is missing")
-    }
-    var cursors: [String: Int] = [:]
-    var codes: [String: [Int8]] = [:]
-    var tensors: [String: StoredTensor] = [:]
-    var unpacked: [String: [UInt8]] = [:]
-    for (name, bytes) in contents { unpacked[name] = merged(bytes, of: elementBytes(name)) }
-    for piece in pieces {
-      let start = cursors[piece.group, default: 0]
-      let bytes = unpacked[piece.group]![start..<(start + piece.bytes)]
-      cursors[piece.group] = start + piece.bytes
-      switch piece.group {
-      case "f32":
-        tensors[piece.path] = .f32(UInt32.littleEndian(bytes).map(Float.init(bitPattern:)))
-      case "f16": tensors[piece.path] = .f16(UInt16.littleEndian(bytes))
-      case "scales":
-        tensors[piece.path] = .int(codes: codes[piece.path]!, scales: UInt16.littleEndian(bytes))
-      default: codes[piece.path] = bytes.map { Int8(bitPattern: $0) }
-      }
-    }
-    return Artifact(model: model, tensors: tensors)
+    try PackedArtifact(path).unpacked()
   }
 
-  private init(model: Model, tensors: [String: StoredTensor]) {
+  init(model: Model, tensors: [String: StoredTensor]) {
     self.model = model
     self.tensors = tensors
   }
 
-  private static func elementBytes(_ group: String) -> Int {
+  static func elementBytes(_ group: String) -> Int {
     switch group {
     case "f32": return 4
     case "f16", "scales": return 2
@@ -161,11 +125,6 @@ extension String {
   public var tensorClass: String {
     split(separator: ".").map { Int($0) == nil ? String($0) : "*" }.joined(separator: ".")
   }
-
-  fileprivate init?(validatingUTF8Bytes bytes: [UInt8]) {
-    guard let text = String(validating: bytes, as: UTF8.self) else { return nil }
-    self = text
-  }
 }
 
 /// All first bytes of the elements, then all second ones: equal exponents stand together.
@@ -176,29 +135,10 @@ private func planes(_ bytes: [UInt8], of size: Int) -> [UInt8] {
   }
 }
 
-private func merged(_ bytes: [UInt8], of size: Int) -> [UInt8] {
-  guard size > 1 else { return bytes }
-  let count = bytes.count / size
-  var result = [UInt8](repeating: 0, count: bytes.count)
-  for byte in 0..<size {
-    for index in 0..<count { result[index * size + byte] = bytes[byte * count + index] }
-  }
-  return result
-}
-
 extension Array where Element: FixedWidthInteger {
   fileprivate var littleEndianBytes: [UInt8] {
     flatMap { element in
       (0..<(Element.bitWidth / 8)).map { UInt8(truncatingIfNeeded: element >> ($0 * 8)) }
-    }
-  }
-}
-
-extension FixedWidthInteger {
-  fileprivate static func littleEndian(_ bytes: ArraySlice<UInt8>) -> [Self] {
-    let size = bitWidth / 8
-    return stride(from: bytes.startIndex, to: bytes.endIndex, by: size).map { start in
-      (0..<size).reduce(0) { $0 | Self(truncatingIfNeeded: bytes[start + $1]) << ($1 * 8) }
     }
   }
 }

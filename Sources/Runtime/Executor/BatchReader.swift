@@ -15,11 +15,11 @@ struct BatchReader {
 
   init(_ data: TokenStream, rows: Int, seq: Int, isShuffled: Bool, seed: UInt64) throws(FormatError)
   {
-    guard data.count > seq + 1 else {
+    guard data.count > seq else {
       throw FormatError(
         .corrupt, file: data.paths.first,
-        "the training data has \(data.count) tokens, a sequence needs \(seq + 1); add text or lower seq"
-      )
+        "the training data has \(data.count) tokens, a sequence of \(seq) and its last target need "
+          + "\(seq + 1); add text or lower seq")
     }
     self.data = data
     self.rows = rows
@@ -30,22 +30,22 @@ struct BatchReader {
   /// Continues after `position` rows.
   mutating func restore(position: Int) { self.position = position }
 
-  /// Writes the next batch: ids [rows, seq] and the token behind each.
+  /// Writes the next batch: ids [rows, seq] and the token behind each, all below the vocabulary.
   mutating func load(
     ids: UnsafeMutableBufferPointer<Int32>, targets: UnsafeMutableBufferPointer<Int32>
-  ) {
+  ) throws(FormatError) {
     if shuffle == nil {
       // A span of rows * seq + 1 tokens, cut into rows, as the baseline's loader does: the last
       // token of a span is only a target.
       let count = rows * seq
-      let span = cyclic(from: position / rows * (count + 1), count: count + 1)
+      let span = try cyclic(from: position / rows * (count + 1), count: count + 1)
       write(span, count, to: 0, ids, targets)
       position += rows
       return
     }
     for row in 0..<rows {
       let start = shuffledStart(position)
-      write(data[start..<(start + seq + 1)], seq, to: row * seq, ids, targets)
+      write(try data.read(start..<(start + seq + 1)), seq, to: row * seq, ids, targets)
       position += 1
     }
   }
@@ -60,12 +60,12 @@ struct BatchReader {
     }
   }
 
-  private func cyclic(from start: Int, count: Int) -> [UInt16] {
+  private func cyclic(from start: Int, count: Int) throws(FormatError) -> [UInt16] {
     var span: [UInt16] = []
     var cursor = start % data.count
     while span.count < count {
       let end = min(cursor + count - span.count, data.count)
-      span += data[cursor..<end]
+      span += try data.read(cursor..<end)
       cursor = end % data.count
     }
     return span

@@ -53,12 +53,12 @@ public struct ValidationStream: Sendable {
   /// The first `limit` targets of a folder's validation data; all without a limit.
   public init(_ data: DataFolder, limit: Int? = nil) throws(FormatError) {
     let stream = try data.validation()
-    let count = min(stream.count, limit.map { $0 + 1 } ?? Int.max)
-    tokens = stream[0..<count].map(Int32.init)
+    let count = min(stream.count - 1, limit ?? Int.max) + 1
+    tokens = try stream.read(0..<count).map(Int32.init)
     table = data.byteTable
     path = data.path
     originalBytes =
-      count > 1 ? data.originalBytes(ofTargets: 1..<count, in: stream) : nil
+      count > 1 ? try data.originalBytes(ofTargets: 1..<count, in: stream) : nil
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Text generation: the logits of a window, a draw, and the window moves on.
 
+import Formats
 import Glibc
 import IR
 
@@ -29,6 +30,12 @@ public final class Generator {
     _ isAccepted: (Int32) -> Bool
   ) throws {
     precondition(!prompt.isEmpty, "generation starts from a token")
+    if let id = prompt.first(where: { $0 < 0 || $0 >= vocabulary }) {
+      throw FormatError(
+        .usage,
+        "the prompt holds the token \(id), the model has a vocabulary of \(vocabulary); use the "
+          + "tokenizer that it was trained with")
+    }
     let random = RandomStream(seed: seed, path: "generate")
     var context = Array(prompt.suffix(window))
     for index in 0..<tokens {

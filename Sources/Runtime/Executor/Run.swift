@@ -106,6 +106,8 @@ public final class Run {
 
   /// Does everything. `manifest` is written first, so that a directory says what it is.
   public func run(manifest: [String: JSONValue]) throws -> RunResult {
+    try plan.model.settings.checkScorable(
+      data, limit: options.validationTokens, adapts: options.adapts)
     let directory = try RunDirectory(
       options.directory, resumes: options.resumes, manifest: manifest)
     let trainer = try Trainer(

@@ -108,7 +108,7 @@ public final class Trainer {
       var tree = GradientTree()
       let weight = 1 / Float(tokensPerStep)
       for _ in 0..<train.accumulate {
-        load(executable, weight: weight)
+        try load(executable, weight: weight)
         setScalars(executable, settings)
         run(executable, observe)
         loss += Double(executable.output("loss")[0])
@@ -124,7 +124,7 @@ public final class Trainer {
       // Averages decay in what depends on states alone.
       run(update, observe)
     } else {
-      load(executable, weight: 1 / Float(tokensPerStep))
+      try load(executable, weight: 1 / Float(tokensPerStep))
       setScalars(executable, settings)
       run(executable, observe)
       loss = Double(executable.output("loss")[0])
@@ -154,8 +154,8 @@ public final class Trainer {
     }
   }
 
-  private func load(_ executable: Executable, weight: Float) {
-    reader.load(
+  private func load(_ executable: Executable, weight: Float) throws(FormatError) {
+    try reader.load(
       ids: executable.tokens(executable.function.inputs[0].name),
       targets: executable.tokens("targets"))
     executable.input("weights").update(repeating: weight)

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// An artifact as it lies in its file: the declaration is read, the weights are still compressed.
+
+import Formats
+import IR
+
+/// A declaration whose sizes were found possible, and weights that nothing was allocated for yet: a
+/// caller can refuse the model first.
+public struct PackedArtifact {
+  /// Bytes of weights that a file may unpack to, whatever its size, and times its size beyond that.
+  ///
+  /// Trained weights shrink to an eighth at best; a file that claims a thousandfold holds nothing but
+  /// repetitions, and its author's wish that memory runs out.
+  static let (modestBytes, largestRatio) = (64 << 20, 1000)
+
+  public let path: String
+  public let model: Model
+  private let container: ArtifactContainer
+  private let pieces: [Artifact.Piece]
+
+  /// Reads the file, its hash and its graph; sizes come from the graph, never from the stream.
+  public init(_ path: String) throws {
+    let container = try ArtifactContainer.read(path)
+    guard let text = String(validating: container.graph, as: UTF8.self) else {
+      throw FormatError(.corrupt, file: path, field: "graph", "the graph text is not UTF-8")
+    }
+    do {
+      model = try Model.parse(path: path, text: text)
+    } catch {
+      throw FormatError(
+        .corrupt, file: path, field: "graph", error.all.first?.message ?? "malformed graph text")
+    }
+    self.path = path
+    self.container = container
+    try PackedArtifact.checkSizes(of: model, packed: container, path)
+    pieces = Artifact.pieces(ParameterLayout(model.graph.parameters), model.precisionTable)
+  }
+
+  /// Every size is known, and all together are in a sane proportion to what the file holds.
+  private static func checkSizes(
+    of model: Model, packed container: ArtifactContainer, _ path: String
+  ) throws(FormatError) {
+    let packed = container.groups.reduce(0) { $0 + $1.frame.count }
+    let limit = modestBytes + largestRatio * packed
+    var total = 0
+    for parameter in model.graph.parameters {
+      var count = 1
+      for size in parameter.type.shape {
+        guard let number = size.number, number > 0 else {
+          throw FormatError(
+            .corrupt, file: path, field: "graph",
+            "the parameter \(parameter.path) has the size \(size); an artifact's are numbers from 1"
+          )
+        }
+        let (product, overflow) = count.multipliedReportingOverflow(by: number)
+        count = overflow ? .max : product
+      }
+      total = count > limit - total ? .max : total + count
+      guard total <= limit else {
+        throw FormatError(
+          .corrupt, file: path, field: "graph",
+          "the graph declares more than \(limit) weights, which \(packed) bytes of packed weights "
+            + "cannot hold; the artifact is damaged or made to exhaust memory")
+      }
+    }
+  }
+
+  /// The weights as they are after quantisation.
+  public func parameters() throws -> ParameterBlock { try unpacked().parameters() }
+
+  /// Unpacks the weights. They are refused when a number is not finite, or a code is none of its rule.
+  public func unpacked() throws -> Artifact {
+    let sizes = Dictionary(
+      uniqueKeysWithValues: Artifact.groups(pieces).map { ($0.name, $0.bytes) })
+    let contents = try container.contents { sizes[$0] }
+    if let missing = sizes.keys.sorted().first(where: { contents[$0] == nil }) {
+      throw FormatError(.corrupt, file: path, field: "group \(missing)", "the group is missing")
+    }
+    var cursors: [String: Int] = [:]
+    var codes: [String: [Int8]] = [:]
+    var tensors: [String: StoredTensor] = [:]
+    var unpacked: [String: [UInt8]] = [:]
+    for (name, bytes) in contents {
+      unpacked[name] = merged(bytes, of: Artifact.elementBytes(name))
+    }
+    for piece in pieces {
+      let start = cursors[piece.group, default: 0]
+      let bytes = unpacked[piece.group]![start..<(start + piece.bytes)]
+      cursors[piece.group] = start + piece.bytes
+      switch piece.group {
+      case "f32":
+        tensors[piece.path] = .f32(UInt32.littleEndian(bytes).map(Float.init(bitPattern:)))
+      case "f16": tensors[piece.path] = .f16(UInt16.littleEndian(bytes))
+      case "scales":
+        tensors[piece.path] = .int(codes: codes[piece.path]!, scales: UInt16.littleEndian(bytes))
+      default: codes[piece.path] = bytes.map { Int8(bitPattern: $0) }
+      }
+    }
+    let precision = model.precisionTable
+    for parameter in model.graph.parameters {
+      guard let damage = tensors[parameter.path]?.damage(Artifact.form(parameter, precision)) else {
+        continue
+      }
+      throw FormatError(.corrupt, file: path, field: parameter.path, damage)
+    }
+    return Artifact(model: model, tensors: tensors)
+  }
+}
+
+extension StoredTensor {
+  /// Why these cannot be the weights that a rule stores; nil when they can.
+  fileprivate func damage(_ form: Precision) -> String? {
+    func infinite(_ bits: [UInt16], _ what: String) -> String? {
+      // All bits of the exponent are set in infinities and NaN.
+      bits.firstIndex { $0 & 0x7c00 == 0x7c00 }.map { "\(what) \($0) is not finite" }
+    }
+    switch self {
+    case .f32(let values):
+      return values.firstIndex { !$0.isFinite }.map { "weight \($0) is not finite" }
+    case .f16(let bits): return infinite(bits, "weight")
+    case .int(let codes, let scales):
+      if let damage = infinite(scales, "scale") { return damage }
+      guard case .int(let rule) = form else { return nil }
+      return codes.firstIndex { $0 < rule.qmin || $0 > rule.qmax }.map {
+        "code \($0) is \(codes[$0]), \(form) has \(rule.qmin) to \(rule.qmax)"
+      }
+    }
+  }
+}
+
+/// The elements whose bytes stand in planes.
+private func merged(_ bytes: [UInt8], of size: Int) -> [UInt8] {
+  guard size > 1 else { return bytes }
+  let count = bytes.count / size
+  var result = [UInt8](repeating: 0, count: bytes.count)
+  for byte in 0..<size {
+    for index in 0..<count { result[index * size + byte] = bytes[byte * count + index] }
+  }
+  return result
+}
+
+extension FixedWidthInteger {
+  fileprivate static func littleEndian(_ bytes: ArraySlice<UInt8>) -> [Self] {
+    let size = bitWidth / 8
+    return stride(from: bytes.startIndex, to: bytes.endIndex, by: size).map { start in
+      (0..<size).reduce(0) { $0 | Self(truncatingIfNeeded: bytes[start + $1]) << ($1 * 8) }
+    }
+  }
+}
