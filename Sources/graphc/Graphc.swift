@@ -49,7 +49,11 @@ struct Graphc: ParsableCommand {
     case let error as Diagnostics:
       printError(error.rendered(sources: error.sources).trimmingEnd())
       let count = error.all.count { $0.severity == .error }
-      if count > 1 { printError("\(count) errors") }
+      if count >= Diagnostics.limit {
+        printError("\(count) errors; the rest was not looked for")
+      } else if count > 1 {
+        printError("\(count) errors")
+      }
       return 3
     case let error as OpError:
       printError("error: \(error)")

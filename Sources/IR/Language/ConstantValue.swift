@@ -19,7 +19,7 @@ public indirect enum ConstantValue: Hashable, Sendable {
     case .number: "a number"
     case .bool: "true or false"
     case .list(let entries):
-      "a list of \(entries.count) \(entries.count == 1 ? "entry" : "entries")"
+      "a list of \(counted(entries.count, "entry", "entries"))"
     }
   }
 
@@ -88,7 +88,7 @@ extension ConstantValue {
     _ count: Int, _ entries: () -> [ConstantValue]
   ) throws(ConstantError) -> ConstantValue {
     guard count <= longestList else {
-      throw ConstantError(.tooLarge, "a list may have \(longestList) entries")
+      throw ConstantError(.tooLarge, "a list may have at most \(longestList) entries")
     }
     return .list(entries())
   }
@@ -184,7 +184,7 @@ extension ConstantValue {
     guard arguments.count == count else {
       throw ConstantError(
         .wrongArguments,
-        "\(name) takes \(count) argument\(count == 1 ? "" : "s"), found \(arguments.count)")
+        "\(name) takes \(counted(count, "argument", "arguments")), found \(arguments.count)")
     }
     if name == "len" {
       guard case .list(let entries) = arguments[0] else {

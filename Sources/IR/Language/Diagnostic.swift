@@ -92,15 +92,24 @@ public struct Diagnostics: Error, Equatable, Sendable {
       if kept[index].others > 0 {
         let others = kept[index].others
         diagnostic.notes.append(
-          Diagnostic.Note("and \(others) other\(others == 1 ? "" : "s") like it"))
+          Diagnostic.Note("and \(counted(others, "other", "others")) like it"))
       }
       return diagnostic
     }
   }
 
-  /// The printed form of all of them, one after the other.
+  /// How many errors a source may raise before the rest of it is left unread.
+  public static let limit = 100
+
+  /// How many messages are printed: nobody reads more of them at once.
+  public static let shown = 20
+
+  /// The printed form, one message after the other, and the number of those that are left out.
   public func rendered(sources more: [SourceFile] = []) -> String {
-    all.map { $0.rendered(sources: sources + more) }.joined(separator: "\n")
+    var texts = all.prefix(Diagnostics.shown).map { $0.rendered(sources: sources + more) }
+    let rest = all.count - texts.count
+    if rest > 0 { texts.append("and \(counted(rest, "other message", "other messages"))\n") }
+    return texts.joined(separator: "\n")
   }
 }
 
@@ -108,7 +117,7 @@ extension Diagnostic {
   /// The first line of the printed form: `m.graph:3:12: error: … [E0204]`.
   public var headline: String {
     let place = location.map { $0.shortDescription + ": " } ?? ""
-    return "\(place)\(severity.rawValue): \(message) [\(code.rawValue)]"
+    return "\(place)\(severity.rawValue): \(Diagnostic.clipped(message)) [\(code.rawValue)]"
   }
 
   /// Headline, source line with the token underlined, chain of calls, notes and suggestion.
@@ -119,28 +128,45 @@ extension Diagnostic {
       if let chain = chain(of: location) { lines.append("  note: " + chain) }
     }
     for note in notes {
+      let text = Diagnostic.clipped(note.text)
       if let place = note.location {
-        lines.append("\(place.shortDescription): note: \(note.text)")
+        lines.append("\(place.shortDescription): note: \(text)")
         lines += Diagnostic.excerpt(of: place, sources: sources)
       } else {
-        lines.append("  note: " + note.text)
+        lines.append("  note: " + text)
       }
     }
-    if let suggestion { lines.append("  help: " + suggestion) }
+    if let suggestion { lines.append("  help: " + Diagnostic.clipped(suggestion)) }
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// A text that quotes the source, with the middle left out if that makes it too long to read.
+  private static func clipped(_ text: String) -> String {
+    let scalars = text.unicodeScalars
+    guard scalars.count > 600 else { return text }
+    return String(scalars.prefix(400)) + " … " + String(scalars.suffix(150))
   }
 
   /// `in blocks.0.mlp, called at m.graph:8:13, i = 0`, or nil at top level outside of loops.
   private func chain(of location: SourceLocation) -> String? {
     var pieces: [String] = []
-    if let part { pieces.append("in \(part)") }
+    if let part { pieces.append("in \(Diagnostic.clipped(part))") }
     pieces += location.loops.map { "\($0.name) = \($0.value)" }
-    for caller in location.callers {
+    let (first, last) = (8, 2)
+    for (index, caller) in location.callers.enumerated() {
+      let rest = location.callers.count - first - last
+      if rest > 0, (first..<first + rest).contains(index) {
+        if index == first { pieces.append("… \(rest) more …") }
+        continue
+      }
       pieces.append("called at \(caller.path):\(caller.line):\(caller.column)")
       pieces += caller.loops.map { "\($0.name) = \($0.value)" }
     }
     return pieces.isEmpty ? nil : pieces.joined(separator: ", ")
   }
+
+  /// The widest part of a source line that is shown.
+  private static let excerptWidth = 160
 
   private static func excerpt(of location: SourceLocation, sources: [SourceFile]) -> [String] {
     guard let source = sources.first(where: { $0.path == location.path }),
@@ -149,14 +175,24 @@ extension Diagnostic {
     let scalars = Array(source.lines[location.line - 1].unicodeScalars)
     let start = location.column - 1
     guard start >= 0, start <= scalars.count else { return [] }
+    var window = scalars.indices
+    if scalars.count > excerptWidth {
+      let first = max(0, min(start - excerptWidth / 2, scalars.count - excerptWidth))
+      window = first..<first + excerptWidth
+    }
     let number = String(location.line)
     let margin = String(repeating: " ", count: number.count)
+    let before = window.lowerBound > 0 ? "… " : ""
+    let after = window.upperBound < scalars.count ? " …" : ""
     // Tabs are kept in the line of carets, so that both lines break at the same places.
     let indent = String(
-      String.UnicodeScalarView(scalars[..<start].map { $0 == "\t" ? "\t" : " " }))
-    let underline = String(repeating: "^", count: tokenLength(scalars, from: start))
+      String.UnicodeScalarView(scalars[window.lowerBound..<start].map { $0 == "\t" ? "\t" : " " }))
+    let length = min(tokenLength(scalars, from: start), max(1, window.upperBound - start))
+    let underline = String(repeating: "^", count: length)
+    let shown = String(String.UnicodeScalarView(scalars[window]))
     return [
-      "\(number) | \(source.lines[location.line - 1])", "\(margin) | \(indent)\(underline)",
+      "\(number) | \(before)\(shown)\(after)",
+      "\(margin) | \(String(repeating: " ", count: before.count))\(indent)\(underline)",
     ]
   }
 

@@ -56,9 +56,7 @@ struct Lexer {
       default: symbol()
       }
     }
-    while let opener = open.popLast() {
-      unclosed(opener, at: position, what: "the end of the file")
-    }
+    close(open.count, at: position, what: "the end of the file")
     add(.newline, from: position)
     tokens.append(Token(kind: .end, position: position, end: position))
     removeIgnoredLineEnds()
@@ -90,6 +88,7 @@ struct Lexer {
     _ code: DiagnosticCode, _ message: String, at place: SyntaxPosition, suggestion: String? = nil,
     notes: [Diagnostic.Note] = []
   ) {
+    guard diagnostics.count < Diagnostics.limit else { return }
     diagnostics.append(
       Diagnostic(code, message, at: location(place), notes: notes, suggestion: suggestion))
   }
@@ -204,49 +203,66 @@ struct Lexer {
   private mutating func match(_ token: Token) {
     switch token.kind {
     case .symbol("("), .symbol("["), .symbol("{"): open.append(token)
-    case .symbol(let closer) where [")", "]", "}"].contains(closer):
-      while let opener = open.last {
-        guard case .symbol(let symbol) = opener.kind else { break }
-        if Lexer.partner[symbol] == closer {
-          open.removeLast()
-          return
-        }
-        // A `}` closes a body even if a ( or [ in it was forgotten; other mismatches are the
-        // parser's.
-        guard closer == "}", symbol != "{" else { return }
-        open.removeLast()
-        unclosed(opener, at: token.position, what: "'}'")
+    case .symbol("}"):
+      // It closes a body even if a ( or [ in it was forgotten.
+      guard let body = open.lastIndex(where: { $0.kind == .symbol("{") }) else {
+        close(open.count, at: token.position, what: "'}'")
+        return
       }
-    case .keyword(let word) where Token.statementWords.contains(word):
-      while let opener = open.last, opener.kind != .symbol("{"), beginsLine(token) {
+      close(open.count - body - 1, at: token.position, what: "'}'")
+      open.removeLast()
+    case .symbol(let closer) where [")", "]"].contains(closer):
+      // A mismatch is the parser's.
+      if case .symbol(let symbol)? = open.last?.kind, Lexer.partner[symbol] == closer {
         open.removeLast()
-        unclosed(opener, at: token.position, what: "'\(word)'")
       }
+    case .keyword(let word) where Token.statementWords.contains(word) && beginsLine:
+      let body = open.lastIndex { $0.kind == .symbol("{") } ?? -1
+      close(open.count - body - 1, at: token.position, what: "'\(word)'")
     default: break
     }
   }
 
-  private func beginsLine(_ token: Token) -> Bool {
-    tokens.last.map { $0.kind == .newline } ?? true
-  }
+  private var beginsLine: Bool { tokens.last.map { $0.kind == .newline } ?? true }
 
-  /// Reports the opener and puts its partner at the end of the last line that had tokens.
-  private mutating func unclosed(_ opener: Token, at place: SyntaxPosition, what: String) {
-    guard case .symbol(let symbol) = opener.kind, let closer = Lexer.partner[symbol] else { return }
-    report(
-      .unclosedDelimiter, "'\(symbol)' is never closed", at: opener.position,
-      suggestion: "'\(closer)' is missing before \(what) in line \(place.line)")
-    var insertion = tokens.count
-    if symbol != "{" {
-      while insertion > 0, tokens[insertion - 1].kind == .newline { insertion -= 1 }
+  /// Reports the innermost openers, `count` of them, and puts their partners at the end of the last
+  /// line that had tokens; a `}` stands in a line of its own.
+  private mutating func close(_ count: Int, at place: SyntaxPosition, what: String) {
+    let openers = open.suffix(count).reversed()
+    open.removeLast(count)
+    guard openers.first != nil else { return }
+    var lineEnds: [Token] = []
+    while tokens.last?.kind == .newline { lineEnds.append(tokens.removeLast()) }
+    for opener in openers {
+      guard case .symbol(let symbol) = opener.kind, let closer = Lexer.partner[symbol] else {
+        continue
+      }
+      report(
+        .unclosedDelimiter, "'\(symbol)' is never closed", at: opener.position,
+        suggestion: "'\(closer)' is missing before \(what) in line \(place.line)")
+      if symbol == "{" {
+        tokens += lineEnds.reversed()
+        lineEnds = []
+      }
+      let at = tokens.last?.end ?? place
+      tokens.append(Token(kind: .symbol(closer), position: at, end: at))
     }
-    let at = insertion > 0 ? tokens[insertion - 1].end : place
-    tokens.insert(Token(kind: .symbol(closer), position: at, end: at), at: insertion)
+    tokens += lineEnds.reversed()
   }
 
   /// Drops the line ends inside ( ) and [ ], after a token that continues, and before `|>` and
   /// `else`.
   private mutating func removeIgnoredLineEnds() {
+    // Whether the first token behind a line end, other line ends apart, goes on with the statement.
+    var goesOn = [Bool](repeating: false, count: tokens.count)
+    var next = false
+    for (index, token) in tokens.enumerated().reversed() {
+      if token.kind == .newline {
+        goesOn[index] = next
+      } else {
+        next = token.kind == .symbol("|>") || token.kind == .keyword("else")
+      }
+    }
     var kept: [Token] = []
     var nesting: [Bool] = []  // whether line ends count
     for (index, token) in tokens.enumerated() {
@@ -255,12 +271,8 @@ struct Lexer {
       case .symbol("{"): nesting.append(true)
       case .symbol(")"), .symbol("]"), .symbol("}"): _ = nesting.popLast()
       case .newline:
-        guard nesting.last ?? true, kept.last.map({ !$0.continuesLine }) ?? true else { continue }
-        if let next = tokens[index...].first(where: { $0.kind != .newline })?.kind,
-          next == .symbol("|>") || next == .keyword("else")
-        {
-          continue
-        }
+        guard nesting.last ?? true, !goesOn[index], kept.last.map({ !$0.continuesLine }) ?? true
+        else { continue }
       default: break
       }
       kept.append(token)

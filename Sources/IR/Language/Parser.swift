@@ -118,6 +118,11 @@ struct Parser {
       .unexpectedToken, "expected \(expected), found \(current.spelling)", suggestion: suggestion)
   }
 
+  /// Keeps an error, up to as many as anybody reads.
+  mutating func report(_ error: Diagnostic) {
+    if diagnostics.count < Diagnostics.limit { diagnostics.append(error) }
+  }
+
   // MARK: Line ends and recovery
 
   mutating func skipLineEnds() { while current.kind == .newline { advance() } }
@@ -166,7 +171,7 @@ struct Parser {
         elements.append(try nested(element))
         try endOfStatement()
       } catch {
-        diagnostics.append(error)
+        report(error)
         recover()
         if next == start { advance() }
       }
@@ -186,7 +191,7 @@ struct Parser {
         file.model = try name("the model's name")
         try endOfStatement()
       } catch {
-        diagnostics.append(error)
+        report(error)
         recover()
       }
     }
@@ -197,7 +202,7 @@ struct Parser {
         try endOfStatement()
         if at("}") { throw unexpected("a declaration") }
       } catch {
-        diagnostics.append(error)
+        report(error)
         recover()
         if next == start || at("}") { advance() }
         skipLineEnds()

@@ -2,8 +2,8 @@
 // The parser's expressions, loosest binding first.
 
 extension Parser {
-  /// How many operators one expression may chain; trees are walked recursively.
-  private static let longestChain = 500
+  /// How high the tree of an expression may grow; trees are walked recursively.
+  private static let highest = 500
 
   mutating func expression() throws(Diagnostic) -> SyntaxExpression {
     try nested { parser throws(Diagnostic) in try parser.pipes() }
@@ -11,9 +11,8 @@ extension Parser {
 
   private mutating func pipes() throws(Diagnostic) -> SyntaxExpression {
     var value = try or()
-    var count = 0
     while at("|>") {
-      try limit(&count)
+      try limit(value)
       let place = current.position
       advance()
       guard case .name = current.kind else {
@@ -38,9 +37,8 @@ extension Parser {
   private mutating func callee() throws(Diagnostic) -> SyntaxExpression {
     let first = try name()
     var value = SyntaxExpression(kind: .name(first.text), position: first.position)
-    var count = 0
     while at(".") || at("[") {
-      try limit(&count)
+      try limit(value)
       let place = current.position
       if take(".") {
         value = SyntaxExpression(kind: .member(value, try memberName()), position: place)
@@ -54,10 +52,12 @@ extension Parser {
     return value
   }
 
-  private func limit(_ count: inout Int) throws(Diagnostic) {
-    count += 1
-    if count > Parser.longestChain {
-      throw error(.tooDeep, "more than \(Parser.longestChain) operators in one expression")
+  /// Refuses one more operator on top of an expression that is high already.
+  private func limit(_ operand: SyntaxExpression) throws(Diagnostic) {
+    if operand.height > Parser.highest {
+      throw error(
+        .tooDeep, "more than \(Parser.highest) operators inside each other in one expression",
+        suggestion: "give a part of it a name")
     }
   }
 
@@ -65,9 +65,8 @@ extension Parser {
     _ operators: Set<String>, _ operand: (inout Parser) throws(Diagnostic) -> SyntaxExpression
   ) throws(Diagnostic) -> SyntaxExpression {
     var left = try operand(&self)
-    var count = 0
     while let spelled = operatorHere, operators.contains(spelled) {
-      try limit(&count)
+      try limit(left)
       let place = current.position
       advance()
       let right = try operand(&self)
@@ -140,21 +139,20 @@ extension Parser {
 
   private mutating func postfix() throws(Diagnostic) -> SyntaxExpression {
     var value = try primary()
-    var count = 0
     while true {
       let place = current.position
       if at("(") {
-        try limit(&count)
+        try limit(value)
         value = SyntaxExpression(kind: .call(value, try arguments()), position: value.position)
       } else if take("[") {
-        try limit(&count)
+        try limit(value)
         let subscripts = try list(until: "]") { parser throws(Diagnostic) in
           try parser.subscriptElement()
         }
         if subscripts.isEmpty { throw error(.unexpectedToken, "an index is missing", at: place) }
         value = SyntaxExpression(kind: .index(value, subscripts), position: value.position)
       } else if take(".") {
-        try limit(&count)
+        try limit(value)
         value = SyntaxExpression(kind: .member(value, try memberName()), position: value.position)
       } else {
         return value

@@ -31,8 +31,11 @@ struct RuleReader {
           at: location, suggestion: "the form is: \(signature.text)")
       }
       let value = try self.value(argument.value, parameter, location)
-      if case .numbers(let more) = value, case .numbers(let sofar)? = values[parameter.name] {
-        values[parameter.name] = .numbers(sofar + more)
+      if case .numbers(let more) = value, case .numbers(var numbers)? = values[parameter.name] {
+        // Taken out first, so that the list grows in place.
+        values[parameter.name] = nil
+        numbers += more
+        values[parameter.name] = .numbers(numbers)
       } else if values[parameter.name] != nil {
         throw Diagnostic(.duplicateEntry, "'\(parameter.name)' is given twice", at: location)
       } else {

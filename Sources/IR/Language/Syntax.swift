@@ -28,9 +28,40 @@ public struct SyntaxExpression: Equatable, Sendable {
     case pipe(SyntaxExpression, SyntaxExpression, [SyntaxArgument]?)
   }
 
-  public var kind: Kind
+  public let kind: Kind
   /// The first token, or the operator's.
   public var position: SyntaxPosition
+  /// The longest way down to a leaf. Trees are walked recursively, so the parser bounds it.
+  public let height: Int
+
+  public init(kind: Kind, position: SyntaxPosition) {
+    self.kind = kind
+    self.position = position
+    height = 1 + (kind.children.lazy.map(\.height).max() ?? 0)
+  }
+}
+
+extension SyntaxExpression.Kind {
+  /// The expressions inside.
+  fileprivate var children: [SyntaxExpression] {
+    switch self {
+    case .number, .string, .bool, .name: []
+    case .list(let elements): elements
+    case .parentheses(let inner), .unary(_, let inner), .member(let inner, _): [inner]
+    case .binary(_, let left, let right): [left, right]
+    case .call(let callee, let arguments): [callee] + arguments.map(\.value)
+    case .pipe(let value, let callee, let arguments):
+      [value, callee] + (arguments ?? []).map(\.value)
+    case .index(let base, let subscripts):
+      subscripts.reduce(into: [base]) { children, element in
+        switch element {
+        case .ellipsis: break
+        case .at(let index): children.append(index)
+        case .slice(let lower, let upper, _): children += [lower, upper].compactMap { $0 }
+        }
+      }
+    }
+  }
 }
 
 /// An argument of a call, `label: value` or `value`.

@@ -122,3 +122,8 @@ func commaSeparated(_ texts: [String]) -> String { texts.joined(separator: ", ")
 private func argumentList(_ arguments: [SyntaxArgument]) -> String {
   "(\(commaSeparated(arguments.map(\.text))))"
 }
+
+/// `1 axis`, `2 axes`: a number with its noun, for messages.
+public func counted(_ number: Int, _ one: String, _ many: String) -> String {
+  "\(number) \(number == 1 ? one : many)"
+}

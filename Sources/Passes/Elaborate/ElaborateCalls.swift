@@ -65,7 +65,7 @@ extension Elaborator {
     }
     return failure(
       .unknownCall, "there is no op or part '\(name)'", at: place,
-      suggestion: suggestion(for: name, among: callable()))
+      suggestion: Hints.call(name) ?? suggestion(for: name, among: callable()))
   }
 
   private func callable() -> [String] {
@@ -116,8 +116,8 @@ extension Elaborator {
     }
     if count > 1 { valuePath += "'\(count)" }
     let callers = [location(place).callSite] + frame.callers
-    guard callers.count < 100 else {
-      throw abort("more than 100 calls inside each other", at: place)
+    guard callers.count < Limits.calls else {
+      throw abort("more than \(Limits.calls) calls inside each other", as: .tooDeep, at: place)
     }
     frames.append(
       Frame(

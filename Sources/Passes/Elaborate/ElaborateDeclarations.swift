@@ -38,11 +38,11 @@ extension Elaborator {
           return
         }
         if try declaringCondition(condition) {
-          for inner in then.statements { gather(inner) }
+          try gather(then.statements, at: statement.position)
         } else if let otherwise {
-          gather(otherwise)
+          try gather([otherwise], at: statement.position)
         }
-      case .otherwise(let body): for inner in body.statements { gather(inner) }
+      case .otherwise(let body): try gather(body.statements, at: statement.position)
       case .loop(_, _, let body):
         if let inner = body.statements.first(where: \.declares) {
           throw failure(
@@ -61,6 +61,14 @@ extension Elaborator {
       }
     } catch {
       report(error)
+    }
+  }
+
+  private mutating func gather(
+    _ statements: [SyntaxStatement], at place: SyntaxPosition
+  ) throws(Failure) {
+    try nested(at: place) { elaborator throws(Failure) in
+      for statement in statements { elaborator.gather(statement) }
     }
   }
 
@@ -183,7 +191,8 @@ extension Elaborator {
       let whole = try constantWhole(size, atLeast: 1)
       let (product, overflow) = elements.multipliedReportingOverflow(by: whole)
       if overflow || product > Limits.elements {
-        throw failure(.tooLarge, "the param '\(path)' is too large", at: param.name.position)
+        throw abort(
+          "the param '\(path)' has more than \(Limits.elements) elements", at: param.name.position)
       }
       elements = product
       shape.append(whole)
@@ -191,7 +200,7 @@ extension Elaborator {
     if shape.count < 2, initial == nil || group == nil {
       throw failure(
         .incompleteParam,
-        "'\(param.name.text)' has \(shape.count) axes and must state "
+        "'\(param.name.text)' has \(counted(shape.count, "axis", "axes")) and must state "
           + (initial == nil ? "its init" : "its group"),
         at: param.name.position,
         suggestion: "such as: param \(param.text)  init zeros  group scalar")
@@ -235,7 +244,9 @@ extension Elaborator {
     switch initial {
     case .rows(let values) where shape.first != values.count:
       throw failure(
-        .badInit, "rows(…) gives \(values.count) rows, the shape is \(TensorType.tensor(shape))",
+        .badInit,
+        "rows(…) gives \(counted(values.count, "row", "rows")), the shape is "
+          + "\(TensorType.tensor(shape))",
         at: place)
     case .orthogonal where shape.count != 2:
       throw failure(
@@ -281,6 +292,10 @@ extension Elaborator {
       throw failure(
         .badPart, "the block \(part.block.text) contains itself", at: part.block.position)
     }
+    guard frames.count < Limits.calls else {
+      throw abort(
+        "more than \(Limits.calls) parts inside each other", as: .tooDeep, at: part.name.position)
+    }
     guard instances.count < Limits.instances else {
       throw abort("more than \(Limits.instances) parts", at: part.name.position)
     }
@@ -314,8 +329,8 @@ extension Elaborator {
       Frame(
         path: block.path, what: part.block.text, instance: index, valuePath: path,
         callers: callers))
-    for statement in block.body.statements { gather(statement) }
-    frames.removeLast()
+    defer { frames.removeLast() }
+    try gather(block.body.statements, at: part.name.position)
     return index
   }
 }

@@ -9,6 +9,14 @@ extension Elaborator {
   mutating func evaluate(
     _ expression: SyntaxExpression, name: String? = nil
   ) throws(Failure) -> Meaning {
+    try nested(at: expression.position) { elaborator throws(Failure) in
+      try elaborator.meaning(of: expression, name: name)
+    }
+  }
+
+  private mutating func meaning(
+    of expression: SyntaxExpression, name: String?
+  ) throws(Failure) -> Meaning {
     let place = expression.position
     switch expression.kind {
     case .number(let number, _): return .constant(.number(number))

@@ -42,7 +42,7 @@ extension Elaborator {
         guard position < order.count else {
           throw failure(
             .wrongArguments,
-            "\(op.rawValue) takes \(order.count) argument\(order.count == 1 ? "" : "s"): "
+            "\(op.rawValue) takes \(counted(order.count, "argument", "arguments")): "
               + order.joined(separator: ", "),
             at: at)
         }

@@ -19,7 +19,10 @@ extension Elaborator {
         if statements > Limits.statements {
           throw abort("more than \(Limits.statements) statements", at: statement.position)
         }
-        if let returned = try run(statement) { return returned }
+        let returned = try nested(at: statement.position) { elaborator throws(Failure) in
+          try elaborator.run(statement)
+        }
+        if let returned { return returned }
       } catch {
         report(error)
         poison(statement)

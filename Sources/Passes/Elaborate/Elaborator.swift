@@ -25,6 +25,10 @@ struct Elaborator {
   var badConditions: Set<String> = []
   /// Set when a limit was passed; nothing more is elaborated.
   var isAborted = false
+  /// How many expressions and bodies are being evaluated inside each other, over all calls.
+  var depth = 0
+  /// Where errors were found.
+  private var guilty: Set<SourceLocation> = []
 
   init(program: Program, constants: [Constant], initialRules: [InitialRule], log: ReadLog) {
     self.program = program
@@ -59,13 +63,37 @@ struct Elaborator {
         part: path.isEmpty ? nil : path))
   }
 
+  /// Keeps an error. With more of them than anybody reads, nothing more is elaborated.
   mutating func report(_ failure: Failure) {
-    if case .diagnostic(let diagnostic) = failure { diagnostics.append(diagnostic) }
+    guard case .diagnostic(let diagnostic) = failure else { return }
+    diagnostics.append(diagnostic)
+    if let place = diagnostic.location { guilty.insert(place.position) }
+    if guilty.count >= Diagnostics.limit || diagnostics.count >= Limits.repeatedErrors {
+      isAborted = true
+    }
   }
 
-  mutating func abort(_ message: String, at place: SyntaxPosition) -> Failure {
+  /// Gives up the whole model: a limit was passed.
+  mutating func abort(
+    _ message: String, as code: DiagnosticCode = .tooLarge, at place: SyntaxPosition,
+    suggestion: String? = nil
+  ) -> Failure {
     isAborted = true
-    return failure(.tooLarge, message, at: place)
+    return failure(code, message, at: place, suggestion: suggestion)
+  }
+
+  /// Runs `work` one level deeper. What is nested is walked by recursion, across calls too.
+  mutating func nested<Result>(
+    at place: SyntaxPosition, _ work: (inout Elaborator) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    guard depth < Limits.depth else {
+      throw abort(
+        "more than \(Limits.depth) calls and operators inside each other", as: .tooDeep, at: place,
+        suggestion: "give inner values a name")
+    }
+    depth += 1
+    defer { depth -= 1 }
+    return try work(&self)
   }
 
   /// Turns an error of constants into one at a place.
@@ -118,6 +146,13 @@ struct Elaborator {
         .unknownName, "'\(name)' is not visible in the block \(frame.what)", at: place,
         suggestion: "blocks see constants only: pass it as an input")
     }
+    // Of equal errors at one place the first is printed: only it needs the search for what is near.
+    guard !guilty.contains(location(place).position) else {
+      return failure(.unknownName, "there is no '\(name)' here", at: place)
+    }
+    if let hint = Hints.name(name) {
+      return failure(.unknownName, "there is no '\(name)' here", at: place, suggestion: hint)
+    }
     var names = frame.scopes.flatMap(\.keys) + instances[frame.instance].names.keys
     names += constants.keys.filter { program.sees($0, in: frame.path) }
     names += frame.sizes.keys
@@ -152,24 +187,22 @@ struct Elaborator {
 
   /// An evaluator of constant expressions in the present frame.
   func evaluator() -> ConstantEvaluator {
-    let (log, program, path) = (self.log, self.program, frame.path)
-    var values: [String: ConstantValue] = [:]
-    for (name, constant) in constants where program.sees(name, in: path) {
-      values[name] = constant.value
-    }
-    for (name, binding) in instances[frame.instance].names {
-      if case .constant(let value) = binding.meaning { values[name] = value }
-    }
-    for (name, binding) in frame.scopes.joined() {
-      if case .constant(let value) = binding.meaning { values[name] = value }
-    }
-    let known = values
-    return ConstantEvaluator(
-      path: path, names: { known.keys.sorted() },
+    ConstantEvaluator(
+      path: frame.path, names: { constantNames().sorted() },
       lookup: { name in
         log.names.insert(name)
-        return known[name]
+        if let found = binding(name), case .constant(let value) = found.meaning { return value }
+        return program.sees(name, in: frame.path) ? constants[name]?.value : nil
       })
+  }
+
+  /// The names that stand for constants in the present frame.
+  private func constantNames() -> [String] {
+    let bindings = [instances[frame.instance].names] + frame.scopes
+    let bound = bindings.joined().filter {
+      if case .constant = $0.value.meaning { true } else { false }
+    }
+    return bound.map(\.key) + constants.keys.filter { program.sees($0, in: frame.path) }
   }
 
   // MARK: The whole

@@ -81,4 +81,12 @@ enum Limits {
   static let instances = 20_000
   static let statements = 1_000_000
   static let elements = 1 << 40
+  /// Errors, counting those that a loop repeats.
+  static let repeatedErrors = 10_000
+  /// Calls inside each other, and parts inside each other.
+  static let calls = 100
+  /// Files that include each other in a row.
+  static let includes = 50
+  /// Expressions and bodies inside each other, over all calls.
+  static let depth = 2000
 }

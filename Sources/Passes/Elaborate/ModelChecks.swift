@@ -21,11 +21,12 @@ struct ModelChecks {
   var parameters: [Parameter] { runs[0].builder.graph.parameters }
 
   mutating func report(
-    _ code: DiagnosticCode, _ message: String, at place: SourceLocation?, suggestion: String? = nil,
-    notes: [Diagnostic.Note] = []
+    _ code: DiagnosticCode, _ message: String, at place: SourceLocation?,
+    suggestion: @autoclosure () -> String? = nil, notes: [Diagnostic.Note] = []
   ) {
+    guard diagnostics.count < Diagnostics.limit else { return }
     diagnostics.append(
-      Diagnostic(code, message, at: place, notes: notes, suggestion: suggestion))
+      Diagnostic(code, message, at: place, notes: notes, suggestion: suggestion()))
   }
 
   mutating func run(variants: [Variant], sections: SectionReader) {
@@ -63,15 +64,15 @@ struct ModelChecks {
 
   private mutating func checkPartsAndParams() {
     // A param or part may serve one variant only.
-    var silent: [String] = []
+    var silent: Set<String> = []
     let first = runs[0]
     for (index, instance) in first.instances.enumerated() {
       let isUsed = runs.contains { run in
         index < run.instances.count
           && (run.instances[index].isCalled || run.instances[index].isRead)
       }
-      if isUsed || silent.contains(where: { instance.path.hasPrefix($0) }) { continue }
-      silent.append(instance.path + ".")
+      if isUsed || isInside(silent, instance.path) { continue }
+      silent.insert(instance.path)
       report(
         .unread, "the part '\(instance.path)' is never called", at: instance.place,
         suggestion: "call it, or remove it")
@@ -85,12 +86,17 @@ struct ModelChecks {
       }
     }
     for (index, parameter) in parameters.enumerated() where !isRead[index] {
-      if silent.contains(where: { parameter.path.hasPrefix($0) }) { continue }
+      if isInside(silent, parameter.path) { continue }
       report(
         .unread, "nobody reads the param '\(parameter.path)'",
         at: first.paramPlaces[parameter.path],
         suggestion: "it would be trained and stored for nothing")
     }
+  }
+
+  /// Whether a path leads into one of the parts.
+  private func isInside(_ parts: Set<String>, _ path: String) -> Bool {
+    path.indices.contains { path[$0] == "." && parts.contains(String(path[..<$0])) }
   }
 
   private mutating func checkInitials(_ rules: [InitialRule]) {

@@ -41,11 +41,12 @@ struct Program {
   }
 
   mutating func report(
-    _ code: DiagnosticCode, _ message: String, at place: SourceLocation, suggestion: String? = nil,
-    notes: [Diagnostic.Note] = []
+    _ code: DiagnosticCode, _ message: String, at place: SourceLocation,
+    suggestion: @autoclosure () -> String? = nil, notes: [Diagnostic.Note] = []
   ) {
+    guard diagnostics.count < Diagnostics.limit else { return }
     diagnostics.append(
-      Diagnostic(code, message, at: place, notes: notes, suggestion: suggestion))
+      Diagnostic(code, message, at: place, notes: notes, suggestion: suggestion()))
   }
 }
 
@@ -103,11 +104,11 @@ struct ProgramLoader {
       for name in names {
         program.visible[path]?.insert(name.text)
         if declared[name.text]?.what != "const" {
-          let consts = declared.filter { $0.value.what == "const" }.keys.sorted()
           program.report(
             .needsMissing, "the library needs a const '\(name.text)' declared above its include",
             at: program.location(name.position, in: path),
-            suggestion: suggestion(for: name.text, among: consts),
+            suggestion: suggestion(
+              for: name.text, among: declared.filter { $0.value.what == "const" }.keys.sorted()),
             notes: includeSite.map { [.init("it is included here", at: $0)] } ?? [])
         }
       }
@@ -160,6 +161,18 @@ struct ProgramLoader {
     }
     guard !loaded.contains(target) else {
       see(target, from: path)
+      return
+    }
+    guard target.hasSuffix(".graph") else {
+      program.report(
+        .includeFailed, "'\(target)' is no .graph file and is not read", at: place,
+        suggestion: "an included file has a name that ends in .graph")
+      return
+    }
+    guard open.count < Limits.includes else {
+      program.report(
+        .tooDeep, "more than \(Limits.includes) files include each other in a row", at: place,
+        suggestion: "include '\(target)' from the main file, above this include")
       return
     }
     let text: String

@@ -3,6 +3,11 @@
 
 import IR
 
+/// The consts that are evaluated so far. Shared by closures, hence a class.
+private final class ConstantTable {
+  var values: [String: Constant] = [:]
+}
+
 /// Which consts were read while sections and graphs were made. Shared by closures, hence a class.
 final class ReadLog {
   var names: Set<String> = []
@@ -13,21 +18,21 @@ extension Program {
   func constants(
     overrides: [ConstantOverride], into diagnostics: inout [Diagnostic]
   ) -> [Constant] {
-    var table: [String: Constant] = [:]
+    let table = ConstantTable()
+    // Variants come last and replace what a flag said.
+    let replaced = Dictionary(overrides.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
     var order: [Constant] = []
     for loaded in items {
       guard case .const(let bindings) = loaded.item.kind else { continue }
-      for binding in bindings where table[binding.name.text] == nil {
+      for binding in bindings where table.values[binding.name.text] == nil {
         let name = binding.name.text
-        // Variants come last and replace what a flag said.
-        let override = overrides.last { $0.name == name }
+        let override = replaced[name]
         let path = override?.path ?? loaded.path
-        let known = table
         let evaluator = ConstantEvaluator(
-          path: path, names: { known.keys.sorted() },
+          path: path, names: { table.values.keys.sorted() },
           lookup: { wanted in
             guard override != nil || self.sees(wanted, in: loaded.path) else { return nil }
-            return known[wanted]?.value
+            return table.values[wanted]?.value
           })
         let place = location(binding.name.position, in: loaded.path)
         let origin =
@@ -36,7 +41,7 @@ extension Program {
           guard let expression = override?.expression ?? binding.value else { continue }
           let value = try evaluator.value(expression)
           let constant = Constant(name: name, value: value, origin: origin, location: place)
-          table[name] = constant
+          table.values[name] = constant
           order.append(constant)
         } catch {
           diagnostics.append(error)
@@ -45,7 +50,7 @@ extension Program {
         }
       }
     }
-    reportUnknown(overrides, table, &diagnostics)
+    reportUnknown(overrides, table.values, &diagnostics)
     return order
   }
 
