@@ -8,26 +8,66 @@ import Runtime
 struct AuditCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audit",
-    abstract: "Verify that a run's scores are legal and follow from its log.",
+    abstract:
+      "Verify that a run's scores are legal and follow from its log, or compute them again.",
     discussion: """
       Exits with 5 when a rule was broken, naming the line, or what was scored is no score; with 6 \
       when the artifact is over its budget; with 1 when something is missing or only a part was \
       scored; with 65 when the log was edited or cut.
 
+      Without --replay the files of the run are only compared with one another: whoever wrote all \
+      of them could have invented them. --replay scores again from the artifact, with the \
+      instruction set and the precision of the run, and compares to the bit; where this machine \
+      lacks them it compares within a tolerance and exits with 1. --replay all takes about as long \
+      as the run's own evaluation.
+
       Example: graphc audit runs/tiny
+      Example: graphc audit runs/tiny --data data --replay all --probe 50 --sum 50
       """)
 
   @Argument(help: "The run directory.")
   var directory: String
 
+  @Option(help: "The folder of token shards that the run was scored on.")
+  var data: String?
+
+  @Option(help: "SentencePiece model, for folders that hold none.")
+  var tokenizer: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Score so many events of the log again (first, last and random ones) and all chunks before "
+        + "them, or all events.", valueName: "N|all"))
+  var replay: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "At so many places in every kind of windows and in the protocol: replace the tokens that a "
+        + "prediction may not see, and require the bits of all nll up to there.", valueName: "N"))
+  var probe: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "At so many places (or more, where they cost nothing) of each kind: sum the probabilities of "
+        + "all tokens.", valueName: "N"))
+  var sum: Int?
+
+  @Option(help: "Threads; the results do not depend on it. Default: all processors.")
+  var threads: Int?
+
   @Flag(help: "Print the proofs as one JSON document.")
   var json = false
 
   mutating func run() throws {
+    let work = try work()
     let report: AuditReport
     do {
       var audit = try Audit(directory)
       try audit.checkConsistency()
+      if let data, !work.isEmpty {
+        try audit.recompute(
+          work, data: DataFolder.open(data, tokenizer: tokenizer), threads: Host.threads(threads))
+      }
       report = audit.report
     } catch let error as LegalityError {
       if json { print(document(["ok": false, "violation": .string(error.description)])) }
@@ -35,6 +75,29 @@ struct AuditCommand: ParsableCommand {
     }
     if json { print(document(report.members)) } else { print(report.table) }
     if let failure = report.failure(directory) { throw failure }
+  }
+
+  /// What to compute again.
+  private func work() throws -> AuditWork {
+    for (name, value) in [("--probe", probe), ("--sum", sum)] {
+      if let value, value < 1 {
+        throw Failure.usage("\(name) takes a number from 1, found \(value)")
+      }
+    }
+    var choice: ReplayChoice?
+    if let replay {
+      guard let count = replay == "all" ? Int.max : Int(replay), count >= 1 else {
+        throw Failure.usage("--replay takes a number from 1, or all, found '\(replay)'")
+      }
+      choice = replay == "all" ? .all : .some(count)
+    }
+    let work = AuditWork(replay: choice, probe: probe, sum: sum)
+    if data == nil, !work.isEmpty {
+      throw Failure.usage(
+        "--replay, --probe and --sum compute from the text that was scored; give its folder with "
+          + "--data DIR")
+    }
+    return work
   }
 
   private func document(_ members: [String: JSONValue]) -> String {

@@ -6,7 +6,7 @@ import Foundation
 import Testing
 
 /// A folder that is removed when the value goes away.
-final class TemporaryFolder {
+final class TemporaryFolder: Sendable {
   let path: String
 
   init() throws {

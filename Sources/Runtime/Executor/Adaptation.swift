@@ -48,7 +48,7 @@ public final class Adaptation {
   ///
   /// Every score and update is appended to `audit`, with hashes of the weights before and after.
   public func run(
-    _ tokens: [Int32], audit: AuditLog? = nil, progress: (Double) -> Void = { _ in }
+    _ tokens: [Int32], audit: (any AuditSink)? = nil, progress: (Double) -> Void = { _ in }
   ) throws -> Result {
     let targets = tokens.count - 1
     let chunks = chunks(tokens)

@@ -32,7 +32,7 @@ public final class Evaluator {
   /// `float` may be nil: an artifact holds only quantised weights. Entries on float weights are
   /// then listed as left out.
   public func evaluate(
-    float: ParameterBlock?, quantized: ParameterBlock, adapts: Bool, audit: AuditLog?
+    float: ParameterBlock?, quantized: ParameterBlock, adapts: Bool, audit: (any AuditSink)?
   ) throws -> EvaluationScores {
     guard stream.targets > 0 else {
       throw FormatError(
@@ -90,7 +90,7 @@ public final class Evaluator {
   }
 
   private func adapt(
-    _ weights: ParameterBlock, _ audit: AuditLog?, _ scores: inout EvaluationScores
+    _ weights: ParameterBlock, _ audit: (any AuditSink)?, _ scores: inout EvaluationScores
   ) throws {
     guard let ttt = settings.ttt else {
       throw FormatError(.usage, "--ttt was asked for, but the file's ttt section is off or missing")

@@ -9,6 +9,16 @@ public enum Machine {
   /// Picks instruction set and matrix route. Call it before anything else of this module.
   public static func initialise() { kernels_init() }
 
+  /// Takes the instruction set and the matrix route that `isa` and `gemm` named elsewhere, for
+  /// kernels that are prepared from now on. False where the machine lacks one of them or has it in
+  /// another version; it then takes what it takes by itself.
+  public static func select(isa: String, gemm: String) -> Bool {
+    let route = String(gemm.prefix { $0 != " " })
+    if kernels_select(isa, route) == 1, Machine.gemm == gemm { return true }
+    kernels_select(nil, nil)
+    return false
+  }
+
   public static var name: String { String(cString: kernels_machine()) }
   public static var isa: String { String(cString: kernels_isa()) }
   public static var gemm: String { String(cString: kernels_gemm()) }

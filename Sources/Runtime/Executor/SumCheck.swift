@@ -69,12 +69,12 @@ extension Recomputation {
     report.places.append(("ttt", places))
   }
 
-  /// Windows that hold `count` places: as many different ones as some hundred calls can sum.
+  /// Windows that hold `count` places: as many different ones as a hundred calls can sum.
   private func summed(_ windows: [Window], _ count: Int, rows: Int) -> [Window] {
     guard !windows.isEmpty, count > 0 else { return [] }
     let usual = windows[windows.count / 2]
     let needed = 1 + count / max(usual.end - usual.firstScored, 1)
-    let affordable = max(1, 512 * rows / max(stream.table.vocab, 1))
+    let affordable = max(1, 128 * rows / max(stream.table.vocab, 1))
     let wanted = max(min(count, affordable), needed)
     return numbers(wanted, below: windows.count, for: "sum").map { windows[$0] }
   }

@@ -51,7 +51,7 @@ public struct AuditChain: Sendable {
     }
   }
 
-  func violation(_ line: Int, _ message: String) -> LegalityError {
+  package func violation(_ line: Int, _ message: String) -> LegalityError {
     LegalityError(description: "\(path): line \(line): \(message)")
   }
 

@@ -178,6 +178,11 @@ public struct AdaptationEnd: AuditRecord {
   ]
 }
 
-extension AuditLog {
-  func append(_ event: AuditEvent) throws(FormatError) { try append(event: event.json) }
+/// What hears the events of an evaluation in their order: a log, or a comparison with one.
+public protocol AuditSink {
+  func append(_ event: AuditEvent) throws
+}
+
+extension AuditLog: AuditSink {
+  public func append(_ event: AuditEvent) throws(FormatError) { try append(event: event.json) }
 }

@@ -249,7 +249,7 @@ const char *kernels_blas(void);
 typedef enum kernel_probe { PROBE_F32, PROBE_BF16, PROBE_MEMORY, PROBE_COUNT } kernel_probe;
 double kernels_peak(kernel_probe kind, int32_t threads, double seconds);
 
-// For tests: the same choice by name, at any time between runs; NULL takes that of kernels_init.
+// For tests and replays: the same choice by name, at any time between runs; NULL takes that of kernels_init.
 // Calls must be prepared (and weights packed) again afterwards. Returns 1 if both were available.
 int32_t kernels_select(const char *isa, const char *gemm);
 
