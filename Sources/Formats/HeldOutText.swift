@@ -42,9 +42,11 @@ struct HeldOutText {
   /// Call it when all documents are added.
   mutating func finish() {
     filter = BitFilter(capacity: documents.reduce(0) { $0 + $1.pieces.count })
-    for piece in documents.lazy.flatMap(\.pieces) {
-      pieces[piece] = false
-      filter.insert(piece)
+    for document in documents {
+      for piece in document.pieces {
+        pieces[piece] = false
+        filter.insert(piece)
+      }
     }
   }
 

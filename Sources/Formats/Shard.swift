@@ -53,7 +53,7 @@ public enum Shard {
     header += Array(repeating: 0, count: headerBytes - header.count)
     let file = try AtomicFile(path)
     try file.write(header)
-    try file.write(Array(tokens).map(\.littleEndian).withUnsafeBytes { Array($0) })
+    try file.write(Array(tokens).map { $0.littleEndian }.withUnsafeBytes { Array($0) })
     return try file.commit()
   }
 

@@ -100,6 +100,10 @@ public final class TokenStream: Sendable {
 extension Hasher256 {
   /// Feeds tokens as little-endian bytes.
   mutating func update(tokens: [UInt16]) {
-    tokens.map(\.littleEndian).withUnsafeBytes { update($0) }
+    #if _endian(little)
+      tokens.withUnsafeBytes { update($0) }
+    #else
+      tokens.map { $0.littleEndian }.withUnsafeBytes { update($0) }
+    #endif
   }
 }

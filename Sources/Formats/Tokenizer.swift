@@ -104,14 +104,8 @@ public final class Tokenizer: @unchecked Sendable {
   /// Like the library, a tokenizer that normalises white space drops one space before the first
   /// word; exact tokenizers drop nothing, so any part of a stream can be decoded by itself.
   public func decode(_ ids: some Sequence<some BinaryInteger>) -> [UInt8] {
-    let dropsSpace = table.addsDummyPrefix || table.removesExtraWhitespace
-    var bytes: [UInt8] = []
-    for id in ids {
-      let surface = surfaces[Int(id)]
-      let isFirst = bytes.isEmpty && dropsSpace && surfaces.beginsWithMark[Int(id)]
-      bytes += isFirst ? surface.dropFirst() : surface
-    }
-    return bytes
+    let drops = table.addsDummyPrefix || table.removesExtraWhitespace
+    return surfaces.joined(ids.map { Int($0) }, dropsFirstSpace: drops)
   }
 
   static let spaceMark: [UInt8] = [0xe2, 0x96, 0x81]
@@ -184,5 +178,23 @@ private struct Surfaces: Sendable {
     }
   }
 
-  subscript(id: Int) -> ArraySlice<UInt8> { bytes[starts[id]..<starts[id + 1]] }
+  /// What the tokens decode to together. `dropsFirstSpace`: without the space of a text piece that
+  /// nothing stands before.
+  func joined(_ ids: [Int], dropsFirstSpace: Bool) -> [UInt8] {
+    let count = ids.reduce(0) { $0 + starts[$1 + 1] - starts[$1] }
+    var place = 0
+    return [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+      bytes.withUnsafeBufferPointer { bytes in
+        for id in ids {
+          var start = starts[id]
+          if place == 0, dropsFirstSpace, beginsWithMark[id] { start += 1 }
+          for index in start..<starts[id + 1] {
+            buffer[place] = bytes[index]
+            place += 1
+          }
+        }
+      }
+      filled = place
+    }
+  }
 }

@@ -77,6 +77,25 @@ extension RuntimeTests {
       }
     }
 
+    /// Ids that are within the vocabulary, but not those that were hashed.
+    @Test func validationThatChangesUnderARunIsRefused() throws {
+      let folder = try TemporaryFolder()
+      let data = try data(folder, validation: (0..<100).map { 40 + $0 })
+      _ = try data.evidence()
+      #expect(try ValidationStream(data).targets == 99)
+      let shard = try FileHandle(
+        forUpdating: URL(fileURLWithPath: folder.path + "/fineweb_val_000000.bin"))
+      try shard.seek(toOffset: UInt64(1024 + 2 * 50))
+      try shard.write(contentsOf: Data([41, 0]))
+      let error = #expect(throws: FormatError.self) { _ = try ValidationStream(data) }
+      #expect(error?.message.contains("were changed") == true)
+      // An id beyond the vocabulary is named before anything is compared.
+      try shard.seek(toOffset: UInt64(1024 + 2 * 50))
+      try shard.write(contentsOf: Data([0xff, 0xff]))
+      let wild = #expect(throws: FormatError.self) { _ = try ValidationStream(data, limit: 80) }
+      #expect(wild?.message.contains("id 65535") == true)
+    }
+
     /// Nothing of the run exists afterwards.
     @Test func aRunSaysItBeforeItBegins() throws {
       let folder = try TemporaryFolder()

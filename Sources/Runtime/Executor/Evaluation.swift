@@ -54,7 +54,9 @@ public struct ValidationStream: Sendable {
   public init(_ data: DataFolder, limit: Int? = nil) throws(FormatError) {
     let stream = try data.validation()
     let count = min(stream.count - 1, limit ?? Int.max) + 1
-    tokens = try stream.read(0..<count).map(Int32.init)
+    let read = try stream.read(0..<count)
+    if count == stream.count { try data.requireUnchanged(validation: read) }
+    tokens = read.map(Int32.init)
     table = data.byteTable
     path = data.path
     originalBytes =
