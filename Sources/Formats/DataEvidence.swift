@@ -77,7 +77,8 @@ extension DataFolder {
   ///
   /// With a manifest, these must agree with it: names, sizes and SHA-256 of the shards; the tokens of
   /// each document; bytes by the byte table; and of each document that the tokenizer keeps without loss,
-  /// the bytes and the SHA-256 of the original text. Anything else is a `.corrupt` error.
+  /// the bytes and the SHA-256 of the original text. Anything else is a `.corrupt` error, except that a
+  /// split of which no shard is there is nil: `train` and `validation` say that it is missing.
   public func evidence() throws(FormatError) -> DataEvidence {
     let (evidence, contradiction) = try examination()
     if let contradiction { throw contradiction }

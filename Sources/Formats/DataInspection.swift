@@ -69,6 +69,11 @@ extension DataFolder {
   /// Gathers the facts; all shards are read and compared with the manifest, where there is one.
   public func inspect() throws(FormatError) -> DataInspection {
     let evidence = try evidence()
+    // A folder may hold one split alone, but not against its manifest.
+    if evidence.train == nil, manifest?.train.shards.isEmpty == false { _ = try train() }
+    if evidence.validation == nil, manifest?.validation.shards.isEmpty == false {
+      _ = try validation()
+    }
     return DataInspection(
       path: path, hasManifest: manifest != nil, tokenizer: tokenizer.sha256,
       vocab: tokenizer.vocabSize, isTokenizerExact: tokenizer.isExact,

@@ -78,7 +78,10 @@ struct DataInspectCommand: ParsableCommand {
       Every shard is read and compared with the manifest: hashes, documents, bytes, and whether both \
       splits hold the same text. Held-out text of up to 4 MB is also given to ordinary compressors.
 
-      Example: graphc data inspect data
+      --text proves that the documents are those of the source files: their bytes are counted there, \
+      by no tokenizer.
+
+      Example: graphc data inspect data --text book.txt
       """)
 
   @Argument(help: "A folder of token shards.")
@@ -86,6 +89,13 @@ struct DataInspectCommand: ParsableCommand {
 
   @Option(help: "SentencePiece model, for folders that hold none.")
   var tokenizer: String?
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "The texts that the folder was made from: compare every document with them.",
+      valueName: "file"))
+  var text: [String] = []
 
   @Flag(help: "Print the facts as one JSON document.")
   var json = false
@@ -96,6 +106,7 @@ struct DataInspectCommand: ParsableCommand {
   mutating func run() throws {
     let data = try DataFolder.open(folder, tokenizer: tokenizer)
     let facts = try data.inspect()
+    let compared = text.isEmpty ? nil : try data.verifyDocuments(against: text)
     var compressors: [CompressedText] = []
     if let validation = facts.validation, validation.tableBytes <= Self.longestCompressed {
       let text = try data.validationText().bytes
@@ -103,8 +114,16 @@ struct DataInspectCommand: ParsableCommand {
         CompressedText(name: $0.name, size: $0.size, original: text.count)
       }
     }
-    guard json else { return print(facts.table(compressors: compressors)) }
+    guard json else {
+      print(facts.table(compressors: compressors))
+      if let compared {
+        print(
+          "\n\(counted(compared.documents, "document")) found in the given texts, byte for byte")
+      }
+      return
+    }
     var document = facts.json.objectValue ?? [:]
+    if let compared { document["compared_documents"] = .int(compared.documents) }
     document["compressors"] = .array(compressors.map(\.json))
     print(JSONValue.object(document).text)
   }

@@ -26,6 +26,11 @@ import Testing
     }
     let json = try graphc("data", "inspect", data, "--json").output
     #expect(json.filter { $0 == "\n" }.count == 1)
+    let compared = try graphc("data", "inspect", data, "--text", text)
+    #expect(compared.code == 0, "\(compared.errors)")
+    #expect(compared.output.contains("found in the given texts"))
+    let stranger = try folder.write("stranger.txt", sampleText(paragraphs: 39))
+    #expect(try graphc("data", "inspect", data, "--text", stranger).code == 65)
 
     let again = try graphc("data", "prepare", "--text", text, "--vocab", "300", "--out", data)
     #expect(again.code == 0)

@@ -159,6 +159,20 @@ import Testing
       try data.originalBytes(ofTargets: 1..<stream.count, in: stream) == manifest.validation.bytes)
   }
 
+  /// Enough to score with, but not what the manifest describes.
+  @Test func aFolderWithoutItsTrainingShardsHasEvidenceOfTheRest() throws {
+    let folder = TemporaryFolder()
+    let (path, manifest) = try prepared(folder)
+    for shard in manifest.train.shards {
+      try FileManager.default.removeItem(atPath: "\(path)/\(shard.name)")
+    }
+    let data = try DataFolder.open(path)
+    #expect(try data.evidence().train == nil)
+    #expect(try data.evidence().validation?.tokens == manifest.validation.tokens)
+    formatError(.notFound) { try data.train() }
+    formatError(.notFound) { try data.inspect() }
+  }
+
   @Test func documentsAreFoundInTheirSources() throws {
     let folder = TemporaryFolder()
     let (path, manifest) = try prepared(folder)

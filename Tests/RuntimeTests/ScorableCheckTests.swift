@@ -44,8 +44,12 @@ extension RuntimeTests {
       #expect(error?.exitCode == 65)
       #expect(
         error?.message.contains(
-          "a window of 32 and its last target need 33 validation tokens, "
-            + "there are 32") == true)
+          "a window of 32 takes as many validation tokens and one more; there are 32")
+          == true)
+      // No sum of it leaves the numbers.
+      #expect(throws: FormatError.self) {
+        try settings(window: .max).checkScorable(data, adapts: false)
+      }
       let limited = #expect(throws: FormatError.self) {
         try settings(window: 31).checkScorable(data, limit: 30, adapts: false)
       }

@@ -181,6 +181,12 @@ public final class Run {
     let scorer = try Scorer(
       plan.functions, window: settings.seq, rows: scoringRows(window: settings.seq), scored: nil,
       parameters: trainer.parameters, threads: options.threads)
+    if validation.targets < settings.seq {
+      observe(
+        .warning(
+          "\(validation.targets) validation targets do not fill a sequence of \(settings.seq): held-out "
+            + "text is not scored while training"))
+    }
     observe(.phase("train"))
     var savedStep = trainer.moment.step
     let profiledStep = options.profiles ? savedStep + RunOptions.profiledStep : nil

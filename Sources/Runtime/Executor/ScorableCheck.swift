@@ -29,8 +29,8 @@ extension Settings {
     }
     for entry in evaluate where entry.stride == nil && targets < entry.window {
       throw error(
-        "evaluation '\(entry.name)': a window of \(entry.window) and its last target need "
-          + "\(entry.window + 1) validation tokens, there are \(targets + 1)")
+        "evaluation '\(entry.name)': a window of \(entry.window) takes as many validation "
+          + "tokens and one more; there are \(targets + 1)")
     }
     guard adapts || !evaluate.isEmpty else { return }
     // Plain windows leave the tail out.
