@@ -16,7 +16,8 @@ public final class OpDefinition: Sendable {
   /// The types of the results, or an error that shows the shapes.
   public let shape: @Sendable (Operands) throws -> [TensorType]
   public let gradient: Gradient
-  public let position: PositionRule
+  /// What one element of a result reads, for the causality proof and for slice sinking.
+  public let reads: ReadRule
   /// True for ops that may be written in a `.graph` file; the others are made by passes.
   public let isSurface: Bool
   /// Operands that must be given, and whether any number may follow.
@@ -27,7 +28,7 @@ public final class OpDefinition: Sendable {
     summary: String, operands: [String], results: [String] = ["y"],
     attributes: [AttributeName: AttributeKind] = [:], positional: [AttributeName] = [],
     shape: @escaping @Sendable (Operands) throws -> [TensorType], gradient: Gradient,
-    position: PositionRule, isSurface: Bool = true
+    reads: ReadRule, isSurface: Bool = true
   ) {
     self.summary = summary
     self.operands = operands
@@ -36,7 +37,7 @@ public final class OpDefinition: Sendable {
     self.positional = positional
     self.shape = shape
     self.gradient = gradient
-    self.position = position
+    self.reads = reads
     self.isSurface = isSurface
     required = operands.count { !$0.hasSuffix("?") && !$0.hasSuffix("…") }
     isVariadic = operands.last?.hasSuffix("…") ?? false
@@ -48,18 +49,6 @@ public final class OpDefinition: Sendable {
     /// operands (nil: no gradient flows there).
     case rule(@Sendable (inout Builder, Node, [Value?]) -> [Value?])
     case none(because: String)
-  }
-
-  /// What output position t reads of its operands, for the causality proof and for slice sinking.
-  public enum PositionRule: String, Sendable {
-    /// Only position t.
-    case pointwise
-    /// Positions up to t.
-    case causal
-    /// Any position.
-    case whole
-    /// The operands have no position axis (parameters and their gradients).
-    case none
   }
 
   /// What a shape rule sees.

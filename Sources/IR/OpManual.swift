@@ -8,7 +8,8 @@ extension Op {
       # Ops
 
       Made from the definitions in `Sources/IR/Ops`; `UPDATE_GOLDEN=1 ./scripts/test --filter OpManual`
-      rewrites it. Operands ending in `…` may repeat. *Position* says what output position t reads.
+      rewrites it. Operands ending in `…` may repeat. *Reads* says what one
+      element of a result may depend on.
 
       ## In graph files
 
@@ -40,6 +41,6 @@ extension Op {
     case .rule: text += "Differentiable. "
     case .none(let reason): text += "No gradient: \(reason). "
     }
-    return text + "Position: \(definition.position.rawValue).\n"
+    return text + "Reads \(definition.reads.summary).\n"
   }
 }

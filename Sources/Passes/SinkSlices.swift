@@ -52,19 +52,21 @@ extension Node {
     with slice: Node, _ graph: Graph, _ constants: Set<Value>
   ) -> Bool {
     switch op {
-    case .ropeBackward, .slice, .embed, .fused: return false
-    case .linear: return true
+    // Their attributes speak of positions, or they have none of their own to move.
+    case .ropeBackward, .slice, .unslice, .sumTo, .embed, .fused: return false
     // With `train` the base depends on the last position.
     case .rope: return int(.train) == 0 || slice.reachesEnd(graph)
-    default:
-      // A parameter may stretch along the positions, but not have one element a position.
-      let rank = graph.type(result).rank
-      let isPerPosition = operands.contains { operand in
-        let shape = graph.type(operand).shape
-        return constants.contains(operand) && shape.count >= rank - 1
-          && shape[shape.count - rank + 1] != .number(1)
+    default: break
+    }
+    guard results.count == 1 else { return false }
+    return zip(operands, graph.reads(self, result: 0)).allSatisfy { operand, reads in
+      let reads = reads ?? []
+      if constants.contains(operand) {
+        // A parameter may stretch along the positions, but not have one element a position.
+        return !reads.contains(.same(axis: 1))
+          || graph.type(operand).shape[reads.firstIndex(of: .same(axis: 1))!] == .number(1)
       }
-      return definition.position == .pointwise && results.count == 1 && !isPerPosition
+      return reads.count > 1 && reads[1] == .same(axis: 1)
     }
   }
 }

@@ -42,13 +42,13 @@ extension OpDefinition {
     operands: ["x"], attributes: ropeAttributes,
     positional: [.dims, .base, .train, .rampFrom, .rampFactor], shape: ropeShape,
     gradient: .rule { b, node, dy in [b.one(.ropeBackward, [dy[0]!], node.attributes)] },
-    position: .pointwise)
+    reads: .lastAxis)
 
   static let ropeBackward = OpDefinition(
     summary: "The inverse turn of rope: dx from dy.",
     operands: ["dy"], attributes: ropeAttributes, shape: ropeShape,
     gradient: .none(because: "second derivatives are not needed"),
-    position: .pointwise, isSurface: false)
+    reads: .lastAxis, isSurface: false)
 
   static let scaleHeads = OpDefinition(
     summary: "y[b, t, h, :] = gain[h] * x[b, t, h, :].",
@@ -65,7 +65,9 @@ extension OpDefinition {
         b.one(.scaleHeadsBackwardGain, [dy[0]!, node.operands[0]]),
       ]
     },
-    position: .pointwise)
+    reads: ReadRule("its own place, one gain a head") { _ in
+      [ReadRule.leading(4), [.same(axis: 2)]]
+    })
 
   static let scaleHeadsBackwardGain = OpDefinition(
     summary: "dgain[h] = Σ over b, t, d of dy x.",
@@ -76,7 +78,9 @@ extension OpDefinition {
       return [TensorType(.tensor, [operands[0].shape[2]])]
     },
     gradient: .none(because: "second derivatives are not needed"),
-    position: .none, isSurface: false)
+    reads: ReadRule("one head at every place") { _ in
+      [[AxisRead]?](repeating: [.all, .all, .same(axis: 0), .all], count: 2)
+    }, isSurface: false)
 
   static let attention = OpDefinition(
     summary: "y = softmax(scale q kᵀ + causal mask) v per head, scale 1/sqrt(width); "
@@ -116,7 +120,22 @@ extension OpDefinition {
         [.axis: .int(1), .start: .int(start), .count: .int(node.int(.count))])
       return results
     },
-    position: .causal)
+    reads: ReadRule("its own query; keys and values of its row up to its position") {
+      application in
+      // The queries are the last ones: the first of them stands behind `hidden` keys.
+      let lengths = (application.operands[0].shape[1], application.operands[1].shape[1])
+      var hidden: Int?
+      if lengths.0 == lengths.1 { hidden = 0 }
+      if let q = lengths.0.number, let k = lengths.1.number { hidden = k - q }
+      // y is [batch, position, head, width], lse is [batch, head, position].
+      let (head, position) = application.index == 0 ? (2, 1) : (1, 2)
+      let keys = hidden.map { AxisRead.upTo(axis: position, offset: $0) } ?? .all
+      return [
+        [.same(axis: 0), .same(axis: position), .same(axis: head), .all],
+        [.same(axis: 0), keys, .all, .all],
+        application.index == 0 ? [.same(axis: 0), keys, .all, .same(axis: 3)] : nil,
+      ]
+    })
 
   static let attentionBackward = OpDefinition(
     summary: "Gradients of attention: with p = exp(scale q kᵀ - lse), dv = pᵀ dy, "
@@ -135,5 +154,10 @@ extension OpDefinition {
       return [operands[0], operands[1], operands[2]]
     },
     gradient: .none(because: "second derivatives are not needed"),
-    position: .whole, isSurface: false)
+    reads: ReadRule("everything of its row; dv neither v nor y") { application in
+      application.operands.enumerated().map { index, operand in
+        if application.index == 2, index == 2 || index == 3 { return nil }
+        return [.same(axis: 0)] + [AxisRead](repeating: .all, count: operand.rank - 1)
+      }
+    }, isSurface: false)
 }

@@ -47,7 +47,7 @@ extension OpDefinition {
     gradient: .rule { b, node, dy in
       [b.reduced(dy[0]!, to: node.operands[0]), b.reduced(dy[0]!, to: node.operands[1])]
     },
-    position: .pointwise)
+    reads: .elementwise)
 
   static let sub = OpDefinition(
     summary: "y = a - b, with broadcasting.",
@@ -56,7 +56,7 @@ extension OpDefinition {
       let negative = b.one(.scale, [dy[0]!], [.by: .double(-1)])
       return [b.reduced(dy[0]!, to: node.operands[0]), b.reduced(negative, to: node.operands[1])]
     },
-    position: .pointwise)
+    reads: .elementwise)
 
   static let mul = OpDefinition(
     summary: "y = a * b, with broadcasting.",
@@ -67,7 +67,7 @@ extension OpDefinition {
       let db = b.one(.mul, [dy[0]!, left])
       return [b.reduced(da, to: left), b.reduced(db, to: right)]
     },
-    position: .pointwise)
+    reads: .elementwise)
 
   static let scale = OpDefinition(
     summary: "y = by * x, with a constant.",
@@ -75,13 +75,13 @@ extension OpDefinition {
     gradient: .rule { b, node, dy in
       [b.one(.scale, [dy[0]!], [.by: .double(node.double(.by))])]
     },
-    position: .pointwise)
+    reads: .elementwise)
 
   static let offset = OpDefinition(
     summary: "y = x + by, with a constant.",
     operands: ["x"], attributes: [.by: .double()], positional: [.by], shape: sameAsFirst,
     gradient: .rule { _, _, dy in [dy[0]!] },
-    position: .pointwise)
+    reads: .elementwise)
 
   static let square = OpDefinition(
     summary: "y = x².",
@@ -90,7 +90,7 @@ extension OpDefinition {
       let twice = b.one(.scale, [node.operands[0]], [.by: .double(2)])
       return [b.one(.mul, [dy[0]!, twice])]
     },
-    position: .pointwise)
+    reads: .elementwise)
 
   static let sigmoid = OpDefinition(
     summary: "y = 1 / (1 + exp(-x)).",
@@ -99,7 +99,7 @@ extension OpDefinition {
       let slope = b.one(.sub, [node.result, b.one(.square, [node.result])])
       return [b.one(.mul, [dy[0]!, slope])]
     },
-    position: .pointwise)
+    reads: .elementwise)
 
   static let tanh = OpDefinition(
     summary: "y = tanh(x).",
@@ -108,7 +108,7 @@ extension OpDefinition {
       let product = b.one(.mul, [dy[0]!, b.one(.square, [node.result])])
       return [b.one(.sub, [dy[0]!, product])]
     },
-    position: .pointwise)
+    reads: .elementwise)
 
   static let softcap = OpDefinition(
     summary: "y = cap * tanh(x / cap): bounds logits smoothly.",
@@ -116,13 +116,13 @@ extension OpDefinition {
     gradient: .rule { b, node, dy in
       [b.one(.softcapBackward, [dy[0]!, node.result], [.cap: .double(node.double(.cap))])]
     },
-    position: .pointwise)
+    reads: .elementwise)
 
   static let softcapBackward = OpDefinition(
     summary: "dx = dy * (1 - (y/cap)²), with y = softcap(x).",
     operands: ["dy", "y"], attributes: [.cap: .double()], shape: sameAsFirst,
     gradient: .none(because: "second derivatives are not needed"),
-    position: .pointwise, isSurface: false)
+    reads: .elementwise, isSurface: false)
 
   static let leakyRelu = OpDefinition(
     summary: "y = x where x > 0, slope * x elsewhere; slope 0 is relu.",
@@ -132,11 +132,11 @@ extension OpDefinition {
       let attributes: [AttributeName: AttributeValue] = [.slope: .double(node.double(.slope))]
       return [b.one(.leakyReluBackward, [dy[0]!, node.operands[0]], attributes)]
     },
-    position: .pointwise)
+    reads: .elementwise)
 
   static let leakyReluBackward = OpDefinition(
     summary: "dx = dy where x > 0, slope * dy elsewhere.",
     operands: ["dy", "x"], attributes: [.slope: .double(default: 0)], shape: sameAsFirst,
     gradient: .none(because: "second derivatives are not needed"),
-    position: .pointwise, isSurface: false)
+    reads: .elementwise, isSurface: false)
 }

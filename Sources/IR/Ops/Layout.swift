@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ops that move or sum elements without computing new ones: slices, heads, reductions of broadcasts.
 
+/// Rows and positions stay what they are; features move.
+private let splitFeatures = ReadRule("all features at its own row and position") { application in
+  [ReadRule.leading(2) + [AxisRead](repeating: .all, count: application.operands[0].rank - 2)]
+}
+
 extension OpDefinition {
   static let slice = OpDefinition(
     summary: "y = x[start ..< start + count] along an axis; squeeze drops the axis (count 1).",
@@ -37,7 +42,18 @@ extension OpDefinition {
           ])
       ]
     },
-    position: .whole)
+    reads: ReadRule("its own place, moved by start along the axis") { application in
+      let (axis, start) = (application.int(.axis), application.int(.start))
+      let isSqueezed = application.bool(.squeeze)
+      return [
+        (0..<application.operands[0].rank).map { own in
+          if own == axis {
+            return isSqueezed ? .at(start) : .same(axis: axis, offset: start)
+          }
+          return .same(axis: isSqueezed && own > axis ? own - 1 : own)
+        }
+      ]
+    })
 
   static let unslice = OpDefinition(
     summary: "y of the shape given, x at start along the axis and zero elsewhere.",
@@ -48,6 +64,9 @@ extension OpDefinition {
       guard axis >= 0, axis < shape.count else {
         throw operands.fail("no axis \(axis) in \(shape)")
       }
+      if start < 0 || start > Int.max / 2 {
+        throw operands.fail("\(start) is not the start of a range of an axis")
+      }
       let isSqueezed = operands[0].rank < shape.count
       var expected = shape
       let count = isSqueezed ? Dim.number(1) : operands[0].shape[axis]
@@ -55,15 +74,22 @@ extension OpDefinition {
       if operands[0].shape != expected {
         throw operands.fail("\(operands[0]) does not fit into \(shape) along axis \(axis)")
       }
-      if let extent = shape[axis].number, let count = count.number,
-        start < 0 || start + count > extent
-      {
+      if let extent = shape[axis].number, let count = count.number, start + count > extent {
         throw operands.fail("[\(start) : \(start + count)] leaves axis \(axis) of \(shape)")
       }
       return [TensorType(.tensor, shape)]
     },
     gradient: .none(because: "only made by gradients"),
-    position: .whole, isSurface: false)
+    reads: ReadRule("its own place, moved by -start along the axis") { application in
+      let (axis, start) = (application.int(.axis), application.int(.start))
+      let isSqueezed = application.operands[0].rank < application.result.rank
+      return [
+        (0..<application.operands[0].rank).map { own in
+          if own == axis, !isSqueezed { return .same(axis: axis, offset: -start) }
+          return .same(axis: isSqueezed && own >= axis ? own + 1 : own)
+        }
+      ]
+    }, isSurface: false)
 
   static let splitHeads = OpDefinition(
     summary: "y[b, t, h, d] = x[b, t, h * width + d].",
@@ -81,7 +107,7 @@ extension OpDefinition {
       ]
     },
     gradient: .rule { b, _, dy in [b.one(.mergeHeads, [dy[0]!])] },
-    position: .pointwise)
+    reads: splitFeatures)
 
   static let mergeHeads = OpDefinition(
     summary: "y[b, t, h * width + d] = x[b, t, h, d].",
@@ -100,7 +126,7 @@ extension OpDefinition {
       let heads = b.type(node.operands[0]).shape[2].number!
       return [b.one(.splitHeads, [dy[0]!], [.heads: .int(heads)])]
     },
-    position: .pointwise)
+    reads: splitFeatures)
 
   static let sumTo = OpDefinition(
     summary: "Sums x over the axes along which the shape given was stretched to it.",
@@ -115,5 +141,14 @@ extension OpDefinition {
       return [TensorType(.tensor, shape)]
     },
     gradient: .none(because: "only made by gradients"),
-    position: .none, isSurface: false)
+    reads: ReadRule("all that was stretched, otherwise its own place") { application in
+      let (wide, narrow) = (application.operands[0], application.result)
+      let missing = wide.rank - narrow.rank
+      return [
+        wide.shape.enumerated().map { axis, extent in
+          axis >= missing && narrow.shape[axis - missing] == extent
+            ? .same(axis: axis - missing) : .all
+        }
+      ]
+    }, isSurface: false)
 }

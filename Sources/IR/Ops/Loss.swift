@@ -21,7 +21,7 @@ extension OpDefinition {
       return [TensorType(.dist, operands[0].shape)]
     },
     gradient: .none(because: "losses are derived from the logits of a dist"),
-    position: .pointwise)
+    reads: .lastAxis)
 
   static let crossEntropy = OpDefinition(
     summary: "nll = lse - l[target] with logits l = cap tanh(z/cap) (cap 0: l = z), "
@@ -40,7 +40,11 @@ extension OpDefinition {
         b.one(.crossEntropyBackward, operands, [.cap: .double(node.double(.cap))]), nil,
       ]
     },
-    position: .pointwise, isSurface: false)
+    reads: ReadRule("the whole last axis of z at its own place") { application in
+      let places = ReadRule.leading(application.result.rank)
+      // The log of the sum does not know the target.
+      return [places + [.all], application.index == 0 ? places : nil]
+    }, isSurface: false)
 
   static let crossEntropyBackward = OpDefinition(
     summary: "dz = (exp(l - lse) - onehot(target)) dnll (1 - (l/cap)²).",
@@ -53,7 +57,11 @@ extension OpDefinition {
       return [operands[0]]
     },
     gradient: .none(because: "second derivatives are not needed"),
-    position: .pointwise, isSurface: false)
+    reads: ReadRule("its own place") { application in
+      let rank = application.result.rank
+      return [ReadRule.leading(rank)]
+        + [[AxisRead]?](repeating: ReadRule.leading(rank - 1), count: 3)
+    }, isSurface: false)
 
   static let dot = OpDefinition(
     summary: "y = Σ a b, a scalar.",
@@ -67,5 +75,5 @@ extension OpDefinition {
         b.one(.mul, [node.operands[1], dy[0]!]), b.one(.mul, [node.operands[0], dy[0]!]),
       ]
     },
-    position: .none, isSurface: false)
+    reads: .everything, isSurface: false)
 }

@@ -25,7 +25,10 @@ extension OpDefinition {
         b.one(.linearBackwardInput, [dy[0]!, w]), b.one(.linearBackwardWeight, [dy[0]!, x]),
       ]
     },
-    position: .pointwise)
+    reads: ReadRule("all features of x at its own place, one row of w") { application in
+      let last = application.result.rank - 1
+      return [ReadRule.leading(last) + [.all], [.same(axis: last), .all]]
+    })
 
   static let linearBackwardInput = OpDefinition(
     summary: "dx[…, i] = Σ_o dy[…, o] w[o, i].",
@@ -37,7 +40,10 @@ extension OpDefinition {
       return [TensorType(.tensor, operands[0].shape.dropLast() + [operands[1].shape[1]])]
     },
     gradient: .none(because: "second derivatives are not needed"),
-    position: .pointwise, isSurface: false)
+    reads: ReadRule("all features of dy at its own place, one column of w") { application in
+      let last = application.result.rank - 1
+      return [ReadRule.leading(last) + [.all], [.all, .same(axis: last)]]
+    }, isSurface: false)
 
   static let linearBackwardWeight = OpDefinition(
     summary: "dw[o, i] = Σ over all leading axes of dy[…, o] x[…, i].",
@@ -54,7 +60,10 @@ extension OpDefinition {
       return [TensorType(.tensor, [rows, columns])]
     },
     gradient: .none(because: "second derivatives are not needed"),
-    position: .none, isSurface: false)
+    reads: ReadRule("one feature of dy and one of x at every place") { application in
+      let places = [AxisRead](repeating: .all, count: application.operands[0].rank - 1)
+      return [places + [.same(axis: 0)], places + [.same(axis: 1)]]
+    }, isSurface: false)
 
   static let embed = OpDefinition(
     summary: "y[…, :] = table[ids[…], :].",
@@ -75,7 +84,10 @@ extension OpDefinition {
       let rows = b.type(node.operands[0]).shape[0].number!
       return [b.one(.embedBackward, [dy[0]!, node.operands[1]], [.vocab: .int(rows)]), nil]
     },
-    position: .pointwise)
+    reads: ReadRule("one feature of any row of the table, ids at its own place") { application in
+      let last = application.result.rank - 1
+      return [[.all, .same(axis: last)], ReadRule.leading(last)]
+    })
 
   static let embedBackward = OpDefinition(
     summary: "dtable[v, :] = Σ of dy[…, :] where ids = v.",
@@ -90,5 +102,8 @@ extension OpDefinition {
       return [TensorType(.tensor, [.number(operands.int(.vocab)), width])]
     },
     gradient: .none(because: "second derivatives are not needed"),
-    position: .none, isSurface: false)
+    reads: ReadRule("one feature of dy at every place, all ids") { application in
+      let places = [AxisRead](repeating: .all, count: application.operands[1].rank)
+      return [places + [.same(axis: 1)], places]
+    }, isSurface: false)
 }

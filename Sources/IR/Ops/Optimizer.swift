@@ -24,7 +24,7 @@ extension OpDefinition {
       for index in operands.types.indices { try operands.needReal(index) }
       return [.scalar, .scalar]
     },
-    gradient: updates, position: .none, isSurface: false)
+    gradient: updates, reads: .everything, isSurface: false)
 
   static let adamwUpdate = OpDefinition(
     summary: "m, v: moments with bias correction (step from 1); "
@@ -33,13 +33,13 @@ extension OpDefinition {
     attributes: [
       .beta1: .double(), .beta2: .double(), .epsilon: .double(), .decay: .double(default: 0),
     ],
-    shape: updateShape(2), gradient: updates, position: .none, isSurface: false)
+    shape: updateShape(2), gradient: updates, reads: .elementwise, isSurface: false)
 
   static let sgdUpdate = OpDefinition(
     summary: "m = momentum m + g; w = (1 - lr decay) w - lr m.",
     operands: ["w", "g", "m", "lr", "factor"], results: ["w", "m"],
     attributes: [.momentum: .double(default: 0), .decay: .double(default: 0)],
-    shape: updateShape(1), gradient: updates, position: .none, isSurface: false)
+    shape: updateShape(1), gradient: updates, reads: .elementwise, isSurface: false)
 
   static let muonUpdate = OpDefinition(
     summary: "m = μ m + g; u = g + μ m, its rows normalised if asked; X = u / (|u| + 1e-7), "
@@ -52,14 +52,14 @@ extension OpDefinition {
       .iteration: .word(["standard", "polar_express"], default: "standard"),
       .rowNormalise: .bool(default: false), .decay: .double(default: 0),
     ],
-    shape: updateShape(1), gradient: updates, position: .none, isSurface: false)
+    shape: updateShape(1), gradient: updates, reads: .everything, isSurface: false)
 
   static let fused = OpDefinition(
     summary: "Row-local nodes computed together, a block of rows at a time.",
     operands: ["x…"], results: ["y"],
     shape: { operands in throw operands.fail("takes its types from its body") },
     gradient: .none(because: "fusion follows differentiation"),
-    position: .pointwise, isSurface: false)
+    reads: .everything, isSurface: false)
 }
 
 /// Coefficients (a, b, c) of the Newton-Schulz iterations.

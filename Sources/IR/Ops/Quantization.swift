@@ -25,7 +25,8 @@ extension OpDefinition {
     gradient: .rule { b, node, dy in
       [b.one(.fakeQuantBackward, [dy[0]!] + node.operands, node.attributes), nil]
     },
-    position: .none, isSurface: false)
+    reads: ReadRule("the whole row of w, alpha") { _ in [[.same(axis: 0), .all], []] },
+    isSurface: false)
 
   static let fakeQuantBackward = OpDefinition(
     summary:
@@ -39,5 +40,7 @@ extension OpDefinition {
       return [operands[1]]
     },
     gradient: .none(because: "second derivatives are not needed"),
-    position: .none, isSurface: false)
+    reads: ReadRule("dy at its place, the whole row of w, alpha") { _ in
+      [ReadRule.leading(2), [.same(axis: 0), .all], []]
+    }, isSurface: false)
 }
