@@ -38,7 +38,8 @@ extension Graph {
     return text + place(node.location) + "\n"
   }
 
-  private func spelled(_ value: Value) -> String {
+  /// The name with its sigil, `@` for parameters and states.
+  func spelled(_ value: Value) -> String {
     if case .parameter = values[value.index].origin { return "@" + name(value) }
     return "%" + name(value)
   }

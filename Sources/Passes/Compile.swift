@@ -18,6 +18,7 @@ public func compile(
     compiled.name = name
     functions.append(try lower(compiled, layout: layout, runner: &runner))
   }
+  for variant in model.variants { _ = try runner.run(Pipeline.forward, on: variant.graph) }
   if let train = model.settings.train {
     let sizes = ["B": train.rows, "T": train.seq]
     let (precision, qat) = (model.precisionTable, model.settings.qat.form)

@@ -7,6 +7,9 @@ import IR
 public enum Pipeline {
   private static let simplify: [Pass] = [.foldConstants, .eliminateDuplicates, .eliminateDeadNodes]
 
+  /// What a forward function must pass before anything is derived from it.
+  public static let forward: [Pass] = [.proveCausality]
+
   /// Logits of every position.
   public static func logits(sizes: [String: Int]) -> [Pass] {
     [.bindSizes(sizes)] + simplify + [.deriveLogits, .eliminateDeadNodes]
@@ -60,7 +63,7 @@ public enum Pipeline {
 
   /// One pass of each name, for `--help` and for documentation.
   public static let all: [Pass] = [
-    .bindSizes([:]), .foldConstants, .eliminateDuplicates, .eliminateDeadNodes, .deriveLogits,
+    .proveCausality, .bindSizes([:]), .foldConstants, .eliminateDuplicates, .eliminateDeadNodes, .deriveLogits,
     .deriveLoss(), .deriveScore(), .fuseSoftcapCrossEntropy, .sinkSlices, .assignPrecision([:]),
     .markQAT(form: "straight_through"), .differentiate(), .gradientsAsInputs,
     .insertOptimizer(OptimizerPlan(updates: [:])), .chooseComputePrecision(.f32), .recompute,

@@ -54,7 +54,7 @@ struct Graphc: ParsableCommand {
       } else if count > 1 {
         printError("\(count) errors")
       }
-      return 3
+      return error.isLegality ? 5 : 3
     case let error as OpError:
       printError("error: \(error)")
       return 3

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A golden file of one pass: `# pass: TAG OPTIONS`, a function, `# ---`, the function after the pass
-// or `# error: PART OF THE MESSAGE`.
+// or `# error: MESSAGE`, with `# note:` lines.
 
 import IR
 import Passes
@@ -54,6 +54,11 @@ struct PassGolden {
       return result.printed()
     } catch let error as OpError {
       return "# error: \(error.message)\n"
+    } catch let error as Diagnostics {
+      return error.all.map { diagnostic in
+        "# error: \(diagnostic.message)\n"
+          + diagnostic.notes.map { "# note: \($0.text)\n" }.joined()
+      }.joined()
     }
   }
 

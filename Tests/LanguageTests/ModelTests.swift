@@ -20,7 +20,7 @@ import Testing
     let model = try Repository.model(path)
     #expect(model.warnings.isEmpty)
     #expect(model.scored.graph.violations().isEmpty)
-    #expect(model.scored.graph.forwardProblem == nil)
+    #expect(model.scored.graph.forwardErrors(at: nil).isEmpty)
   }
 
   @Test(arguments: models)

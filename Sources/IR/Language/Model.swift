@@ -87,9 +87,11 @@ public struct Model: Sendable {
     let settings = try self.settings(source, from: line)
     let model = Model(
       name: String(header[1]), variants: variants, settings: settings, sources: [source])
-    for variant in variants {
-      if let problem = variant.graph.forwardProblem { throw fail(1, problem) }
+    let errors = variants.flatMap { variant in
+      let head = SourceLocation(path: path, line: 1, column: 1)
+      return variant.graph.forwardErrors(at: head) { source.line(making: $0, of: variant.graph) }
     }
+    if !errors.isEmpty { throw Diagnostics(errors, sources: [source]) }
     return model
   }
 
@@ -140,19 +142,17 @@ extension ConstantEvaluator {
   }
 }
 
-extension Graph {
-  /// Why the graph is no forward function, or nil: one tokens input, one output `dist` from a
-  /// softmax.
-  public var forwardProblem: String? {
-    guard inputs.count == 1, type(inputs[0]).kind == .tokens else {
-      return "forward takes one input, of tokens"
+extension SourceFile {
+  /// The line of core text that makes a value: the last one, if several functions have the name.
+  fileprivate func line(making value: Value, of graph: Graph) -> SourceLocation? {
+    let name = "%" + graph.name(value)
+    let line = lines.lastIndex { line in
+      // `%y, %lse = attention(…)`: the names stand before the first equals sign.
+      line.contains(name)
+        && line.prefix { $0 != "=" }.split(separator: ",").contains {
+          $0.drop { $0 == " " }.prefix { $0 != " " } == name
+        }
     }
-    guard outputs.count == 1, outputs[0].name == "dist", writes.isEmpty else {
-      return "forward returns one value, named dist"
-    }
-    guard nodes.contains(where: { $0.op == .softmax && $0.results == [outputs[0].value] }) else {
-      return "what forward returns is not made by softmax"
-    }
-    return nil
+    return line.map { SourceLocation(path: path, line: $0 + 1, column: 1) }
   }
 }

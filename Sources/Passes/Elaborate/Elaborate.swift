@@ -39,13 +39,21 @@ public func elaborate(
   diagnostics += sections.diagnostics + base.diagnostics
   var variants = [Variant(name: "", start: nil, graph: base.builder.graph)]
   var runs = [base]
-  if diagnostics.isEmpty {
+  if base.diagnostics.isEmpty {
+    var others: [Diagnostic] = []
     let found = program.variants(
       base: base, overrides: overrides, initialRules: sections.initialRules, log: log,
-      constants: constants, into: &diagnostics)
+      constants: constants, into: &others)
     variants += found.map(\.variant)
     runs += found.map(\.run)
+    if diagnostics.isEmpty { diagnostics = others }
   }
+  // A leak comes before everything else: no error in a section may hide it.
+  let forward = runs.filter(\.diagnostics.isEmpty).flatMap { run in
+    run.builder.graph.forwardErrors(at: run.forwardPlace)
+  }
+  try failIfAny(forward.filter { DiagnosticCode.legality.contains($0.code) }, program)
+  diagnostics += forward
   // What follows would only repeat or misread the errors above.
   try failIfAny(diagnostics, program)
 

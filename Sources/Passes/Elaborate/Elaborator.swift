@@ -17,6 +17,8 @@ struct Elaborator {
   /// Params by path, with the value that stands for each.
   var params: [String: Value] = [:]
   var paramPlaces: [String: SourceLocation] = [:]
+  /// Where forward declares its input.
+  var forwardPlace: SourceLocation?
   /// Which rules of `init` won for some param, and which matched one.
   var initialWinners: Set<Int> = []
   var initialMatches: Set<Int> = []
@@ -273,6 +275,7 @@ struct Elaborator {
         .badForward, "tokens have two axes, rows and positions: tokens[B, T]",
         at: input.name.position)
     }
+    forwardPlace = location(input.name.position)
     let value = builder.input(input.name.text, TensorType(.tokens, shape))
     try declare(input.name, .value(value), .input)
     guard let results = run(body) else {

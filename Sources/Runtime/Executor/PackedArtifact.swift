@@ -27,6 +27,7 @@ public struct PackedArtifact {
     do {
       model = try Model.parse(path: path, text: text)
     } catch {
+      if error.isLegality { throw error }
       throw FormatError(
         .corrupt, file: path, field: "graph", error.all.first?.message ?? "malformed graph text")
     }
