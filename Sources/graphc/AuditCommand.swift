@@ -137,8 +137,8 @@ extension AuditReport {
     }
     lines.append(
       isRecomputed
-        ? "recomputed: what says so was computed again and compared"
-        : "consistent: the files agree with one another; nothing was computed again, which only "
+        ? "recomputed: scores were computed again from the artifact and compared with the log"
+        : "consistent: the files agree with one another; no score was computed again, which only "
           + "--replay does")
     lines.append("verdict: \(verdict.rawValue)")
     return lines.joined(separator: "\n")

@@ -102,6 +102,7 @@ extension Audit {
     let float = try floatWeights(layout)
     let found = try recomputation.replay(
       chain, choice, float: float, comparison: route.comparison)
+    report.isRecomputed = found.equal > 0 || found.mismatch != nil
     for text in found.left { report.add(.missing, "replay: not computed again: \(text)") }
     if let mismatch = found.mismatch { return report.add(.refused, "replay: \(mismatch)") }
     guard found.equal > 0 else { return }

@@ -90,6 +90,7 @@ import Testing
     let outcome = try audit(forgery.path, "--replay", "1")
     #expect(outcome.code == 5)
     #expect(outcome.output.contains("!!  replay: "))
+    #expect(outcome.output.contains("recomputed: "))
     #expect(outcome.output.contains("computed again it is"))
   }
 

@@ -41,6 +41,8 @@ public struct AuditReport: Sendable, Equatable {
   /// The adapted score is one of adapt_first, which is not a score.
   public var hasIllegalScore = false
   public var isOverBudget = false
+  /// Scores were computed again, whatever came out; else files were only compared with one another.
+  public var isRecomputed = false
 
   public init() {}
 
@@ -57,10 +59,5 @@ public struct AuditReport: Sendable, Equatable {
     if has(.refused) || hasIllegalScore { return .illegal }
     if isOverBudget { return .overBudget }
     return has(.missing) || has(.close) ? .incomplete : .ok
-  }
-
-  /// Whether anything was computed again, or all of it only compared.
-  public var isRecomputed: Bool {
-    claims.contains { $0.standing == .recomputed || $0.standing == .close }
   }
 }
