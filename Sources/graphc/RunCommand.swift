@@ -78,18 +78,19 @@ struct RunCommand: ParsableCommand {
     let progress = RunProgress(length: length)
     var profiles: [Profile] = []
     Interruption.install()
+    let options = RunOptions(
+      directory: directory, length: length, seed: seed, threads: threads, adapts: ttt,
+      resumes: resume, validationTokens: validationTokens, profiles: profile)
     let run = Run(
-      plan: plan, data: data,
-      options: RunOptions(
-        directory: directory, length: length, seed: seed, threads: threads, adapts: ttt,
-        resumes: resume, validationTokens: validationTokens, profiles: profile),
+      plan: plan, data: data, options: options,
       clock: now, isInterrupted: { Interruption.signal != 0 },
       observe: { event in
         if case .profiles(let recorded) = event { profiles = recorded }
         progress.observe(event)
       })
     progress.begin(plan, threads: threads, directory: directory)
-    let manifest = try manifest(plan, data, length)
+    let manifest = try RunManifest(
+      plan, data: data, options: options, overrides: model.overrides, version: version)
     let outcome = Result { try run.run(manifest: manifest) }
     progress.end()
     // Of an interrupted or failed run too.
@@ -130,23 +131,6 @@ struct RunCommand: ParsableCommand {
         message: "error: \(counted(shared, "validation document")) also in the training data; "
           + "prepare the data again from distinct documents")
     }
-  }
-
-  private func manifest(
-    _ plan: Plan, _ data: DataFolder, _ length: TrainingLength
-  ) throws -> [String: JSONValue] {
-    [
-      "schema": "graphc-manifest/1", "graphc": .string(version), "model": .string(plan.model.name),
-      "graph": .string(SHA256.hex(plan.model.withoutLocations.printed())),
-      "data": .string(try data.evidence().content),
-      "tokenizer": .string(data.tokenizer.sha256), "seed": .string("\(seed)"),
-      "length": [
-        "steps": length.steps.map(JSONValue.int) ?? .null,
-        "seconds": length.seconds.map(JSONValue.double) ?? .null,
-      ],
-      "machine": .string(Machine.name), "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
-      "precision": .string(plan.target.compute.rawValue),
-    ]
   }
 
   /// Writes profile.txt and trace.json; the table goes to stderr too.

@@ -152,3 +152,27 @@ let smallGraph = """
   }
 
   """
+
+/// A folder of shards of the sample text for `smallGraph`, made once for all tests.
+final class SmallData: Sendable {
+  let path: String
+  private let folder: TemporaryFolder
+
+  private init() throws {
+    folder = try TemporaryFolder()
+    path = folder.file("data")
+    let text = try folder.write("text.txt", sampleText())
+    let made = try graphc("data", "prepare", "--text", text, "--vocab", "300", "--out", path)
+    try #require(made.code == 0, "\(made.errors)")
+  }
+
+  private static let made = Result { () throws -> SmallData in
+    atexit { if let data = try? SmallData.made.get() { data.remove() } }
+    return try SmallData()
+  }
+
+  /// Statics are never deinitialised.
+  private func remove() { try? FileManager.default.removeItem(atPath: folder.path) }
+
+  static var shared: SmallData { get throws { try made.get() } }
+}

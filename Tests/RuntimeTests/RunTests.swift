@@ -72,7 +72,7 @@ extension RuntimeTests {
           if case .step(let report, _) = event { done = report.step }
           events?(event)
         })
-      return try run.run(manifest: ["graph": "g", "seed": "5"])
+      return try run.run(manifest: RunManifest(members: ["graph": "g", "seed": "5"]))
     }
 
     private func bytes(_ folder: TemporaryFolder, _ name: String) throws -> Data {
@@ -288,7 +288,7 @@ extension RuntimeTests {
           threads: 1, adapts: false, resumes: true),
         clock: { 0 }, isInterrupted: { false }, observe: { _ in })
       let error = #expect(throws: FormatError.self) {
-        try other.run(manifest: ["graph": "g", "seed": "6"])
+        try other.run(manifest: RunManifest(members: ["graph": "g", "seed": "6"]))
       }
       #expect(error?.field == "seed")
     }

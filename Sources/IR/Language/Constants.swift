@@ -14,12 +14,15 @@ public struct ConstantOverride: Sendable {
   /// An override from the command line; throws if `text` is no expression.
   public init(flag name: String, text: String) throws(Diagnostics) {
     self.name = name
-    path = "--set \(name)"
+    path = Self.path(name)
     let source = SourceFile(path: path, text: text)
     self.source = source
     expression = try parseExpression(source)
     origin = .flag
   }
+
+  /// The path under which the override of a const is shown, and stands among a model's sources.
+  public static func path(_ name: String) -> String { "--set \(name)" }
 
   public init(variant: String, name: String, expression: SyntaxExpression, path: String) {
     self.name = name

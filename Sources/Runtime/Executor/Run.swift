@@ -73,6 +73,8 @@ public struct RunResult: Sendable {
   public var codeBytes = 0
   /// Of products and attention, in training and in scoring.
   public var precision = ComputePrecision.f32
+  /// What the result repeats of the manifest.
+  public var manifest: [String: JSONValue] = [:]
   public var scores: EvaluationScores
   public var live: [LiveFeature] = []
   /// Set when the artifact does not fit. Everything was measured all the same.
@@ -105,7 +107,7 @@ public final class Run {
   private var checkpoints: String { options.directory + "/checkpoints" }
 
   /// Does everything. `manifest` is written first, so that a directory says what it is.
-  public func run(manifest: [String: JSONValue]) throws -> RunResult {
+  public func run(manifest: RunManifest) throws -> RunResult {
     try plan.model.settings.checkScorable(
       data, limit: options.validationTokens, adapts: options.adapts)
     let directory = try RunDirectory(
@@ -114,6 +116,7 @@ public final class Run {
       plan, data: try data.train(), length: options.length, seed: options.seed,
       threads: options.threads, clock: clock)
     var result = RunResult(scores: EvaluationScores())
+    result.manifest = manifest.repeated
     result.precision = plan.target.compute
     try resume(trainer, directory)
     try train(trainer, directory)

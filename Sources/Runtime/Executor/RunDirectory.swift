@@ -12,9 +12,9 @@ final class RunDirectory {
   private let lines: JSONLines
 
   /// Creates the directory, or opens it again. An existing run is never overwritten.
-  init(_ path: String, resumes: Bool, manifest: [String: JSONValue]) throws {
+  init(_ path: String, resumes: Bool, manifest: RunManifest) throws {
     self.path = path
-    let manifestPath = path + "/manifest.json"
+    let manifestPath = path + "/" + RunManifest.fileName
     let exists = access(manifestPath, F_OK) == 0
     if exists && !resumes {
       throw FormatError(
@@ -30,25 +30,22 @@ final class RunDirectory {
     }
     try Self.create(path)
     if exists {
-      try Self.check(manifestPath, against: manifest)
+      try Self.check(manifestPath, against: manifest.members)
     } else {
-      try AtomicFile.write(manifestPath, JSONValue.object(manifest).prettyText + "\n")
+      // The manifest last: a directory that has one has everything that it names.
+      for (name, text) in manifest.texts {
+        try Self.create(Self.folder(of: path + "/" + name))
+        try AtomicFile.write(path + "/" + name, text)
+      }
+      try AtomicFile.write(manifestPath, manifest.text)
     }
     lines = try JSONLines(path + "/log.jsonl")
     let auditPath = path + "/audit.jsonl"
     if exists, access(auditPath, F_OK) == 0 {
       audit = try AuditLog(resume: auditPath)
     } else {
-      audit = try Self.newAudit(auditPath, manifest)
+      audit = try AuditLog(create: auditPath, about: ["manifest": .string(manifest.hash)])
     }
-  }
-
-  private static func newAudit(
-    _ path: String, _ manifest: [String: JSONValue]
-  ) throws(FormatError) -> AuditLog {
-    try AuditLog(
-      create: path,
-      about: ["manifest": .string(SHA256.hex(JSONValue.object(manifest).text))])
   }
 
   var logOffset: Int { lines.offset }
@@ -80,6 +77,10 @@ final class RunDirectory {
     }
   }
 
+  private static func folder(of path: String) -> String {
+    String(path[..<path.lastIndex(of: "/")!])
+  }
+
   private static func create(_ path: String) throws(FormatError) {
     var partial = path.hasPrefix("/") ? "/" : ""
     for component in path.split(separator: "/") {
@@ -104,7 +105,7 @@ final class RunDirectory {
 extension RunResult {
   /// The document of `graphc run --json`.
   public var json: JSONValue {
-    [
+    let measured: [String: JSONValue] = [
       "schema": "graphc-run/1", "precision": .string(precision.rawValue),
       "train": [
         "steps": .int(steps), "tokens_per_second": .double(tokensPerSecond), "loss": .double(loss),
@@ -122,5 +123,6 @@ extension RunResult {
           ]
         }),
     ]
+    return .object(measured.merging(manifest) { measured, _ in measured })
   }
 }

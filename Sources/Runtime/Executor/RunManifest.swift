@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run was started with: enough for a stranger to start it again, and to see what differs.
+
+import Formats
+import Glibc
+import IR
+
+/// The manifest of a run, and the texts of its graph that the run directory keeps.
+public struct RunManifest: Sendable {
+  public static let fileName = "manifest.json"
+  /// The model in core form, without places in files: the text whose hash is `graph`.
+  public static let coreName = "graph.core"
+  /// The folder of the graph's files, as they were read.
+  public static let graphFolder = "graph"
+
+  /// Members of manifest.json.
+  public var members: [String: JSONValue]
+  /// Texts by their path in the run directory.
+  public var texts: [String: String]
+
+  public init(members: [String: JSONValue], texts: [String: String] = [:]) {
+    self.members = members
+    self.texts = texts
+  }
+
+  /// Describes a run of `plan`; `overrides` are the arguments of every --set, as they were written.
+  public init(
+    _ plan: Plan, data: DataFolder, options: RunOptions, overrides: [String], version: String
+  ) throws {
+    let core = plan.model.withoutLocations.printed()
+    texts = [Self.coreName: core]
+    let names = overrides.map { String($0.prefix { $0 != "=" }) }
+    let files = Self.files(
+      plan.model.sources.filter { source in
+        !Model.isCore(source.text) && !names.contains { source.path == ConstantOverride.path($0) }
+      })
+    for file in files { texts[Self.graphFolder + "/" + file.path] = file.text }
+    members = [
+      "schema": "graphc-manifest/1", "graphc": .string(version), "model": .string(plan.model.name),
+      "graph": .string(SHA256.hex(core)),
+      "set": .array(overrides.map(JSONValue.string)),
+      "consts": .object(
+        Dictionary(
+          plan.model.constants.map { ($0.name, .string($0.value.text)) },
+          uniquingKeysWith: { first, _ in first })),
+      // The first is the one to run.
+      "sources": .array(
+        files.map {
+          [
+            "path": .string(Self.graphFolder + "/" + $0.path),
+            "sha256": .string(SHA256.hex($0.text)),
+          ]
+        }),
+      "data": .string(try data.evidence().content),
+      "length": options.length.json, "ttt": .bool(options.adapts),
+      "validation_tokens": options.validationTokens.map(JSONValue.int) ?? .null,
+      "machine": .string(Machine.name), "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
+      "precision": .string(plan.target.compute.rawValue),
+    ]
+  }
+
+  /// The text of manifest.json.
+  public var text: String { JSONValue.object(members).prettyText + "\n" }
+
+  /// Hash of the manifest, as the audit log begins with it.
+  public var hash: String { SHA256.hex(JSONValue.object(members).text) }
+
+  /// What result.json repeats, so that it says by itself what was run.
+  public var repeated: [String: JSONValue] {
+    members.filter { ["model", "graph", "seed", "set", "validation_tokens"].contains($0.key) }
+  }
+
+  // MARK: Files
+
+  /// Files under paths relative to the folder that holds all of them, the main file first.
+  private static func files(_ sources: [SourceFile]) -> [(path: String, text: String)] {
+    let paths = sources.map { parts(of: $0.path == "-" ? "stdin.graph" : $0.path) }
+    guard var common = paths.first?.dropLast() else { return [] }
+    for path in paths {
+      let shared = zip(common, path.dropLast()).prefix { $0 == $1 }.count
+      common = common.prefix(shared)
+    }
+    return zip(paths, sources).map {
+      ($0.dropFirst(common.count).joined(separator: "/"), $1.text)
+    }
+  }
+
+  /// The names on the way from the root, without `.` and `..`.
+  private static func parts(of path: String) -> [Substring] {
+    var absolute = path
+    if !path.hasPrefix("/"), let current = getcwd(nil, 0) {
+      absolute = String(cString: current) + "/" + path
+      free(current)
+    }
+    var parts: [Substring] = []
+    for part in absolute.split(separator: "/") where part != "." {
+      if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+    }
+    return parts
+  }
+}
+
+extension TrainingLength {
+  /// The member `length` of a manifest.
+  var json: JSONValue {
+    [
+      "steps": steps.map(JSONValue.int) ?? .null,
+      "seconds": seconds.map(JSONValue.double) ?? .null,
+    ]
+  }
+}
