@@ -35,6 +35,11 @@ final class AppendFile {
   }
 
   func sync() throws(FormatError) {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_nlink > 0 else {
+      throw FormatError(
+        .io, file: path, "the file was removed while it was written; what it held is lost")
+    }
     guard fsync(descriptor) == 0 else { throw .system("write to disk", file: path) }
   }
 

@@ -67,18 +67,6 @@ public final class AuditLog {
     lastHash = hash
   }
 
-  /// Forgets everything behind the first `count` bytes, which must be whole lines.
-  public func truncate(toBytes count: Int) throws(FormatError) {
-    let bytes = try readFile(path)
-    guard count >= 0, count <= bytes.count else {
-      throw FormatError(
-        .corrupt, file: path, offset: bytes.count, "cannot cut to \(count) bytes: too few")
-    }
-    let hash = try AuditLog.check(Array(bytes[..<count]), file: path).lastHash
-    try file.truncate(to: count)
-    lastHash = hash
-  }
-
   /// The events of a log in order, genesis first, without `prev` and `hash`. Throws at the first
   /// line that does not follow from the one before.
   public static func verify(_ path: String) throws(FormatError) -> [[String: JSONValue]] {

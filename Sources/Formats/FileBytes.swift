@@ -30,6 +30,22 @@ public func readFile(_ path: String, limit: Int = .max) throws(FormatError) -> [
   return bytes
 }
 
+/// Reads standard input to its end.
+public func readStandardInput() throws(FormatError) -> [UInt8] {
+  var bytes: [UInt8] = []
+  var piece = [UInt8](repeating: 0, count: 1 << 16)
+  while true {
+    let got = read(STDIN_FILENO, &piece, piece.count)
+    if got > 0 {
+      bytes += piece[..<got]
+    } else if got == 0 {
+      return bytes
+    } else if errno != EINTR {
+      throw .system("read", file: "standard input")
+    }
+  }
+}
+
 /// A regular file that stays open and is read in pieces. A file that another program cuts meanwhile is
 /// an error of the read; behind a map it would be a signal.
 public final class OpenFile: Sendable {
@@ -96,7 +112,8 @@ public final class OpenFile: Sendable {
 
 /// Opens for reading and returns the descriptor with the size in bytes.
 private func openRegularFile(_ path: String) throws(FormatError) -> (Int32, Int) {
-  let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+  // Without O_NONBLOCK a FIFO that nobody writes to would block here for ever.
+  let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
   guard descriptor >= 0 else { throw .system("open", file: path) }
   var status = stat()
   guard fstat(descriptor, &status) == 0 else {

@@ -5,9 +5,9 @@ import Foundation
 import Glibc
 
 /// Folders of the file system.
-enum Folder {
+public enum Folder {
   /// Everything before the last slash, or the current folder.
-  static func parent(of path: String) -> String {
+  public static func parent(of path: String) -> String {
     let trimmed = trimmingSlashes(path)
     guard let slash = trimmed.lastIndex(of: "/") else { return "." }
     return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
@@ -26,15 +26,17 @@ enum Folder {
     return path
   }
 
-  static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+  /// Whether there is something of that name.
+  public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-  static func isFolder(_ path: String) -> Bool {
+  /// Whether the path leads to a folder.
+  public static func isFolder(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
   /// Creates the folder and those above it; an existing one is fine.
-  static func create(_ path: String) throws(FormatError) {
+  public static func create(_ path: String) throws(FormatError) {
     if isFolder(path) { return }
     let parent = parent(of: path)
     if parent != path && !isFolder(parent) { try create(parent) }
@@ -43,8 +45,16 @@ enum Folder {
     }
   }
 
+  /// Which folder a path leads to, whatever it is called; nil if it leads to none. A folder that was
+  /// removed and made again is another one.
+  public static func identity(of path: String) -> (device: UInt64, node: UInt64)? {
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { return nil }
+    return (UInt64(status.st_dev), UInt64(status.st_ino))
+  }
+
   /// Names in the folder, sorted by their bytes.
-  static func names(in path: String) throws(FormatError) -> [String] {
+  public static func names(in path: String) throws(FormatError) -> [String] {
     guard let stream = opendir(path) else { throw .system("open folder", file: path) }
     defer { closedir(stream) }
     var names: [String] = []
@@ -76,7 +86,7 @@ enum Folder {
   }
 
   /// Removes a folder and all it holds; a missing one is fine.
-  static func remove(_ path: String) throws(FormatError) {
+  public static func remove(_ path: String) throws(FormatError) {
     guard exists(path) else { return }
     do {
       try FileManager.default.removeItem(atPath: path)

@@ -70,10 +70,10 @@ struct AuditCommand: ParsableCommand {
       }
       report = audit.report
     } catch let error as LegalityError {
-      if json { print(document(["ok": false, "violation": .string(error.description)])) }
+      if json { try printOutput(document(["ok": false, "violation": .string(error.description)])) }
       throw error
     }
-    if json { print(document(report.members)) } else { print(report.table) }
+    try printOutput(json ? document(report.members) : report.table)
     if let failure = report.failure(directory) { throw failure }
   }
 

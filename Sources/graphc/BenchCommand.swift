@@ -60,19 +60,28 @@ struct BenchCommand: ParsableCommand {
   private static let slideTargets = 64
 
   mutating func run() throws {
-    guard steps > 0 else { throw Failure.usage("--steps takes a number from 1, found \(steps)") }
+    guard (1...1_000_000).contains(steps) else {
+      throw Failure.usage("--steps takes a number from 1 to 1000000, found \(steps)")
+    }
     let threads = try Host.threads(threads)
     let model = try loadModel(file, overrides: model.pairs())
     guard let train = model.settings.train else {
       throw Failure(exitCode: 3, message: "error: \(file) has no train section to take sizes from")
     }
     let (rows, seq) = (train.rows, train.seq)
-    let parameters = ParameterBlock(layout: ParameterLayout(model.graph.parameters))
-    parameters.initialise(seed: 1)
+    let layout = ParameterLayout(model.graph.parameters)
     let compute = try precision.resolved()
-    let function = try compiled(
-      model, rows: rows, seq: seq, layout: parameters.layout, compute: compute)
-    let executable = Executable(function, parameters: parameters, threads: threads)
+    let function = try compiled(model, rows: rows, seq: seq, layout: layout, compute: compute)
+    let shortage = try MemoryShortage(
+      "the step", needed: layout.bytes + function.memoryBytes, rows: rows
+    ) {
+      let smaller = try compiled(model, rows: $0, seq: seq, layout: layout, compute: compute)
+      return layout.bytes + smaller.memoryBytes
+    }
+    if let shortage { throw shortage.failure }
+    let parameters = try ParameterBlock(layout: layout)
+    parameters.initialise(seed: 1)
+    let executable = try Executable(function, parameters: parameters, threads: threads)
     let vocabulary = model.graph.type(model.graph.outputs[0].value).shape.last!.number!
     let scored = phase == .slide ? min(Self.slideTargets, seq) : seq
     let batches = (0..<4).map { SyntheticBatch($0, rows: rows, seq: seq, vocabulary: vocabulary) }
@@ -118,9 +127,9 @@ struct BenchCommand: ParsableCommand {
       "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
     ]
     if json {
-      print(result.text)
+      try printOutput(result.text)
     } else {
-      print(
+      try printOutput(
         "\(phase.rawValue): \(grouped(Int(Double(tokens) / seconds))) tokens/s, "
           + "\(fixed(seconds * 1000, 2)) ms a step (\(fixed(times.min()! * 1000, 2)) to "
           + "\(fixed(times.max()! * 1000, 2))), \(fixed(gigaflops, 0)) GFLOP/s, "

@@ -26,6 +26,8 @@ struct CheckCommand: ParsableCommand {
     var runner = PassRunner()
     let plan = try compile(model, target: try Host.target(), runner: &runner)
     let parameters = model.graph.parameterCount
+    let limit = MemoryLimit.current()
+    let shortage = try MemoryShortage.of(plan, { MemoryNeed.run($0, adapts: true) }, limit: limit)
     if json {
       let document: JSONValue = [
         "schema": "graphc-check/1", "model": .string(model.name), "parameters": .int(parameters),
@@ -39,25 +41,27 @@ struct CheckCommand: ParsableCommand {
           }),
         "features": .array(
           model.features.map { ["feature": .string($0.name), "window": .string($0.window)] }),
+        "memory": plan.memoryDocument(shortage, limit: limit),
         "warnings": .int(model.warnings.count),
       ]
-      return print(document.text)
+      return try printOutput(document.text)
     }
-    print(
+    try printOutput(
       "\(model.name): \(grouped(parameters)) parameters, \(grouped(4 * parameters)) bytes as floats"
     )
-    print("\nfunctions")
-    print(
+    try printOutput("\nfunctions")
+    try printOutput(
       textTable(
         plan.functions.map {
           let megabytes = Double($0.arenaBytes + $0.stateBytes) / 1_000_000
           return ["  " + $0.name, counted($0.body.count, "call"), fixed(megabytes, 1) + " MB"]
         }, right: [1, 2]))
     if !model.features.isEmpty {
-      print("\nfeatures")
-      print(textTable(model.features.map { ["  " + $0.name, $0.window] }))
+      try printOutput("\nfeatures")
+      try printOutput(textTable(model.features.map { ["  " + $0.name, $0.window] }))
     }
-    print("\nok")
+    if let shortage { try printOutput("\nmemory\n  it does not run here: \(shortage.description)") }
+    try printOutput("\nok")
   }
 }
 

@@ -51,10 +51,11 @@ struct CompileCommand: ParsableCommand {
     let start = processorTime()
     let model = try loadModel(file, overrides: self.model.pairs())
     let elaborated = processorTime()
-    if dumpIr { print(model.printed(), terminator: "") }
+    if dumpIr { try printOutput(model.printed(), terminator: "") }
     var runner = PassRunner()
     runner.clock = processorTime
     var previous: [String: Graph] = [:]
+    var lost: (any Error)?
     let wanted = dumpIrAfter
     if !wanted.isEmpty {
       runner.observe = { pass, graph in
@@ -63,23 +64,33 @@ struct CompileCommand: ParsableCommand {
         else {
           return
         }
-        print("# after \(pass)\n\(graph.printed())")
+        do {
+          if lost == nil { try printOutput("# after \(pass)\n\(graph.printed())") }
+        } catch { lost = error }
       }
     }
     let target = try Host.target(precision)
     let plan = try compile(model, target: target, runner: &runner)
+    if let lost { throw lost }
+    if let shortage = try MemoryShortage.of(plan, { MemoryNeed.run($0, adapts: true) }) {
+      printError("warning: the plan does not run here: \(shortage.description)")
+    }
     if timePasses {
       let total = processorTime() - start
       printError(timeTable(runner.records, elaborate: elaborated - start, total: total))
     }
     if let output {
       let text = plan.printed()
-      if output == "-" { print(text, terminator: "") } else { try AtomicFile.write(output, text) }
+      if output == "-" {
+        try printOutput(text, terminator: "")
+      } else {
+        try AtomicFile.write(output, text)
+      }
     }
     if output == nil, !dumpIr, dumpIrAfter.isEmpty {
       for function in plan.functions {
         let megabytes = Double(function.arenaBytes) / 1_000_000
-        print(
+        try printOutput(
           "\(function.name): \(function.body.count) calls, \(fixed(megabytes, 1)) MB of memory")
       }
     }

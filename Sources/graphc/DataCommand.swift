@@ -56,7 +56,7 @@ struct DataPrepareCommand: ParsableCommand {
       texts: files(), vocab: vocab ?? 1024, tokenizer: tokenizer, validation: validation, out: out,
       progress: printError)
     let facts = try DataFolder.open(out).inspect()
-    print(json ? facts.json.text : facts.table(compressors: []))
+    try printOutput(json ? facts.json.text : facts.table(compressors: []))
   }
 
   /// The named files, `-` replaced by the names on standard input.
@@ -115,9 +115,9 @@ struct DataInspectCommand: ParsableCommand {
       }
     }
     guard json else {
-      print(facts.table(compressors: compressors))
+      try printOutput(facts.table(compressors: compressors))
       if let compared {
-        print(
+        try printOutput(
           "\n\(counted(compared.documents, "document")) found in the given texts, byte for byte")
       }
       return
@@ -125,7 +125,7 @@ struct DataInspectCommand: ParsableCommand {
     var document = facts.json.objectValue ?? [:]
     if let compared { document["compared_documents"] = .int(compared.documents) }
     document["compressors"] = .array(compressors.map(\.json))
-    print(JSONValue.object(document).text)
+    try printOutput(JSONValue.object(document).text)
   }
 }
 

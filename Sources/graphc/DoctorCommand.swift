@@ -21,9 +21,9 @@ struct DoctorCommand: ParsableCommand {
   var json = false
 
   mutating func run() throws {
-    _ = Host.machine()
+    _ = try Host.machine(allowsMissing: true)
     let system = SystemFacts()
-    if json { print(system.json.text) } else { print(system.text) }
+    if json { try printOutput(system.json.text) } else { try printOutput(system.text) }
     if !system.problems.isEmpty { throw Failure.check(counted(system.problems.count, "problem")) }
   }
 }

@@ -79,7 +79,7 @@ struct DumpCommand: ParsableCommand {
   }
 
   private func write(_ text: String) throws {
-    guard let output, output != "-" else { return print(text, terminator: "") }
+    guard let output, output != "-" else { return try printOutput(text, terminator: "") }
     try AtomicFile.write(output, text)
   }
 
@@ -89,7 +89,7 @@ struct DumpCommand: ParsableCommand {
     guard let output, output != "-" else {
       throw Failure.usage("safetensors is binary; name a file for it with -o")
     }
-    let block = artifact.parameters()
+    let block = try artifact.parameters()
     var tensors: [String: TensorBlob] = [:]
     for entry in block.layout.entries {
       let parameter = entry.parameter

@@ -57,12 +57,15 @@ struct EvalCommand: ParsableCommand {
       throw Failure.usage("--ttt: the ttt section of \(artifact) is off or missing")
     }
     if !ttt { model.settings.ttt = nil }
+    var runner = PassRunner()
+    let plan = try compile(model, target: try Host.target(precision), runner: &runner)
+    let adapts = ttt
+    let shortage = try MemoryShortage.of(plan) { MemoryNeed.evaluation($0, adapts: adapts) }
+    if let shortage { throw shortage.failure }
     let data = try DataFolder.open(data, tokenizer: tokenizer)
     try checkVocabulary(model, data)
     _ = try data.evidence()
     try model.settings.checkScorable(data, limit: validationTokens, adapts: ttt)
-    var runner = PassRunner()
-    let plan = try compile(model, target: try Host.target(precision), runner: &runner)
     let progress = RunProgress(length: TrainingLength(steps: nil, seconds: nil))
     let evaluator = Evaluator(
       functions: plan.functions, settings: model.settings,
@@ -78,10 +81,10 @@ struct EvalCommand: ParsableCommand {
         "precision": .string(plan.target.compute.rawValue),
         "artifact": ["bytes": .int(bytes), "path": .string(artifact)],
       ]
-      print(document.text)
+      try printOutput(document.text)
     } else {
-      print(table(scores, model))
-      print(
+      try printOutput(table(scores, model))
+      try printOutput(
         "\n\(grouped(bytes)) bytes in \(artifact); scored in \(plan.target.compute.rawValue)")
     }
   }
@@ -94,6 +97,9 @@ struct EvalCommand: ParsableCommand {
       if let value, value < 1 {
         throw Failure.usage("\(name) takes a number from 1, found \(value)")
       }
+    }
+    if let window, window > 1 << 32 {
+      throw Failure.usage("--window \(window): one pass holds at most \(1 << 32) tokens")
     }
     var result = declared
     if let window {

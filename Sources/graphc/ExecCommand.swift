@@ -74,7 +74,7 @@ struct ExecCommand: ParsableCommand {
       overrides = try addingSizes(ids.shape, to: overrides)
     }
     let model = try loadModel(file, overrides: overrides)
-    let parameters = ParameterBlock(layout: ParameterLayout(model.graph.parameters))
+    let parameters = try ParameterBlock(layout: ParameterLayout(model.graph.parameters))
     let names = try loaded.load(into: parameters)
     let values = try checkedTokens(ids, tokens, model)
     var results: [String: TensorBlob]
@@ -168,12 +168,20 @@ struct ExecCommand: ParsableCommand {
     _ model: Model, _ parameters: ParameterBlock, _ batch: Batch, _ threads: Int,
     _ compute: ComputePrecision, _ names: [String: String]
   ) throws -> [String: TensorBlob] {
-    var runner = PassRunner()
-    let graph = try runner.run(
-      passes(model, batch) + [.chooseComputePrecision(compute)] + Pipeline.fuse,
-      on: model.scored.graph)
-    let function = try lower(graph, layout: parameters.layout)
-    let executable = Executable(function, parameters: parameters, threads: threads)
+    func lowered(_ batch: Batch) throws -> (Graph, PlanFunction) {
+      var runner = PassRunner()
+      let graph = try runner.run(
+        passes(model, batch) + [.chooseComputePrecision(compute)] + Pipeline.fuse,
+        on: model.scored.graph)
+      return (graph, try lower(graph, layout: parameters.layout))
+    }
+    let (graph, function) = try lowered(batch)
+    let others = parameters.layout.bytes
+    let shortage = try MemoryShortage(
+      function.name, needed: others + function.memoryBytes, rows: batch.rows
+    ) { others + (try lowered(try Batch([$0, batch.seq], [], nil)).1.memoryBytes) }
+    if let shortage { throw shortage.failure }
+    let executable = try Executable(function, parameters: parameters, threads: threads)
     _ = executable.tokens(function.inputs[0].name).update(from: batch.ids)
     if let targets = batch.targets {
       _ = executable.tokens("targets").update(from: targets)
@@ -261,6 +269,7 @@ struct ExecCommand: ParsableCommand {
       model.settings.evaluate = [sliding]
       model.settings.ttt = nil
       let plan = try compile(model, target: try Host.target(precision), runner: &runner)
+      try requireMemory(plan)
       let scorer = try Scorer(
         plan.functions, window: sliding.window,
         rows: sliding.batch ?? scoringRows(window: sliding.window), scored: sliding.scoredPerWindow,
@@ -276,6 +285,7 @@ struct ExecCommand: ParsableCommand {
     }
     model.settings.evaluate = []
     let plan = try compile(model, target: try Host.target(precision), runner: &runner)
+    try requireMemory(plan)
     let adaptation = try Adaptation(
       plan.functions, settings: ttt, parameters: parameters, threads: threads)
     let result = try adaptation.run(tokens)
@@ -292,6 +302,11 @@ struct ExecCommand: ParsableCommand {
     return results
   }
 
+  private func requireMemory(_ plan: Plan) throws {
+    let shortage = try MemoryShortage.of(plan) { MemoryNeed.evaluation($0, adapts: true) }
+    if let shortage { throw shortage.failure }
+  }
+
   private func printSummary(_ results: [String: TensorBlob]) throws {
     var summary: [String: JSONValue] = [
       "schema": "graphc-exec/1", "function": .string(function.rawValue),
@@ -303,12 +318,12 @@ struct ExecCommand: ParsableCommand {
     }
     if let output { summary["output"] = .string(output) }
     if json {
-      print(JSONValue.object(summary).text)
+      try printOutput(JSONValue.object(summary).text)
     } else {
       for key in ["loss", "nll_sum"] {
-        if let value = summary[key] { print("\(key) \(value.text)") }
+        if let value = summary[key] { try printOutput("\(key) \(value.text)") }
       }
-      if let output { print("\(results.count) tensors in \(output)") }
+      if let output { try printOutput("\(results.count) tensors in \(output)") }
     }
   }
 }

@@ -28,13 +28,13 @@ struct FormatCommand: ParsableCommand {
       let source = SourceFile(path: path, text: try readText(path))
       let text = try formatGraph(source)
       if path == "-" && !check {
-        print(text, terminator: "")
+        try printOutput(text, terminator: "")
       } else if text != source.text {
         changed.append((path, text))
       }
     }
     if check {
-      for file in changed { print(file.path) }
+      for file in changed { try printOutput(file.path) }
       if !changed.isEmpty {
         throw Failure.check(
           "\(counted(changed.count, "file")) not in canonical layout; run graphc fmt")

@@ -3,7 +3,6 @@
 
 import ArgumentParser
 import Formats
-import Foundation
 import IR
 import Passes
 import Runtime
@@ -69,27 +68,31 @@ struct GenerateCommand: ParsableCommand {
     let logits = try runner.run(
       Pipeline.logits(sizes: graph.openSizes(["B": 1, "T": window]))
         + [.chooseComputePrecision(try precision.resolved())] + Pipeline.fuse, on: graph)
-    let generator = Generator(
-      try lower(logits, layout: parameters.layout), parameters: parameters, threads: threads)
+    let function = try lower(logits, layout: parameters.layout)
+    let shortage = MemoryShortage(
+      "a window of \(window)", needed: parameters.layout.bytes + function.memoryBytes, rows: 1
+    ) { _ in 0 }
+    if let shortage { throw shortage.failure }
+    let generator = try Generator(function, parameters: parameters, threads: threads)
 
     var ids = try tokenizer.encodeDocument(Array(prompt.utf8))
     var printed = 0
-    func printNew() {
+    func printNew() throws {
       let text = tokenizer.decode(ids)
-      FileHandle.standardOutput.write(Data(text[printed...]))
+      try printOutput(bytes: text[printed...])
       printed = text.count
     }
-    printNew()
+    try printNew()
     try generator.generate(
       after: ids, tokens: tokens, temperature: temperature, seed: seed
     ) { id in
       // A control token ends the document.
       if tokenizer.type(Int(id)) == .control { return false }
       ids.append(id)
-      printNew()
+      try printNew()
       return true
     }
-    print()
+    try printOutput("")
   }
 
   private func loadTokenizer() throws -> Tokenizer {

@@ -29,6 +29,7 @@ struct Graphc: ParsableCommand {
     ])
 
   static func main() {
+    StandardDescriptors.fill()
     do {
       var command = try parseAsRoot()
       try command.run()
@@ -64,6 +65,9 @@ struct Graphc: ParsableCommand {
     case let error as LegalityError:
       printError("error: not legal: \(error)")
       return 5
+    case let error as OutOfMemory:
+      printError("error: \(error)")
+      return 1
     case let error as OverBudget:
       printError(error.message)
       return 6
@@ -77,7 +81,8 @@ struct Graphc: ParsableCommand {
     default:
       let code = exitCode(for: error)
       if code == .success {
-        print(fullMessage(for: error))
+        // Help or the version, which were asked for.
+        do { try printOutput(fullMessage(for: error)) } catch { return report(error) }
         return 0
       }
       printError(fullMessage(for: error))
@@ -98,15 +103,6 @@ struct Failure: Error {
   static func check(_ message: String) -> Failure { Failure(exitCode: 1, message: message) }
 }
 
-/// Prints a line to standard error.
-func printError(_ text: String) { writeError(text + "\n") }
-
-/// Writes to standard error as it is.
-func writeError(_ text: String) {
-  let bytes = Array(text.utf8)
-  _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
-}
-
 extension String {
   func trimmingEnd() -> String {
     var text = self[...]
@@ -124,20 +120,6 @@ extension OverBudget {
     for group in largest { text += "\n  \(group.bytes) bytes  \(group.group)" }
     return text
       + "\nLower their bits or raise their clip in the quantize section, or shrink the model."
-  }
-}
-
-/// Ctrl-C and SIGTERM: the first asks to save and stop, the second stops at once.
-enum Interruption {
-  nonisolated(unsafe) private(set) static var signal: Int32 = 0
-
-  static func install() {
-    for number in [SIGINT, SIGTERM] {
-      Glibc.signal(number) { received in
-        if Interruption.signal != 0 { _exit(128 + received) }
-        Interruption.signal = received
-      }
-    }
   }
 }
 

@@ -3,6 +3,7 @@
 
 import ArgumentParser
 import Formats
+import Foundation
 import IR
 import Passes
 import Runtime
@@ -32,14 +33,7 @@ struct ModelOptions: ParsableArguments {
 
 /// Reads a text file; `-` is standard input.
 func readText(_ path: String) throws -> String {
-  let bytes: [UInt8]
-  if path == "-" {
-    var input: [UInt8] = []
-    while let line = readLine(strippingNewline: false) { input += Array(line.utf8) }
-    bytes = input
-  } else {
-    bytes = try readFile(path)
-  }
+  let bytes = path == "-" ? try readStandardInput() : try readFile(path)
   guard let text = String(validating: bytes, as: UTF8.self) else {
     throw FormatError(.corrupt, file: path, "the file is not UTF-8 text")
   }
@@ -67,7 +61,7 @@ enum PrecisionChoice: String, ExpressibleByArgument, CaseIterable {
 
   /// What it means on this machine. bf16 needs dot products of bf16: elsewhere f32 is faster.
   func resolved() throws -> ComputePrecision {
-    let isa = Host.machine().isa
+    let isa = try Host.machine().isa
     let isFast = isa == "avx512bf16"
     if self == .bf16 && !isFast {
       throw Failure.usage(
@@ -81,24 +75,46 @@ enum PrecisionChoice: String, ExpressibleByArgument, CaseIterable {
 enum Host {
   nonisolated(unsafe) private static var isReady = false
 
-  static func machine() -> TargetMachine {
+  /// With `allowsMissing` a limit that this machine does not reach leaves it what it has.
+  static func machine(allowsMissing: Bool = false) throws -> TargetMachine {
     if !isReady {
+      try checkVariables(allowsMissing: allowsMissing)
       Machine.initialise()
       isReady = true
     }
     return TargetMachine(machine: Machine.name, isa: Machine.isa)
   }
 
+  /// A misspelt choice must not pass for the choice of nothing.
+  private static func checkVariables(allowsMissing: Bool) throws {
+    let variables = ProcessInfo.processInfo.environment
+    if let isa = variables["GRAPHC_ISA"], !isa.isEmpty {
+      let here = Machine.availableISAs.joined(separator: ", ")
+      guard Machine.knownISAs.contains(isa) else {
+        throw Failure.usage(
+          "GRAPHC_ISA=\(isa): known are \(Machine.knownISAs.joined(separator: ", ")); this machine "
+            + "has \(here)")
+      }
+      guard allowsMissing || Machine.availableISAs.contains(isa) else {
+        throw Failure.usage("GRAPHC_ISA=\(isa): this machine lacks it and has \(here)")
+      }
+    }
+    if let gemm = variables["GRAPHC_GEMM"], !gemm.isEmpty, !Machine.knownGEMMs.contains(gemm) {
+      throw Failure.usage(
+        "GRAPHC_GEMM=\(gemm): known are \(Machine.knownGEMMs.joined(separator: ", "))")
+    }
+  }
+
   /// This machine with the precision that was asked for.
   static func target(_ precision: PrecisionChoice = .auto) throws -> TargetMachine {
-    var machine = machine()
+    var machine = try machine()
     machine.compute = try precision.resolved()
     return machine
   }
 
   /// The threads to use: what was asked for, else all processors.
   static func threads(_ asked: Int?) throws -> Int {
-    _ = machine()
+    _ = try machine()
     guard let asked else { return Machine.processors }
     guard (1...1024).contains(asked) else {
       throw Failure.usage("--threads takes a number from 1 to 1024, found \(asked)")

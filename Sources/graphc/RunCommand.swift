@@ -62,6 +62,10 @@ struct RunCommand: ParsableCommand {
 
   mutating func run() throws {
     let threads = try Host.threads(threads)
+    if let validationTokens, validationTokens < 1 {
+      throw Failure.usage("--validation-tokens takes a number from 1, found \(validationTokens)")
+    }
+    if let out { try Run.checkDirectory(out, resumes: resume) }
     let plan = try loadPlan(file, overrides: model.pairs(), compute: precision)
     guard let train = plan.model.settings.train else {
       throw Failure(exitCode: 3, message: "error: \(file) has no train section; nothing to run")
@@ -70,11 +74,15 @@ struct RunCommand: ParsableCommand {
       throw Failure.usage("--ttt: the ttt section of \(file) is off or missing")
     }
     let length = try trainingLength(train)
+    let directory = try out ?? defaultDirectory(plan.model.name)
+    try Run.checkDirectory(directory, resumes: resume)
+    let adapts = ttt
+    let shortage = try MemoryShortage.of(plan) { MemoryNeed.run($0, adapts: adapts) }
+    if let shortage { throw shortage.failure }
     let data = try DataFolder.open(data, tokenizer: tokenizer)
     try checkVocabulary(plan.model, data)
     try checkDisjoint(data)
     _ = try data.evidence()
-    let directory = out ?? "runs/" + plan.model.name
     let progress = RunProgress(length: length)
     var profiles: [Profile] = []
     Interruption.install()
@@ -97,15 +105,26 @@ struct RunCommand: ParsableCommand {
     if !profiles.isEmpty { try report(profiles, in: directory) }
     let result = try outcome.get()
     if json {
-      print(result.json.text)
+      try printOutput(result.json.text)
     } else {
-      print(try summary(result, plan, data))
+      try printOutput(summary(result, plan, data))
     }
     if let overBudget = result.overBudget { throw overBudget }
     if let limit = plan.model.settings.expect.artifactAtMost, result.artifactBytes > limit {
       throw Failure.check(
         "error: the artifact has \(result.artifactBytes) bytes, the expect section allows \(limit)")
     }
+  }
+
+  /// runs/NAME, for names that lead nowhere else.
+  private func defaultDirectory(_ name: String) throws -> String {
+    let isPlain = name.allSatisfy {
+      $0.isASCII && ($0.isLetter || $0.isNumber || "_-.".contains($0))
+    }
+    guard isPlain, !name.hasPrefix("."), !name.isEmpty else {
+      throw Failure.usage("the model's name '\(name)' is no folder's name; give --out")
+    }
+    return "runs/" + name
   }
 
   /// The limits of the file, replaced by those of the command line. One limit there drops the other.

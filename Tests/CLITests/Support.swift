@@ -79,6 +79,27 @@ func graphc(_ arguments: [String], input: String = "") throws -> Outcome {
     code: process.terminationStatus, output: try text("output"), errors: try text("errors"))
 }
 
+/// Runs a script of the shell in a folder; `$GRAPHC` is the executable.
+func shell(_ script: String, in folder: String) throws -> Outcome {
+  let files = try TemporaryFolder()
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: "/bin/sh")
+  process.arguments = ["-c", script]
+  process.currentDirectoryURL = URL(fileURLWithPath: folder)
+  process.environment = ProcessInfo.processInfo.environment.merging(["GRAPHC": executable]) { $1 }
+  for name in ["output", "errors"] { try files.write(name, "") }
+  process.standardInput = FileHandle.nullDevice
+  process.standardOutput = FileHandle(forWritingAtPath: files.file("output"))
+  process.standardError = FileHandle(forWritingAtPath: files.file("errors"))
+  try process.run()
+  process.waitUntilExit()
+  func text(_ name: String) throws -> String {
+    String(decoding: try Data(contentsOf: URL(fileURLWithPath: files.file(name))), as: UTF8.self)
+  }
+  return Outcome(
+    code: process.terminationStatus, output: try text("output"), errors: try text("errors"))
+}
+
 /// The threads that did something, by process, in a trace.
 func threadsInTrace(_ path: String) throws -> [Int: Set<Int>] {
   let document = try JSONValue.parse(Array(try Data(contentsOf: URL(fileURLWithPath: path))))
@@ -166,9 +187,16 @@ final class SmallData: Sendable {
     try #require(made.code == 0, "\(made.errors)")
   }
 
-  private static let made = Result { () throws -> SmallData in
+  private static let made: Result<SmallData, any Error> = Result {
     atexit { if let data = try? SmallData.made.get() { data.remove() } }
     return try SmallData()
+  }
+
+  /// Links the folder as `data` and writes the small graph, so that scripts can name both.
+  func link(into folder: TemporaryFolder) throws {
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.file("data"), withDestinationPath: path)
+    try folder.write("small.graph", smallGraph)
   }
 
   /// Statics are never deinitialised.

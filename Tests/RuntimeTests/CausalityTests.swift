@@ -28,7 +28,7 @@ extension RuntimeTests {
         compute: Machine.isa == "avx512bf16" ? .bf16 : .f32)
       var runner = PassRunner()
       let plan = try compile(model, target: target, runner: &runner)
-      let parameters = ParameterBlock(layout: plan.layout)
+      let parameters = try ParameterBlock(layout: plan.layout)
       for (path, values) in model.graph.randomContents(seed: 4) {
         for (index, value) in values.enumerated() { parameters[path]?[index] = Float(value) }
       }

@@ -59,7 +59,7 @@ extension RuntimeTests {
       }
       let plan = try compile(
         model, target: TargetMachine(machine: Machine.name, isa: Machine.isa), runner: &runner)
-      let parameters = ParameterBlock(layout: plan.layout)
+      let parameters = try ParameterBlock(layout: plan.layout)
       for (path, values) in model.graph.randomContents(seed: 3) {
         for (index, value) in values.enumerated() { parameters[path]?[index] = Float(value) }
       }

@@ -52,7 +52,7 @@ extension RuntimeTests {
     @Test(arguments: [1, 2, 3]) func aProfileCoversTheWholeRun(threads: Int) throws {
       let plan = try CompiledModel(CompiledModel.small()).plan
       let function = try #require(plan["train"])
-      let executable = Executable(
+      let executable = try Executable(
         function, parameters: ParameterBlock(layout: plan.layout), threads: threads)
       let profile = executable.profile(preparing: true)
       #expect(profile.calls.count == function.prepare.count + function.body.count)

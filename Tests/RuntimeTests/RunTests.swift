@@ -148,7 +148,7 @@ extension RuntimeTests {
         stream: try ValidationStream(data, limit: 1500), threads: 2, clock: { 0 },
         observe: { _ in })
       let scores = try evaluator.evaluate(
-        float: nil, quantized: artifact.parameters(), adapts: false, audit: nil)
+        float: nil, quantized: try artifact.parameters(), adapts: false, audit: nil)
       #expect(scores.entries == result.scores.entries.filter { $0.weights == .quantized })
       #expect(scores.leftOut == ["float", "float_sliding"])
       #expect(result.scores.first(.float, strided: false) != nil)
@@ -191,7 +191,7 @@ extension RuntimeTests {
         functions: plan.functions, settings: artifact.model.settings,
         stream: try ValidationStream(data, limit: 1500), threads: 1, clock: { 0 },
         observe: { _ in })
-      let weights = artifact.parameters()
+      let weights = try artifact.parameters()
       for value in [Float.nan, .infinity] {
         weights["tok_emb"]![0] = value
         #expect(throws: NumericFailure.self) {
@@ -205,7 +205,7 @@ extension RuntimeTests {
       let name = FunctionName.score(window: 32, rows: scoringRows(window: 32), last: nil)
       let index = try #require(functions.firstIndex { $0.name == name })
       functions[index].updates = ["tok_emb"]
-      let parameters = ParameterBlock(layout: ParameterLayout(try Self.model().graph.parameters))
+      let parameters = try ParameterBlock(layout: ParameterLayout(try Self.model().graph.parameters))
       #expect(throws: LegalityError.self) {
         try Scorer(
           functions, window: 32, rows: scoringRows(window: 32), scored: nil,
@@ -361,7 +361,7 @@ extension RuntimeTests {
         let found = try tensor.doubles()
         #expect(relativeDifference(found, try #require(contents[path])) < 1e-3, "@\(path)")
       }
-      let exported = trainer.exported()
+      let exported = try trainer.exported()
       #expect(
         relativeDifference(
           exported.floats("blocks.0.attn_scale").map(Double.init),

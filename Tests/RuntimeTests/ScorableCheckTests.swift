@@ -111,7 +111,7 @@ extension RuntimeTests {
           directory: folder.path + "/run", length: TrainingLength(steps: 1, seconds: nil), seed: 1,
           threads: 1, adapts: false, resumes: false),
         clock: { 0 }, isInterrupted: { false }, observe: { _ in })
-      let error = #expect(throws: FormatError.self) { try run.run(manifest: [:]) }
+      let error = #expect(throws: FormatError.self) { try run.run(manifest: RunManifest(members: [:])) }
       #expect(error?.message.contains("there are 3") == true)
       #expect(!FileManager.default.fileExists(atPath: folder.path + "/run"))
     }

@@ -90,7 +90,7 @@ extension RuntimeTests {
     }
 
     private func block(_ fixture: ReferenceFixture, _ plan: Plan) throws -> ParameterBlock {
-      let block = ParameterBlock(layout: plan.layout)
+      let block = try ParameterBlock(layout: plan.layout)
       for (path, values) in try ReferenceFixture.contents(fixture.tensors("weights")) {
         let place = try #require(block[path])
         for (index, value) in values.enumerated() { place[index] = Float(value) }

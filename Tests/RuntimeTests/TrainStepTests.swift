@@ -24,7 +24,7 @@ struct CompiledModel {
   }
 
   func loaded(_ name: String, threads: Int = 1) throws -> CompiledFunction {
-    CompiledFunction(try #require(plan[name]), layout: plan.layout, threads: threads)
+    try CompiledFunction(try #require(plan[name]), layout: plan.layout, threads: threads)
   }
 
   /// A small variant of graphs/tiny.graph.

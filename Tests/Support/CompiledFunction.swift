@@ -12,13 +12,13 @@ package final class CompiledFunction {
 
   package init(_ graph: Graph, threads: Int = 1) throws {
     let layout = ParameterLayout(graph.parameters)
-    executable = Executable(
+    executable = try Executable(
       try lower(graph, layout: layout), parameters: ParameterBlock(layout: layout),
       threads: threads)
   }
 
-  package init(_ function: PlanFunction, layout: ParameterLayout, threads: Int = 1) {
-    executable = Executable(
+  package init(_ function: PlanFunction, layout: ParameterLayout, threads: Int = 1) throws {
+    executable = try Executable(
       function, parameters: ParameterBlock(layout: layout), threads: threads)
   }
 

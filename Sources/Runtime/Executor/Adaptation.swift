@@ -41,7 +41,7 @@ public final class Adaptation {
       functions, window: settings.window, rows: scoringRows(window: settings.window),
       scored: settings.stride == settings.window ? nil : settings.stride, parameters: parameters,
       threads: threads, changing: adapt.updates)
-    step = Executable(adapt, parameters: parameters, threads: threads, changing: adapt.updates)
+    step = try Executable(adapt, parameters: parameters, threads: threads, changing: adapt.updates)
   }
 
   /// Runs the protocol of the settings over a stream.

@@ -24,8 +24,8 @@ public struct Artifact: Sendable {
   }
 
   /// The weights as they are after quantisation.
-  public func parameters() -> ParameterBlock {
-    let block = ParameterBlock(layout: ParameterLayout(model.graph.parameters))
+  public func parameters() throws(OutOfMemory) -> ParameterBlock {
+    let block = try ParameterBlock(layout: ParameterLayout(model.graph.parameters))
     for (path, tensor) in tensors { tensor.restore(to: block[path]!) }
     return block
   }

@@ -28,14 +28,14 @@ public final class Executable {
   public init(
     _ function: PlanFunction, parameters: ParameterBlock, threads: Int,
     sharing shared: MemoryBlock? = nil, changing: [String]? = nil
-  ) {
+  ) throws(OutOfMemory) {
     self.function = function
     self.parameters = parameters
     self.threads = threads
-    arena = MemoryBlock(bytes: function.arenaBytes)
-    states = shared ?? MemoryBlock(bytes: function.stateBytes)
+    arena = try MemoryBlock(bytes: function.arenaBytes)
+    states = if let shared { shared } else { try MemoryBlock(bytes: function.stateBytes) }
     precondition(states.bytes == function.stateBytes)
-    constants = MemoryBlock(bytes: function.constants.count * 4)
+    constants = try MemoryBlock(bytes: function.constants.count * 4)
     let floats = constants.base.assumingMemoryBound(to: Float.self)
     for (index, value) in function.constants.enumerated() { floats[index] = Float(value) }
     let calls = function.setup + function.prepare + function.body

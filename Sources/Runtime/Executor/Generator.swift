@@ -12,12 +12,14 @@ public final class Generator {
   private let vocabulary: Int
 
   /// `function` maps tokens [1, window] to `logits` [1, window, vocabulary].
-  public init(_ function: PlanFunction, parameters: ParameterBlock, threads: Int) {
+  public init(_ function: PlanFunction, parameters: ParameterBlock, threads: Int)
+    throws(OutOfMemory)
+  {
     guard let logits = function.outputs.first(where: { $0.name == "logits" }) else {
       preconditionFailure("\(function.name) has no output logits")
     }
     precondition(function.inputs[0].type.sizes[0] == 1, "logits of one row are expected")
-    executable = Executable(function, parameters: parameters, threads: threads)
+    executable = try Executable(function, parameters: parameters, threads: threads)
     window = function.inputs[0].type.sizes[1]
     vocabulary = logits.type.sizes[2]
     executable.prepareParameters()
@@ -27,7 +29,7 @@ public final class Generator {
   /// last `window` of all. Temperature 0 takes the likeliest. Stops when `isAccepted` returns false.
   public func generate(
     after prompt: [Int32], tokens: Int, temperature: Double, seed: UInt64,
-    _ isAccepted: (Int32) -> Bool
+    _ isAccepted: (Int32) throws -> Bool
   ) throws {
     precondition(!prompt.isEmpty, "generation starts from a token")
     if let id = prompt.first(where: { $0 < 0 || $0 >= vocabulary }) {
@@ -46,7 +48,7 @@ public final class Generator {
       let token =
         temperature > 0
         ? draw(logits, temperature, random.uniform(UInt64(index))) : likeliest(logits)
-      guard isAccepted(Int32(token)) else { return }
+      guard try isAccepted(Int32(token)) else { return }
       context.append(Int32(token))
       if context.count > window { context.removeFirst() }
     }

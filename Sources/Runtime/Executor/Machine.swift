@@ -21,6 +21,16 @@ public enum Machine {
 
   public static var name: String { String(cString: kernels_machine()) }
   public static var isa: String { String(cString: kernels_isa()) }
+  /// Names that GRAPHC_ISA takes, on some machine.
+  public static let knownISAs = ["portable", "avx2", "avx512", "avx512bf16", "neon"]
+  /// Those that this machine has.
+  public static var availableISAs: [String] {
+    let best = String(cString: kernels_best_isa())
+    guard let last = knownISAs.dropLast().firstIndex(of: best) else { return ["portable", best] }
+    return Array(knownISAs[...last])
+  }
+  /// Names that GRAPHC_GEMM takes.
+  public static let knownGEMMs = ["built-in", "libxsmm", "openblas"]
   public static var gemm: String { String(cString: kernels_gemm()) }
   public static var processors: Int { Int(kernels_max_threads()) }
   /// The JIT for matrix products, its version and target, and whether it is in use.

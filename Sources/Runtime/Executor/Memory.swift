@@ -11,9 +11,10 @@ public final class MemoryBlock {
   private let mapped: Int
 
   /// Maps `bytes` of zeroed memory. Pages are touched by the threads that first write them.
-  public init(bytes: Int) {
+  public init(bytes: Int) throws(OutOfMemory) {
     self.bytes = bytes
     let huge = 2 << 20
+    guard bytes <= Int.max - huge else { throw OutOfMemory(bytes: bytes) }
     mapped = bytes >= huge ? (bytes + huge - 1) / huge * huge : (bytes + 4095) / 4096 * 4096
     guard mapped > 0 else {
       base = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
@@ -22,7 +23,7 @@ public final class MemoryBlock {
     let pointer = mmap(
       nil, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let pointer, pointer != MAP_FAILED else {
-      preconditionFailure("out of memory: \(bytes) bytes were asked for")
+      throw OutOfMemory(bytes: bytes)
     }
     if mapped >= huge { madvise(pointer, mapped, MADV_HUGEPAGE) }
     base = pointer
@@ -39,14 +40,24 @@ public final class MemoryBlock {
   }
 }
 
+/// The system gave no memory for a block.
+public struct OutOfMemory: Error, CustomStringConvertible, Sendable {
+  public let bytes: Int
+
+  public var description: String {
+    "out of memory: the system has no block of \(bytes) bytes left; use a smaller batch, window or "
+      + "model"
+  }
+}
+
 /// The values of a model's parameters, f32, in the order of their layout.
 public final class ParameterBlock {
   public let layout: ParameterLayout
   public let memory: MemoryBlock
 
-  public init(layout: ParameterLayout) {
+  public init(layout: ParameterLayout) throws(OutOfMemory) {
     self.layout = layout
-    memory = MemoryBlock(bytes: layout.bytes)
+    memory = try MemoryBlock(bytes: layout.bytes)
   }
 
   /// The values of one parameter; nil if the layout has none of that path.
@@ -57,8 +68,8 @@ public final class ParameterBlock {
   }
 
   /// A copy with memory of its own.
-  public func copy() -> ParameterBlock {
-    let block = ParameterBlock(layout: layout)
+  public func copy() throws(OutOfMemory) -> ParameterBlock {
+    let block = try ParameterBlock(layout: layout)
     block.memory.copy(from: memory)
     return block
   }

@@ -104,31 +104,19 @@ public final class Run {
     self.observe = observe
   }
 
-  private var checkpoints: String { options.directory + "/checkpoints" }
+  /// Refuses a directory that the run cannot begin or go on in, before anything is done.
+  public static func checkDirectory(_ path: String, resumes: Bool) throws {
+    try RunDirectory.check(path, resumes: resumes)
+  }
 
   /// Does everything. `manifest` is written first, so that a directory says what it is.
   public func run(manifest: RunManifest) throws -> RunResult {
     try plan.model.settings.checkScorable(
       data, limit: options.validationTokens, adapts: options.adapts)
-    let directory = try RunDirectory(
-      options.directory, resumes: options.resumes, manifest: manifest)
-    let trainer = try Trainer(
-      plan, data: try data.train(), length: options.length, seed: options.seed,
-      threads: options.threads, clock: clock)
     var result = RunResult(scores: EvaluationScores())
     result.manifest = manifest.repeated
     result.precision = plan.target.compute
-    try resume(trainer, directory)
-    try train(trainer, directory)
-    result.steps = trainer.moment.step
-    result.trainSeconds = trainer.moment.seconds
-    result.tokensPerSecond =
-      Double(trainer.tokensPerStep * trainer.moment.step) / max(trainer.moment.seconds, 1e-9)
-    let losses = recentLosses.suffix(100)
-    result.loss = losses.reduce(0, +) / Double(max(losses.count, 1))
-    result.live = trainer.live
-
-    let weights = trainer.exported()
+    let (weights, directory) = try trained(manifest, &result)
     observe(.phase("pack"))
     let artifact = Artifact(
       model: plan.model.forArtifact, parameters: weights, precision: plan.model.precisionTable)
@@ -157,23 +145,36 @@ public final class Run {
 
   // MARK: Training
 
+  /// Trains to the weights to export. The trainer's memory is free again before anything is scored.
+  private func trained(
+    _ manifest: RunManifest, _ result: inout RunResult
+  ) throws -> (ParameterBlock, RunDirectory) {
+    // Whatever is refused here leaves no directory behind.
+    let trainer = try Trainer(
+      plan, data: try data.train(), length: options.length, seed: options.seed,
+      threads: options.threads, clock: clock)
+    let directory = try RunDirectory(
+      options.directory, resumes: options.resumes, manifest: manifest)
+    try resume(trainer, directory)
+    try train(trainer, directory)
+    result.steps = trainer.moment.step
+    result.trainSeconds = trainer.moment.seconds
+    result.tokensPerSecond =
+      Double(trainer.tokensPerStep * trainer.moment.step) / max(trainer.moment.seconds, 1e-9)
+    let losses = recentLosses.suffix(100)
+    result.loss = losses.reduce(0, +) / Double(max(losses.count, 1))
+    result.live = trainer.live
+    return (try trainer.exported(), directory)
+  }
+
   private func resume(_ trainer: Trainer, _ directory: RunDirectory) throws {
-    guard options.resumes else { return }
-    let (checkpoint, warnings) = try Checkpoint.latest(in: checkpoints)
-    for warning in warnings { observe(.warning(warning)) }
-    guard let checkpoint else {
-      try directory.cut(log: 0, audit: nil)
-      return
-    }
+    for warning in directory.warnings { observe(.warning(warning)) }
+    guard let checkpoint = directory.checkpoint else { return }
     try trainer.restore(checkpoint)
-    guard let log = checkpoint.metadata["log"]?.intValue,
-      let audit = checkpoint.metadata["audit"]?.intValue,
-      let losses = checkpoint.metadata["losses"]?.arrayValue
-    else {
-      throw FormatError(.corrupt, file: checkpoint.path, field: "log, audit or losses", "missing")
+    guard let losses = checkpoint.metadata["losses"]?.arrayValue else {
+      throw FormatError(.corrupt, file: checkpoint.path, field: "losses", "missing")
     }
     recentLosses = losses.compactMap(\.doubleValue)
-    try directory.cut(log: log, audit: audit)
     observe(.resumed(step: checkpoint.step))
   }
 
@@ -260,14 +261,21 @@ public final class Run {
 
   private func save(_ trainer: Trainer, _ directory: RunDirectory) throws {
     try directory.sync()
-    try Checkpoint.save(
-      in: checkpoints, step: trainer.moment.step, states: trainer.savedTensors(),
-      metadata: [
-        "trainer": trainer.savedCounters(), "log": .int(directory.logOffset),
-        "audit": .int(directory.audit.offset),
-        "losses": .array(recentLosses.map(JSONValue.double)),
-      ])
-    try Checkpoint.prune(in: checkpoints)
+    let checkpoints = RunDirectory.checkpoints(in: directory.path)
+    do {
+      try Checkpoint.save(
+        in: checkpoints, step: trainer.moment.step, states: trainer.savedTensors(),
+        metadata: [
+          "trainer": trainer.savedCounters(), "log": .int(directory.logOffset),
+          "audit": .int(directory.audit.offset),
+          "losses": .array(recentLosses.map(JSONValue.double)),
+        ])
+      try Checkpoint.prune(in: checkpoints)
+    } catch {
+      // A directory that is gone explains it better than the file that is missing in it.
+      try directory.sync()
+      throw error
+    }
     observe(.checkpoint(step: trainer.moment.step))
   }
 }
@@ -294,6 +302,28 @@ extension Model {
     model.warnings = []
     model.sources = []
     return model.withoutLocations
+  }
+
+  /// What training reads of the declaration. Equal ones train to equal weights, whatever is done to
+  /// these afterwards, however long it takes and however often one looks.
+  var forTraining: Model {
+    var model = withoutLocations
+    model.settings.evaluate = []
+    model.settings.ttt = nil
+    model.settings.expect = ExpectSettings()
+    model.settings.quantize?.budget = nil
+    model.settings.quantize?.codeBytes = 0
+    // The fake quantiser of QAT is the quantiser.
+    if model.settings.qat == .off { model.settings.quantize = nil }
+    model.settings.train?.stopSteps = nil
+    model.settings.train?.stopSeconds = nil
+    if let train = model.settings.train {
+      let usual = TrainSettings(rows: train.rows, seq: train.seq)
+      model.settings.train?.validateEvery = usual.validateEvery
+      model.settings.train?.validateTokens = usual.validateTokens
+      model.settings.train?.checkpointEvery = usual.checkpointEvery
+    }
+    return model
   }
 
   /// The same declaration, wherever its files lie.

@@ -2,127 +2,138 @@
 // The files of a run: manifest, log, audit log, checkpoints, artifact, result.
 
 import Formats
-import Glibc
 import IR
 
-/// A directory that one run owns.
+/// A directory that one run owns, and one process at a time.
 final class RunDirectory {
   let path: String
-  private(set) var audit: AuditLog
+  let audit: AuditLog
+  /// Where a resumed run goes on; nil: at the beginning.
+  let checkpoint: Checkpoint?
+  /// What a resumed run should know: damaged checkpoints, a shorter log, an earlier length.
+  let warnings: [String]
   private let lines: JSONLines
+  private let lock: FolderLock
+  private let identity: (device: UInt64, node: UInt64)?
+
+  static func checkpoints(in path: String) -> String { path + "/checkpoints" }
+
+  /// Refuses a directory that a run cannot begin or go on in. Changes nothing, so that a command can
+  /// ask before it does anything.
+  static func check(_ path: String, resumes: Bool) throws(FormatError) {
+    guard !path.isEmpty else {
+      throw FormatError(.usage, "an empty path names no directory; choose another --out")
+    }
+    let manifest = path + "/" + RunManifest.fileName
+    if Folder.exists(manifest) {
+      guard resumes else {
+        throw FormatError(
+          .usage, file: path,
+          "a run is here already; continue it with --resume or choose another --out")
+      }
+      return
+    }
+    guard Folder.exists(path) else {
+      guard !resumes else {
+        throw FormatError(.notFound, file: manifest, "there is no run to resume here")
+      }
+      return
+    }
+    guard Folder.isFolder(path) else {
+      throw FormatError(.usage, file: path, "this is no directory; choose another --out")
+    }
+    if let other = try Folder.names(in: path).first(where: { !isBeginning($0) }) {
+      throw FormatError(
+        .usage, file: path,
+        "the directory holds \(other) and no run; choose another --out")
+    }
+  }
+
+  /// Names of what a run writes before its manifest. One that was stopped there never began.
+  private static func isBeginning(_ name: String) -> Bool {
+    [FolderLock.fileName, RunManifest.coreName, RunManifest.graphFolder].contains(name)
+      || AtomicFile.isTemporary(name)
+  }
 
   /// Creates the directory, or opens it again. An existing run is never overwritten.
   init(_ path: String, resumes: Bool, manifest: RunManifest) throws {
+    try Self.check(path, resumes: resumes)
     self.path = path
-    let manifestPath = path + "/" + RunManifest.fileName
-    let exists = access(manifestPath, F_OK) == 0
-    if exists && !resumes {
-      throw FormatError(
-        .usage, file: path,
-        "a run is here already; continue it with --resume or choose another --out")
+    try Folder.create(path)
+    lock = try FolderLock(path)
+    // Another process may have begun, and ended, since the first look.
+    try Self.check(path, resumes: resumes)
+    identity = Folder.identity(of: path)
+    for name in try Folder.names(in: path) where AtomicFile.isTemporary(name) {
+      try Folder.remove(path + "/" + name)
     }
-    if resumes && !exists {
-      throw FormatError(.notFound, file: manifestPath, "there is no run to resume here")
-    }
-    if !exists, access(path, F_OK) == 0, try !Self.isEmpty(path) {
-      throw FormatError(
-        .usage, file: path, "the directory is not empty and holds no run; choose another --out")
-    }
-    try Self.create(path)
-    if exists {
-      try Self.check(manifestPath, against: manifest.members)
-    } else {
-      // The manifest last: a directory that has one has everything that it names.
-      for (name, text) in manifest.texts {
-        try Self.create(Self.folder(of: path + "/" + name))
-        try AtomicFile.write(path + "/" + name, text)
+    var manifest = manifest
+    var warnings: [String] = []
+    if let saved = try RunManifest.read(in: path) {
+      try manifest.checkResuming(saved, in: path)
+      (checkpoint, warnings) = try Checkpoint.latest(in: Self.checkpoints(in: path))
+      manifest.note(saved, resumedAfter: checkpoint?.step ?? 0, &warnings)
+      if manifest.members != saved.members || manifest.texts != saved.texts {
+        try manifest.write(in: path)
       }
-      try AtomicFile.write(manifestPath, manifest.text)
-    }
-    lines = try JSONLines(path + "/log.jsonl")
-    let auditPath = path + "/audit.jsonl"
-    if exists, access(auditPath, F_OK) == 0 {
-      audit = try AuditLog(resume: auditPath)
+      // It was the result of what is done again now.
+      try Folder.remove(path + "/result.json")
     } else {
-      audit = try AuditLog(create: auditPath, about: ["manifest": .string(manifest.hash)])
+      checkpoint = nil
+      try manifest.write(in: path)
     }
+    let offsets = try checkpoint.map { try Self.offsets(of: $0) }
+    lines = try JSONLines(path + "/log.jsonl")
+    if let offsets, lines.offset < offsets.log {
+      warnings.append("\(lines.path) is shorter than it was; steps are missing in it")
+    }
+    try lines.truncate(toBytes: min(offsets?.log ?? 0, lines.offset))
+    audit = try Self.audit(path + "/audit.jsonl", upTo: offsets?.audit, manifest)
+    self.warnings = warnings
+  }
+
+  /// Offsets of both logs when the checkpoint was made.
+  private static func offsets(of checkpoint: Checkpoint) throws(FormatError) -> (
+    log: Int, audit: Int
+  ) {
+    guard let log = checkpoint.metadata["log"]?.intValue,
+      let audit = checkpoint.metadata["audit"]?.intValue, log >= 0, audit >= 0
+    else {
+      throw FormatError(.corrupt, file: checkpoint.path, field: "log or audit", "missing")
+    }
+    return (log, audit)
+  }
+
+  /// The audit log as it was at a checkpoint. It begins again where there is none, and where it
+  /// began with another manifest: nothing is scored before the last checkpoint.
+  private static func audit(
+    _ path: String, upTo offset: Int?, _ manifest: RunManifest
+  ) throws -> AuditLog {
+    if let offset, Folder.exists(path) {
+      let log = try AuditLog(resume: path, atBytes: offset)
+      if try AuditLog.verify(path).first?["manifest"]?.stringValue == manifest.hash { return log }
+    }
+    try Folder.remove(path)
+    return try AuditLog(create: path, about: ["manifest": .string(manifest.hash)])
   }
 
   var logOffset: Int { lines.offset }
 
   func log(_ line: [String: JSONValue]) throws(FormatError) { try lines.append(.object(line)) }
 
-  func sync() throws(FormatError) { try lines.sync() }
-
-  /// Forgets what was logged behind a checkpoint; without one, the audit log begins again.
-  func cut(log: Int, audit offset: Int?) throws {
-    try lines.truncate(toBytes: log)
-    if let offset { try audit.truncate(toBytes: offset) }
+  /// Forces the log to disk and sees to it that the directory is still there.
+  func sync() throws(FormatError) {
+    let now = Folder.identity(of: path)
+    guard let now, let identity, now == identity else {
+      throw FormatError(
+        .io, file: path, "the run directory was removed or replaced while the run went on")
+    }
+    try lines.sync()
   }
 
   /// Writes the result beside everything else.
   func finish(_ result: RunResult) throws(FormatError) {
-    try lines.sync()
+    try sync()
     try AtomicFile.write(path + "/result.json", result.json.prettyText + "\n")
-  }
-
-  /// A resumed run must be the same run: graph, data and seed decide the result.
-  private static func check(_ path: String, against manifest: [String: JSONValue]) throws {
-    let saved = try JSONValue.parse(try readFile(path), file: path)
-    for key in ["graph", "data", "seed", "length", "precision"] where saved[key] != manifest[key] {
-      throw FormatError(
-        .usage, file: path, field: key,
-        "the run was started with \(saved[key]?.text ?? "nothing"), now \(manifest[key]?.text ?? "nothing")"
-          + " is given; resume with the same graph, data, seed, length and precision")
-    }
-  }
-
-  private static func folder(of path: String) -> String {
-    String(path[..<path.lastIndex(of: "/")!])
-  }
-
-  private static func create(_ path: String) throws(FormatError) {
-    var partial = path.hasPrefix("/") ? "/" : ""
-    for component in path.split(separator: "/") {
-      partial += component + "/"
-      if mkdir(partial, 0o777) != 0, errno != EEXIST {
-        throw FormatError(.io, file: path, "cannot be created: \(String(cString: strerror(errno)))")
-      }
-    }
-  }
-
-  private static func isEmpty(_ path: String) throws(FormatError) -> Bool {
-    guard let directory = opendir(path) else {
-      throw FormatError(.io, file: path, "cannot be read: \(String(cString: strerror(errno)))")
-    }
-    defer { closedir(directory) }
-    var count = 0
-    while readdir(directory) != nil { count += 1 }
-    return count <= 2
-  }
-}
-
-extension RunResult {
-  /// The document of `graphc run --json`.
-  public var json: JSONValue {
-    let measured: [String: JSONValue] = [
-      "schema": "graphc-run/1", "precision": .string(precision.rawValue),
-      "train": [
-        "steps": .int(steps), "tokens_per_second": .double(tokensPerSecond), "loss": .double(loss),
-        "seconds": .double(trainSeconds),
-      ],
-      "artifact": [
-        "bytes": .int(artifactBytes), "code_bytes": .int(codeBytes), "path": .string(artifactPath),
-      ],
-      "eval": scores.json,
-      "live": .array(
-        live.map {
-          [
-            "feature": .string($0.feature), "first_step": $0.firstStep.map(JSONValue.int) ?? .null,
-            "last_step": $0.lastStep.map(JSONValue.int) ?? .null,
-          ]
-        }),
-    ]
-    return .object(measured.merging(manifest) { measured, _ in measured })
   }
 }

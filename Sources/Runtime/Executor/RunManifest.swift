@@ -38,6 +38,7 @@ public struct RunManifest: Sendable {
     members = [
       "schema": "graphc-manifest/1", "graphc": .string(version), "model": .string(plan.model.name),
       "graph": .string(SHA256.hex(core)),
+      "training": .string(SHA256.hex(plan.model.forTraining.printed())),
       "set": .array(overrides.map(JSONValue.string)),
       "consts": .object(
         Dictionary(
@@ -52,6 +53,7 @@ public struct RunManifest: Sendable {
           ]
         }),
       "data": .string(try data.evidence().content),
+      "tokenizer": .string(data.tokenizer.sha256), "seed": .string("\(options.seed)"),
       "length": options.length.json, "ttt": .bool(options.adapts),
       "validation_tokens": options.validationTokens.map(JSONValue.int) ?? .null,
       "machine": .string(Machine.name), "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
@@ -71,6 +73,31 @@ public struct RunManifest: Sendable {
   }
 
   // MARK: Files
+
+  /// The manifest of a run directory with its texts, as far as they are there; nil if it has none.
+  static func read(in directory: String) throws -> RunManifest? {
+    let path = directory + "/" + fileName
+    guard Folder.exists(path) else { return nil }
+    guard let members = try JSONValue.parse(try readFile(path), file: path).objectValue else {
+      throw FormatError(.corrupt, file: path, "a manifest is an object")
+    }
+    var texts: [String: String] = [:]
+    let names = (members["sources"]?.arrayValue ?? []).compactMap { $0["path"]?.stringValue }
+    for name in names + [coreName] where Folder.exists(directory + "/" + name) {
+      texts[name] = String(decoding: try readFile(directory + "/" + name), as: UTF8.self)
+    }
+    return RunManifest(members: members, texts: texts)
+  }
+
+  /// Writes the texts, then the manifest: a directory that has one has everything that it names.
+  func write(in directory: String) throws {
+    try Folder.remove(directory + "/" + Self.graphFolder)
+    for (name, text) in texts {
+      try Folder.create(Folder.parent(of: directory + "/" + name))
+      try AtomicFile.write(directory + "/" + name, text)
+    }
+    try AtomicFile.write(directory + "/" + Self.fileName, text)
+  }
 
   /// Files under paths relative to the folder that holds all of them, the main file first.
   private static func files(_ sources: [SourceFile]) -> [(path: String, text: String)] {
@@ -101,6 +128,17 @@ public struct RunManifest: Sendable {
 }
 
 extension TrainingLength {
+  /// Reads the member `length` of a manifest.
+  init(_ json: JSONValue?) {
+    self.init(steps: json?["steps"]?.intValue, seconds: json?["seconds"]?.doubleValue)
+  }
+
+  /// Whether training goes on at least as long by both limits.
+  func isAtLeast(_ other: TrainingLength) -> Bool {
+    (steps ?? .max) >= (other.steps ?? .max)
+      && (seconds ?? .infinity) >= (other.seconds ?? .infinity)
+  }
+
   /// The member `length` of a manifest.
   var json: JSONValue {
     [

@@ -30,7 +30,7 @@ public final class Scorer {
           description: "\(name) would change \(function.updates.sorted().joined(separator: ", ")): "
             + "scoring may not write parameters")
       }
-      return Executable(function, parameters: parameters, threads: threads, changing: changing)
+      return try Executable(function, parameters: parameters, threads: threads, changing: changing)
     }
     self.window = window
     self.rows = rows

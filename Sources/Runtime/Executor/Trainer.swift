@@ -41,7 +41,7 @@ public final class Trainer {
   public init(
     _ plan: Plan, data: TokenStream, length: TrainingLength, seed: UInt64, threads: Int,
     clock: @escaping () -> Double
-  ) throws(FormatError) {
+  ) throws {
     guard let train = plan.model.settings.train else {
       preconditionFailure("the plan was compiled without a train section")
     }
@@ -51,7 +51,7 @@ public final class Trainer {
       data, rows: train.rows, seq: train.seq, isShuffled: train.isShuffled, seed: seed)
     self.clock = clock
     schedule = Schedule(model: model, train: train, length: length)
-    let parameters = ParameterBlock(layout: plan.layout)
+    let parameters = try ParameterBlock(layout: plan.layout)
     parameters.initialise(seed: seed)
     self.parameters = parameters
     let isWhole = train.accumulate == 1
@@ -62,14 +62,16 @@ public final class Trainer {
       guard let function = plan[name] else { preconditionFailure("the plan has no \(name)") }
       // States of updates are the model's, not a variant's: all whole steps have the same ones.
       loaded.append(
-        Executable(
+        try Executable(
           function, parameters: parameters, threads: threads, sharing: loaded.first?.states))
     }
     steps = loaded
     update =
       isWhole
       ? nil
-      : plan[FunctionName.update].map { Executable($0, parameters: parameters, threads: threads) }
+      : try plan[FunctionName.update].map {
+        try Executable($0, parameters: parameters, threads: threads)
+      }
     live = Trainer.features(model)
     initialiseStates(seed: seed)
   }
@@ -139,7 +141,7 @@ public final class Trainer {
     guard loss.isFinite, norm.isFinite else {
       throw NumericFailure(
         "step \(moment.step): loss \(loss), gradient norm \(norm). Training diverged; lower the "
-          + "learning rates or set `clip` in the train section, and --resume from the last checkpoint"
+          + "learning rates or set `clip` in the train section and start again with another --out"
       )
     }
     return report
@@ -175,8 +177,8 @@ public final class Trainer {
   // MARK: Results
 
   /// The weights to export: the average where there is one.
-  public func exported() -> ParameterBlock {
-    let block = parameters.copy()
+  public func exported() throws(OutOfMemory) -> ParameterBlock {
+    let block = try parameters.copy()
     for state in holder.function.states where state.path.hasPrefix("ema.") {
       _ = block[String(state.path.dropFirst(4))]?.update(from: holder.state(state.path)!)
     }

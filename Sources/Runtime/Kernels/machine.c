@@ -49,6 +49,8 @@ static int32_t best_isa(void) {
   return ISA_PORTABLE;
 }
 
+const char *kernels_best_isa(void) { return isa_names[best_isa()]; }
+
 static const kernel_table *table_for(int32_t wanted) {
 #if defined(__x86_64__)
   if (wanted == ISA_AVX512BF16) return &kernels_avx512bf16;

@@ -120,7 +120,7 @@ public struct Audit {
     guard let artifact else {
       return report.add(.missing, "artifact: artifact.gca is not here")
     }
-    guard artifact.parameters().sha256() == quantized.event.weights else {
+    guard try artifact.parameters().sha256() == quantized.event.weights else {
       throw chain.violation(
         quantized.line, "\(directory)/artifact.gca does not hold the weights that were evaluated")
     }

@@ -236,6 +236,7 @@ void kernels_profile(const kernel_call *calls, int64_t count, int32_t threads, k
 // place.
 void kernels_init(void);
 const char *kernels_isa(void);          // "portable", "avx2", "avx512", "avx512bf16", "neon"
+const char *kernels_best_isa(void);     // the same, of this CPU, whatever was chosen
 const char *kernels_gemm(void); // "built-in", "libxsmm 1.17 (hsw)", "openblas 0.3.21 (Cooperlake)"
 const char *kernels_machine(void);      // "x86_64" or "aarch64"
 int32_t kernels_max_threads(void);      // processors this process may use
