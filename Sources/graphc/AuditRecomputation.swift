@@ -38,11 +38,14 @@ extension Audit {
     if chain.adaptation == nil { model.settings.ttt = nil }
     var runner = PassRunner()
     let plan = try compile(model, target: route.target, runner: &runner)
+    let adapts = model.settings.ttt != nil
+    let shortage = try MemoryShortage.of(plan) { MemoryNeed.evaluation($0, adapts: adapts) }
+    if let shortage { throw shortage.failure }
     let progress = RunProgress(length: TrainingLength(steps: nil, seconds: nil))
     defer { progress.end() }
     let recomputation = try Recomputation(
       functions: plan.functions, settings: model.settings, stream: stream,
-      parameters: artifact.parameters(), adapts: model.settings.ttt != nil, threads: threads,
+      parameters: artifact.parameters(), adapts: adapts, threads: threads,
       observe: progress.observe)
     if let choice = work.replay { try replay(choice, recomputation, route, plan.layout) }
     if let places = work.probe { add(try recomputation.probe(places: places)) }

@@ -14,12 +14,13 @@ import Testing
     let folder: TemporaryFolder
     let data: String
     let run: String
+    let graph: String
 
     init() throws {
       folder = try TemporaryFolder()
       (data, run) = (folder.file("data"), folder.file("run"))
       let text = try folder.write("text.txt", sampleText())
-      let graph = try folder.write(
+      graph = try folder.write(
         "small.graph",
         smallGraph.replacingOccurrences(
           of: "  quantized window seq\n",
@@ -112,7 +113,8 @@ import Testing
     let forgery = try forgery()
     let folder = forgery.folder
     // The same number of pieces, learned from other text: its byte table is another.
-    let text = try folder.write("other.txt", sampleText().replacingOccurrences(of: "e", with: "eek"))
+    let text = try folder.write(
+      "other.txt", sampleText().replacingOccurrences(of: "e", with: "eek"))
     let (other, mixed) = (folder.file("other"), folder.file("mixed"))
     #expect(
       try graphc("data", "prepare", "--text", text, "--vocab", "300", "--out", other).code == 0)
@@ -158,6 +160,18 @@ import Testing
     #expect(outcome.code == 1, "\(outcome.errors)")
     #expect(outcome.output.contains("not computed again: float"))
     #expect(outcome.output.contains("equal to the bit"))
+  }
+
+  @Test func aRunOnAnotherInstructionSetIsRecomputedToTheBit() throws {
+    let made = try Self.made.get()
+    let folder = try TemporaryFolder()
+    let run = folder.file("run")
+    let arguments = "run --ttt \(made.graph) --data \(made.data) --out run"
+    let trained = try shell("GRAPHC_ISA=portable \"$GRAPHC\" \(arguments)", in: folder.path)
+    #expect(trained.code == 0, "\(trained.errors)")
+    let outcome = try audit(run, "--replay", "all")
+    #expect(outcome.code == 0, "\(outcome.output)\(outcome.errors)")
+    #expect(outcome.output.contains("equal to the bit (portable, built-in, f32)"))
   }
 
   @Test func recomputingNeedsDataAndSensibleNumbers() throws {
