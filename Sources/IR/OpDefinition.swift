@@ -62,6 +62,10 @@ public final class OpDefinition: Sendable {
       guard case .int(let value)? = attributes[name] else { return 0 }
       return value
     }
+    public func double(_ name: AttributeName) -> Double {
+      guard case .double(let value)? = attributes[name] else { return 0 }
+      return value
+    }
     public func bool(_ name: AttributeName) -> Bool {
       guard case .bool(let value)? = attributes[name] else { return false }
       return value

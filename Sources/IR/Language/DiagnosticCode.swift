@@ -38,7 +38,8 @@ public struct DiagnosticCode: Hashable, Sendable {
   public static let notAssignable = DiagnosticCode(
     "E0203", "Consts, options, params, parts and loop names keep their value.")
   public static let shapeMismatch = DiagnosticCode(
-    "E0204", "The operands' shapes do not fit the op. Shapes align at the right; only 1 stretches.")
+    "E0204",
+    "The op does not take these shapes or numbers. Shapes align at the right; only 1 stretches.")
   public static let notWhole = DiagnosticCode(
     "E0205", "Sizes, indices and counts are whole numbers. / divides exactly, // rounds down.")
   public static let badArithmetic = DiagnosticCode(

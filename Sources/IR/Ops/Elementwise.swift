@@ -31,6 +31,26 @@
   return [operands[0]]
 }
 
+extension OpDefinition.Operands {
+  /// Throws unless the cap is one that kernels in f32 apply as the formula says: they multiply by its
+  /// inverse. NaN lies in no range.
+  func needCap(orNone isOptional: Bool = false) throws {
+    let cap = double(.cap)
+    if isOptional, cap == 0 { return }
+    guard (1e-30...1e30).contains(cap) else {
+      throw fail(
+        "cap must be \(isOptional ? "0, for none, or " : "")from 1e-30 to 1e30, found \(shortest(cap))"
+          + (isOptional ? "" : "; to have no cap, leave the op out"))
+    }
+  }
+}
+
+/// The shape rule of an op that caps.
+@Sendable private func capped(_ operands: OpDefinition.Operands) throws -> [TensorType] {
+  try operands.needCap()
+  return try sameAsFirst(operands)
+}
+
 extension Builder {
   /// Sums a gradient over the axes along which an operand was stretched.
   mutating func reduced(_ gradient: Value, to operand: Value) -> Value {
@@ -112,7 +132,7 @@ extension OpDefinition {
 
   static let softcap = OpDefinition(
     summary: "y = cap * tanh(x / cap): bounds logits smoothly.",
-    operands: ["x"], attributes: [.cap: .double()], positional: [.cap], shape: sameAsFirst,
+    operands: ["x"], attributes: [.cap: .double()], positional: [.cap], shape: capped,
     gradient: .rule { b, node, dy in
       [b.one(.softcapBackward, [dy[0]!, node.result], [.cap: .double(node.double(.cap))])]
     },
@@ -120,7 +140,7 @@ extension OpDefinition {
 
   static let softcapBackward = OpDefinition(
     summary: "dx = dy * (1 - (y/cap)²), with y = softcap(x).",
-    operands: ["dy", "y"], attributes: [.cap: .double()], shape: sameAsFirst,
+    operands: ["dy", "y"], attributes: [.cap: .double()], shape: capped,
     gradient: .none(because: "second derivatives are not needed"),
     reads: .elementwise, isSurface: false)
 

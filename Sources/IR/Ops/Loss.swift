@@ -3,6 +3,7 @@
 
 private func logitShapes(_ operands: OpDefinition.Operands) throws {
   try operands.needReal(0)
+  try operands.needCap(orNone: true)
   guard operands[1].kind == .tokens else {
     throw operands.fail("targets must be tokens, found \(operands[1])")
   }
