@@ -111,15 +111,21 @@ extension Model {
       updates: updates(train.optimizers), clip: train.clip ?? 0, average: average)
   }
 
-  /// The passes of the adaptation step: all rows of `batch` windows, frozen parameters left out.
-  public func adaptPipeline(_ ttt: TTTSettings) throws -> [Pass] {
+  /// The updates of the ttt section by parameter path; frozen parameters have none.
+  public func adaptUpdates(_ ttt: TTTSettings) -> [String: ParameterUpdate] {
     var updates = updates(ttt.optimizers)
     for path in updates.keys {
-      for scale in ttt.scales where scale.glob.matches(path) {
+      if let scale = ttt.scales.last(where: { $0.glob.matches(path) }) {
         updates[path]!.learningRate *= scale.factor
       }
       if ttt.frozen.contains(where: { $0.matches(path) }) { updates[path] = nil }
     }
+    return updates
+  }
+
+  /// The passes of the adaptation step: all rows of `batch` windows, frozen parameters left out.
+  public func adaptPipeline(_ ttt: TTTSettings) throws -> [Pass] {
+    let updates = adaptUpdates(ttt)
     let graph = scored.graph
     return Pipeline.gradient(
       sizes: graph.openSizes(["B": ttt.batch, "T": ttt.window]), only: Set(updates.keys))

@@ -266,6 +266,19 @@ extension RuntimeTests {
       #expect(result.scores.json["bpb_ttt"] == .null)
     }
 
+    @Test(arguments: [TTTSettings.Mode.scoreFirst, .adaptFirst])
+    func withoutEpochsNothingIsAdapted(_ mode: TTTSettings.Mode) throws {
+      let folder = try TemporaryFolder()
+      var model = try Self.model()
+      model.settings.ttt?.epochs = 0
+      model.settings.ttt?.mode = mode
+      let result = try run(folder, "run", model: model, steps: 3, adapts: true)
+      let adapted = try #require(result.scores.adapted ?? result.scores.illegal)
+      #expect(adapted.bitsPerByte == result.scores.first(.quantized, strided: true)?.bitsPerByte)
+      let log = try String(contentsOfFile: folder.path + "/run/audit.jsonl", encoding: .utf8)
+      #expect(!log.contains("\"update\""))
+    }
+
     @Test func anExistingRunIsNotOverwritten() throws {
       let folder = try TemporaryFolder()
       _ = try run(folder, "run", steps: 2)

@@ -91,6 +91,55 @@ import Testing
     #expect(alphas == [0, 0, 0, 1])
   }
 
+  @Test func theWarmupIsNoFallOfTheRate() throws {
+    let schedule = try schedule(qat: .on(.straightThrough, from: .rateBelow(0.5))) {
+      $0.warmup = 4
+      $0.warmdown = .steps(4)
+    }
+    let alphas = (0..<10).map {
+      schedule.settings(TrainingMoment(step: $0, seconds: 0)).qatAlpha
+    }
+    #expect(alphas == [0, 0, 0, 0, 0, 0, 0, 0, 0, 1])
+  }
+
+  @Test func variantsWaitForTheDecayOfTheRate() throws {
+    var model = try CompiledModel.small(layers: 2)
+    model.variants.append(
+      Variant(name: "late", start: .rateBelow(0.8), graph: model.variants[0].graph))
+    var train = TrainSettings(rows: 1, seq: 4)
+    train.warmup = 6
+    train.warmdown = .steps(4)
+    let schedule = Schedule(
+      model: model, train: train, length: TrainingLength(steps: 10, seconds: nil))
+    let variants = (0..<10).map {
+      schedule.settings(TrainingMoment(step: $0, seconds: 0)).variant
+    }
+    #expect(variants == [0, 0, 0, 0, 0, 0, 0, 1, 1, 1])
+  }
+
+  private func adaptation(_ mode: TTTSettings.Mode, epochs: Int) -> TTTSettings {
+    var settings = TTTSettings(mode: mode, chunk: 8, window: 4, stride: 4)
+    settings.epochs = epochs
+    settings.schedule = .cosineOverChunks
+    return settings
+  }
+
+  @Test func scoreFirstFallsFromChunkToChunk() {
+    let settings = adaptation(.scoreFirst, epochs: 3)
+    let rates = (0..<5).map { settings.rate(epoch: 0, chunk: $0, of: 5) }
+    #expect(absoluteDifference(rates, [1, 0.8535533905932737, 0.5, 0.1464466094067262, 0]) < 1e-12)
+  }
+
+  /// The cosine does not begin again with an epoch, and falls over epochs of a single chunk.
+  @Test(arguments: [(1, 4), (2, 2), (4, 1)])
+  func adaptFirstFallsOverAllEpochs(epochs: Int, chunks: Int) {
+    let settings = adaptation(.adaptFirst, epochs: epochs)
+    let rates = (0..<epochs).flatMap { epoch in
+      (0..<chunks).map { settings.rate(epoch: epoch, chunk: $0, of: chunks) }
+    }
+    #expect(absoluteDifference(rates, [1, 0.8535533905932737, 0.5, 0.1464466094067262]) < 1e-12)
+  }
+
   @Test func momentumRampsLinearly() {
     let rule = MuonRule(lr: 1, momentum: 0.95, rampFrom: 0.85, rampSteps: 10)
     let found = [0, 5, 10, 50].map { Schedule.momentum(rule, step: $0) }

@@ -58,7 +58,7 @@ public final class Adaptation {
     if settings.mode == .adaptFirst {
       for epoch in 0..<settings.epochs {
         for index in chunks.indices {
-          let rate = rate(chunk: index, of: chunks.count)
+          let rate = settings.rate(epoch: epoch, chunk: index, of: chunks.count)
           result.gradientNorms += try train(chunk: index, of: tokens, rate: rate, ledger: nil)
           progress(
             Double(epoch * chunks.count + index + 1) / Double((settings.epochs + 1) * chunks.count))
@@ -91,10 +91,11 @@ public final class Adaptation {
         event.weights = weightsHash()
         try audit.append(.score(event))
       }
-      // The last chunk is only scored: nothing is left that an update could help.
-      if settings.mode == .scoreFirst, index + 1 < chunks.count {
+      // The last chunk is only scored: nothing is left that an update could help. Without epochs
+      // nothing is updated, so the log has no update.
+      if settings.mode == .scoreFirst, settings.epochs > 0, index + 1 < chunks.count {
         let before = audit == nil ? "" : weightsHash()
-        let rate = rate(chunk: index, of: chunks.count)
+        let rate = settings.rate(epoch: 0, chunk: index, of: chunks.count)
         result.gradientNorms += try learn(
           chunk: index, of: chunks.count, from: tokens, ledger: ledger)
         if let audit {
@@ -127,18 +128,11 @@ public final class Adaptation {
     var norms: [Double] = []
     for _ in 0..<settings.epochs {
       norms += try train(
-        chunk: chunk, of: tokens, rate: rate(chunk: chunk, of: count), ledger: ledger)
+        chunk: chunk, of: tokens, rate: settings.rate(epoch: 0, chunk: chunk, of: count),
+        ledger: ledger)
     }
     scorer.parametersChanged()
     return norms
-  }
-
-  private func rate(chunk: Int, of count: Int) -> Double {
-    switch settings.schedule {
-    case .constant: return 1
-    case .cosineOverChunks:
-      return count > 1 ? 0.5 * (1 + cos(Double.pi * Double(chunk) / Double(count - 1))) : 1
-    }
   }
 
   /// One pass over a chunk's sequences. With a ledger, every token must have been scored.
@@ -187,6 +181,20 @@ public final class Adaptation {
   }
 
   private func weightsHash() -> String { parameters.sha256() }
+}
+
+extension TTTSettings {
+  /// The multiplier of the learning rates while one of `chunks` chunks is trained on.
+  ///
+  /// Score-first trains a chunk once, in all its epochs, and the cosine ends at the last chunk, which
+  /// is only scored. Adapt-first passes over all chunks once an epoch: the cosine falls over all
+  /// passes and would reach 0 behind the last, so that none is without effect.
+  public func rate(epoch: Int, chunk: Int, of chunks: Int) -> Double {
+    guard schedule == .cosineOverChunks else { return 1 }
+    let (pass, end) =
+      mode == .scoreFirst ? (chunk, chunks - 1) : (epoch * chunks + chunk, epochs * chunks)
+    return end > 0 ? 0.5 * (1 + cos(Double.pi * Double(pass) / Double(end))) : 1
+  }
 }
 
 extension ParameterBlock {

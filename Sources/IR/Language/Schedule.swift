@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What changes from step to step: learning rate, momentum, QAT, the variant that trains.
 
-import Glibc
-import IR
-
 /// How long training lasts. With both limits the nearer one counts.
 public struct TrainingLength: Sendable, Equatable {
   public var steps: Int?
@@ -33,6 +30,8 @@ public struct StepSettings: Sendable, Equatable {
   public var fraction: Double
   /// Multiplier of all learning rates.
   public var rate: Double
+  /// The multiplier without the warmup: what `lr_below` compares.
+  public var decay: Double
   /// Part of the warmdown that is over.
   public var warmdown: Double
   /// Steepness of the QAT node, 0 for off.
@@ -67,9 +66,10 @@ public struct Schedule: Sendable {
     if let steps = length.steps { fraction = Double(moment.step) / Double(steps) }
     if let seconds = length.seconds { fraction = max(fraction, moment.seconds / seconds) }
     fraction = min(fraction, 1)
-    let (rate, warmdown) = rate(moment, fraction)
+    let (decay, warmdown) = decay(moment, fraction)
     var settings = StepSettings(
-      fraction: fraction, rate: rate, warmdown: warmdown, qatAlpha: 0, variant: 0)
+      fraction: fraction, rate: decay * warmup(step: moment.step), decay: decay,
+      warmdown: warmdown, qatAlpha: 0, variant: 0)
     if case .on(let mode, let start) = qat, let progress = progress(since: start, settings) {
       switch mode {
       case .straightThrough: settings.qatAlpha = 1
@@ -89,10 +89,15 @@ public struct Schedule: Sendable {
     return rule.rampFrom + part * (rule.momentum - rule.rampFrom)
   }
 
-  /// Multiplier of the learning rate, and the part of the warmdown that is over.
+  /// Multiplier of the learning rate during the warmup, 1 behind it.
+  private func warmup(step: Int) -> Double {
+    train.warmup > 0 ? min(1, Double(step + 1) / Double(train.warmup)) : 1
+  }
+
+  /// Multiplier of the learning rate but for the warmup, and the part of the warmdown that is over.
   ///
   /// Warmdown in steps on a clock counts in the mean time of the steps so far, as the baseline does.
-  private func rate(_ moment: TrainingMoment, _ fraction: Double) -> (Double, Double) {
+  private func decay(_ moment: TrainingMoment, _ fraction: Double) -> (Double, Double) {
     var rate = 1.0
     switch train.warmdown {
     case nil: break
@@ -108,10 +113,7 @@ public struct Schedule: Sendable {
       rate = min(1, remaining / Double(steps))
     case .steps?: break
     }
-    let warmdown = 1 - rate
-    rate = max(rate, train.floor)
-    if train.warmup > 0 { rate *= min(1, Double(moment.step + 1) / Double(train.warmup)) }
-    return (rate, warmdown)
+    return (max(rate, train.floor), 1 - rate)
   }
 
   /// How far a window that begins at `start` and ends with training has gone; nil before it.
@@ -122,7 +124,7 @@ public struct Schedule: Sendable {
     case .warmdown(let from):
       return settings.warmdown > 0 ? Self.part(settings.warmdown, from: from) : nil
     case .rateBelow(let limit):
-      return settings.rate < limit ? 1 - settings.rate / limit : nil
+      return settings.decay < limit ? 1 - settings.decay / limit : nil
     }
   }
 
