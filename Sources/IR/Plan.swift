@@ -312,9 +312,7 @@ extension Model {
   public var precisionTable: [String: Precision] {
     var table: [String: Precision] = [:]
     for parameter in graph.parameters {
-      table[parameter.path] =
-        settings.quantize?.precision(
-          path: parameter.path, group: parameter.group, elements: parameter.type.count) ?? .f32
+      table[parameter.path] = settings.quantize?.rule(for: parameter)?.precision ?? .f32
     }
     return table
   }

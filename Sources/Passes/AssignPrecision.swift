@@ -10,20 +10,20 @@ extension Pass {
   ///       -> param @fc : f32[8, 4] {group=matrix, init=uniform, precision=int6 per_row sdclip(12.85)}
   ///
   /// The table was resolved from the file's rules (last match wins). States have no precision.
-  /// Row quantisers need two axes; other shapes with an int rule take f16.
+  /// Requires what the reading of files and of core text checks: int rules for matrices only.
   public static func assignPrecision(_ table: [String: Precision]) -> Pass {
     Pass("assign-precision", "Give every parameter its stored form.") { graph in
+      for parameter in graph.parameters where parameter.role == .param {
+        guard table[parameter.path]?.fits(parameter.type) == false else { continue }
+        throw OpError(
+          "@\(parameter.path) is \(parameter.type), it cannot be stored in rows of codes")
+      }
       var copy = Rebuilder(
         graph,
         declaring: { parameter in
           guard parameter.role == .param else { return parameter }
           var parameter = parameter
-          let precision = table[parameter.path] ?? .f32
-          if case .int = precision, parameter.type.rank != 2 {
-            parameter.precision = .f16
-          } else {
-            parameter.precision = precision
-          }
+          parameter.precision = table[parameter.path] ?? .f32
           return parameter
         })
       for node in graph.nodes { copy.copy(node) }

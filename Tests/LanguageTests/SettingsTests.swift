@@ -86,14 +86,13 @@ import Testing
     #expect(settings.qat == .on(.softRound(form: .b, from: 2, to: 9), from: .rateBelow(0.15)))
     let quantize = try #require(settings.quantize)
     #expect(quantize.budget == 16_000_000 && quantize.codeBytes == 31_999)
-    #expect(quantize.precision(path: "s", group: "scalar", elements: 2) == .f16)
+    let model = try Self.model(Self.everything)
+    #expect(model.precisionTable["s"] == .f16)
     let e = Quantizer(
       bits: 8, clip: .quantile(0.9999984), halfFloor: 6.1e-5, isAsymmetric: true,
       codesFromUnrounded: true)
-    #expect(quantize.precision(path: "e", group: "embedding", elements: 6) == .int(e))
-    #expect(
-      quantize.precision(path: "proj", group: "matrix", elements: 4)
-        == .int(Quantizer(bits: 5, clip: .max)))
+    #expect(model.precisionTable["e"] == .int(e))
+    #expect(model.precisionTable["proj"] == .int(Quantizer(bits: 5, clip: .max)))
     #expect(settings.evaluate.map(\.name) == ["float", "sliding"])
     #expect(settings.evaluate[0].onFloat && settings.evaluate[1].stride == 16)
     #expect(settings.evaluate[1].batch == 8)
@@ -111,6 +110,14 @@ import Testing
     #expect(again.settings == model.settings)
     #expect(again.settings.text == model.settings.text)
     #expect(again.printed() == text)
+  }
+
+  @Test func coreTextHasNoVectorsOfCodesEither() throws {
+    let text = try Self.model(Self.everything).printed()
+    let broken = text.replacing("at_most(2) f16", with: "at_most(2) int8 per_row max")
+    #expect(text != broken)
+    let errors = #expect(throws: Diagnostics.self) { try Model.parse(path: "core", text: broken) }
+    #expect(errors?.all.first?.message.contains("'s' is f32[2] and has no rows") == true)
   }
 
   @Test(arguments: [
@@ -135,7 +142,7 @@ import Testing
         warmdown 3 steps
       }
       const rows = 2
-      quantize { default int6 per_row max }
+      quantize { default int6 per_row max;  group scalar f16 }
       qat { \(entry) }
       """
     #expect(try Self.model(sections).settings.qat == expected)
@@ -151,6 +158,36 @@ import Testing
       """
     let ttt = try #require(try Self.model(sections).settings.ttt)
     #expect(ttt.mode == .adaptFirst && ttt.stride == 64 && ttt.schedule == .constant)
+  }
+
+  @Test func zeroEpochsScoreOnly() throws {
+    let sections = """
+      const rounds = 0
+      ttt score_first {
+        chunk 128 tokens
+        window seq
+        epochs rounds
+        optimizer default adamw(lr: rate)
+      }
+      """
+    #expect(try Self.model(sections).settings.ttt?.epochs == 0)
+  }
+
+  /// The last scale that matches a param is its factor; others do not multiply it.
+  @Test func theLastScaleWins() throws {
+    let sections = """
+      ttt score_first {
+        chunk 128 tokens
+        window seq
+        optimizer default sgd(lr: 12.5 * rate)
+        scale "*" 2
+        scale "{e,proj}" 3
+        scale "proj" 0.5
+      }
+      """
+    let model = try Self.model(sections)
+    let rates = model.adaptUpdates(try #require(model.settings.ttt)).mapValues(\.learningRate)
+    #expect(rates == ["e": 1.5, "s": 1, "proj": 0.25])
   }
 
   @Test func globsMatchWholePaths() throws {

@@ -54,8 +54,10 @@ public struct Model: Sendable {
   /// Whether a text is core text and not a surface file.
   public static func isCore(_ text: String) -> Bool { text.hasPrefix("core ") }
 
-  /// Reads what `printed` writes.
-  public static func parse(path: String, text: String) throws(Diagnostics) -> Model {
+  /// Reads what `printed` writes. Sections that are not in `used` are left out of the settings.
+  public static func parse(
+    path: String, text: String, used: Set<SectionName> = SectionName.all
+  ) throws(Diagnostics) -> Model {
     let source = SourceFile(path: path, text: text)
     func fail(_ line: Int, _ message: String) -> Diagnostics {
       let place = SourceLocation(path: path, line: line, column: 1)
@@ -84,7 +86,7 @@ public struct Model: Sendable {
       variants.append(variant)
     }
     if variants.isEmpty { throw fail(2, "expected a function") }
-    let settings = try self.settings(source, from: line)
+    let settings = try self.settings(source, from: line, used: used)
     let model = Model(
       name: String(header[1]), variants: variants, settings: settings, sources: [source])
     let errors = variants.flatMap { variant in
@@ -92,6 +94,8 @@ public struct Model: Sendable {
       return variant.graph.forwardErrors(at: head) { source.line(making: $0, of: variant.graph) }
     }
     if !errors.isEmpty { throw Diagnostics(errors, sources: [source]) }
+    let unstorable = settings.quantize?.unstorable(model.graph.parameters) ?? []
+    if !unstorable.isEmpty { throw Diagnostics(unstorable, sources: [source]) }
     return model
   }
 
@@ -112,13 +116,13 @@ public struct Model: Sendable {
   }
 
   private static func settings(
-    _ source: SourceFile, from line: Int
+    _ source: SourceFile, from line: Int, used: Set<SectionName>
   ) throws(Diagnostics) -> Settings {
     let text =
       String(repeating: "\n", count: line)
       + source.lines.dropFirst(line).joined(separator: "\n")
     let file = try parseGraph(SourceFile(path: source.path, text: text))
-    var reader = SectionReader(evaluator: .empty(path: source.path))
+    var reader = SectionReader(evaluator: .empty(path: source.path), used: used)
     var diagnostics: [Diagnostic] = []
     for item in file.items {
       if case .section(let name, let kind, let entries) = item.kind, name.text != "init" {

@@ -222,11 +222,6 @@ public struct QuantizeSettings: Equatable, Sendable {
   public var codeBytes = 0
 
   public init() {}
-
-  /// The stored form of a param; f32 if no rule matches.
-  public func precision(path: String, group: String, elements: Int) -> Precision {
-    rules.lastMatch(path: path, group: group, elements: elements) { $0.target }?.precision ?? .f32
-  }
 }
 
 /// One evaluation of the `evaluate` section.

@@ -14,7 +14,7 @@ extension ModelChecks {
     }
     if let quantize = settings.quantize {
       checkRules(quantize.rules.map { ($0.target, $0.target.text, $0.location) })
-      checkPrecisions(quantize)
+      diagnostics += quantize.unstorable(parameters)
     }
     if let ttt = settings.ttt {
       checkRules(ttt.optimizers.map { ($0.target, $0.target.optimizerText, $0.location) })
@@ -98,19 +98,6 @@ extension ModelChecks {
           .wrongKind, "muon updates matrices, '\(parameter.path)' is \(parameter.type)",
           at: winner.location,
           notes: place.map { [.init("the param is declared here", at: $0)] } ?? [])
-      }
-    }
-  }
-
-  private mutating func checkPrecisions(_ quantize: QuantizeSettings) {
-    for parameter in parameters where parameter.type.rank == 0 {
-      let winner = quantize.rules.lastMatch(
-        path: parameter.path, group: parameter.group, elements: parameter.type.count
-      ) { $0.target }
-      if let winner, case .int = winner.precision {
-        report(
-          .wrongKind, "'\(parameter.path)' is a scalar and has no rows to quantise",
-          at: winner.location, suggestion: "add a rule behind it: group scalar f16")
       }
     }
   }

@@ -16,7 +16,7 @@ public struct Artifact: Sendable {
     var tensors: [String: StoredTensor] = [:]
     for entry in parameters.layout.entries {
       let parameter = entry.parameter
-      let form = Artifact.form(parameter, precision)
+      let form = precision[parameter.path] ?? .f32
       let rows = parameter.type.sizes.first ?? 1
       tensors[parameter.path] = form.store(parameters[parameter.path]!, rows: rows)
     }
@@ -28,13 +28,6 @@ public struct Artifact: Sendable {
     let block = try ParameterBlock(layout: ParameterLayout(model.graph.parameters))
     for (path, tensor) in tensors { tensor.restore(to: block[path]!) }
     return block
-  }
-
-  /// Int rules quantise rows; other shapes with an int rule are stored as f16.
-  static func form(_ parameter: Parameter, _ table: [String: Precision]) -> Precision {
-    let precision = table[parameter.path] ?? .f32
-    if case .int = precision, parameter.type.rank != 2 { return .f16 }
-    return precision
   }
 
   // MARK: Bytes
@@ -54,7 +47,7 @@ public struct Artifact: Sendable {
     var pieces: [Piece] = []
     for entry in layout.entries {
       let (parameter, count) = (entry.parameter, entry.parameter.type.count)
-      switch form(parameter, precision) {
+      switch precision[parameter.path] ?? .f32 {
       case .f32: pieces.append(Piece(group: "f32", path: parameter.path, bytes: count * 4))
       case .f16: pieces.append(Piece(group: "f16", path: parameter.path, bytes: count * 2))
       case .int:

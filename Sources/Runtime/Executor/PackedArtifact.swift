@@ -99,7 +99,7 @@ public struct PackedArtifact {
     }
     let precision = model.precisionTable
     for parameter in model.graph.parameters {
-      guard let damage = tensors[parameter.path]?.damage(Artifact.form(parameter, precision)) else {
+      guard let damage = tensors[parameter.path]?.damage(precision[parameter.path] ?? .f32) else {
         continue
       }
       throw FormatError(.corrupt, file: path, field: parameter.path, damage)
