@@ -18,6 +18,16 @@ struct ExecCommand: ParsableCommand {
 
   enum Function: String, ExpressibleByArgument, CaseIterable {
     case loss, logits, grad, slide, ttt
+
+    /// The sections that the function uses; sizes that fit no other one do not matter.
+    fileprivate var sections: Set<SectionName> {
+      switch self {
+      case .logits: [.initial, .expect]
+      case .loss, .grad: [.initial, .expect, .train]
+      case .slide: [.initial, .expect, .evaluate]
+      case .ttt: [.initial, .expect, .ttt]
+      }
+    }
   }
 
   @Argument(help: "The .graph file.")
@@ -73,7 +83,7 @@ struct ExecCommand: ParsableCommand {
       }
       overrides = try addingSizes(ids.shape, to: overrides)
     }
-    let model = try loadModel(file, overrides: overrides)
+    let model = try loadModel(file, overrides: overrides, used: function.sections)
     let parameters = try ParameterBlock(layout: ParameterLayout(model.graph.parameters))
     let names = try loaded.load(into: parameters)
     let values = try checkedTokens(ids, tokens, model)
@@ -259,7 +269,6 @@ struct ExecCommand: ParsableCommand {
     _ names: [String: String]
   ) throws -> [String: TensorBlob] {
     var model = model
-    model.settings.train = nil
     var runner = PassRunner()
     if function == .slide {
       guard let sliding = model.settings.evaluate.first(where: { $0.stride != nil }) else {
@@ -267,7 +276,6 @@ struct ExecCommand: ParsableCommand {
           exitCode: 3, message: "error: the evaluate section of \(file) has no entry with a stride")
       }
       model.settings.evaluate = [sliding]
-      model.settings.ttt = nil
       let plan = try compile(model, target: try Host.target(precision), runner: &runner)
       try requireMemory(plan)
       let scorer = try Scorer(
@@ -283,7 +291,6 @@ struct ExecCommand: ParsableCommand {
     guard let ttt = model.settings.ttt else {
       throw Failure(exitCode: 3, message: "error: the ttt section of \(file) is off or missing")
     }
-    model.settings.evaluate = []
     let plan = try compile(model, target: try Host.target(precision), runner: &runner)
     try requireMemory(plan)
     let adaptation = try Adaptation(

@@ -44,11 +44,13 @@ func readText(_ path: String) throws -> String {
 ///
 /// `text` is given where the file was read before: standard input can be read once.
 func loadModel(
-  _ path: String, text: String? = nil, overrides: [ConstantOverride] = []
+  _ path: String, text: String? = nil, overrides: [ConstantOverride] = [],
+  used: Set<SectionName> = SectionName.all
 ) throws -> Model {
   let text = try text ?? readText(path)
   let model = try elaborate(
-    file: SourceFile(path: path, text: text), includes: { try readText($0) }, overrides: overrides)
+    file: SourceFile(path: path, text: text), includes: { try readText($0) }, overrides: overrides,
+    used: used)
   for warning in model.warnings {
     printError(warning.rendered(sources: model.sources).trimmingEnd())
   }

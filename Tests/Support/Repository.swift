@@ -43,7 +43,7 @@ package enum Repository {
   ) throws -> Model {
     var text = try text(path)
     if let windows {
-      text = text.replacing(/stride [0-9_]+/, with: "stride \(windows.stride)")
+      text = text.replacing(/stride = [0-9_]+/, with: "stride = \(windows.stride)")
         .replacing(/chunk [0-9_]+ tokens/, with: "chunk \(windows.chunk) tokens")
     }
     return try model(SourceFile(path: path, text: text), set)

@@ -14,6 +14,8 @@ public struct SectionReader {
   public private(set) var initialRules: [InitialRule] = []
   public private(set) var diagnostics: [Diagnostic] = []
   let evaluator: ConstantEvaluator
+  /// The sections that are used. Of others only the name is looked at.
+  public let used: Set<SectionName>
   private var seen: [String: SourceLocation] = [:]
   /// Places of what is checked once all entries are known.
   public internal(set) var places: [String: SourceLocation] = [:]
@@ -21,7 +23,10 @@ public struct SectionReader {
   public internal(set) var scalePlaces: [SourceLocation] = []
   public internal(set) var freezePlaces: [SourceLocation] = []
 
-  public init(evaluator: ConstantEvaluator) { self.evaluator = evaluator }
+  public init(evaluator: ConstantEvaluator, used: Set<SectionName> = SectionName.all) {
+    self.evaluator = evaluator
+    self.used = used
+  }
 
   private func location(_ place: SyntaxPosition) -> SourceLocation {
     SourceLocation(path: evaluator.path, line: place.line, column: place.column)
@@ -60,20 +65,21 @@ public struct SectionReader {
             ? "write \(table.name) { … }" : "the kinds are \(commaSeparated(table.kinds))"))
       return
     }
+    guard used.contains(table.section) else { return }
     let errors = diagnostics.count
     var matches: [EntryMatch] = []
     collect(entries, of: table, into: &matches)
     reportRepeated(matches)
     // A section that lost an entry would only raise errors that follow from the first.
     guard diagnostics.count == errors else { return }
-    switch table.name {
-    case "init": readInitial(matches)
-    case "train": readTrain(matches, at: place)
-    case "qat": readQAT(matches, at: place)
-    case "quantize": readQuantize(matches)
-    case "evaluate": readEvaluate(matches)
-    case "ttt": readTTT(matches, kind: kind?.text, at: place)
-    default: readExpect(matches)
+    switch table.section {
+    case .initial: readInitial(matches)
+    case .train: readTrain(matches, at: place)
+    case .qat: readQAT(matches, at: place)
+    case .quantize: readQuantize(matches)
+    case .evaluate: readEvaluate(matches)
+    case .ttt: readTTT(matches, kind: kind?.text, at: place)
+    case .expect: readExpect(matches)
     }
   }
 
@@ -138,7 +144,7 @@ extension SectionReader {
     _ atoms: [SyntaxAtom], end: SyntaxPosition, evaluator: ConstantEvaluator
   ) throws(Diagnostic) -> ScheduleStart {
     let table = SectionTable(
-      name: "variant", kinds: [], meaning: "",
+      section: .train, kinds: [], meaning: "",
       entries: [SectionEntry("START", [scheduleStartForm], "When the variant begins.")])
     var matcher = EntryMatcher(evaluator: evaluator, atoms: atoms, end: end)
     guard let match = try matcher.entries(of: table).first else { return .start }
@@ -154,7 +160,7 @@ extension SectionReader {
       position: word.name.position)
     let form = SectionTable.initial.entries[0].form.dropFirst()
     let table = SectionTable(
-      name: "init", kinds: [], meaning: "",
+      section: .initial, kinds: [], meaning: "",
       entries: [SectionEntry("INIT", Array(form), "How a param starts.")])
     var matcher = EntryMatcher(evaluator: evaluator, atoms: [atom], end: word.name.position)
     guard let rule = try matcher.entries(of: table).first?.rule("init"),

@@ -30,9 +30,19 @@ public struct SectionEntry: Sendable {
   }
 }
 
+/// A section of a file. Commands name those that they use: others are not checked.
+public enum SectionName: String, CaseIterable, Sendable {
+  case initial = "init"
+  case train, qat, quantize, evaluate, ttt, expect
+
+  /// Every section: what a whole run uses.
+  public static let all = Set(allCases)
+}
+
 /// The entries of one section.
 public struct SectionTable: Sendable {
-  public let name: String
+  public let section: SectionName
+  public var name: String { section.rawValue }
   /// Words that may follow the section's name.
   public let kinds: [String]
   public let meaning: String
@@ -76,7 +86,7 @@ let scheduleStartForm: EntryElement = .oneOf([
 
 extension SectionTable {
   static let initial = SectionTable(
-    name: "init", kinds: [], meaning: "Overrides how params start.",
+    section: .initial, kinds: [], meaning: "Overrides how params start.",
     entries: [
       SectionEntry(
         "PATTERN",
@@ -98,7 +108,7 @@ extension SectionTable {
     ])
 
   static let train = SectionTable(
-    name: "train", kinds: [], meaning: "The training run.",
+    section: .train, kinds: [], meaning: "The training run.",
     entries: [
       SectionEntry(
         "read",
@@ -162,7 +172,7 @@ extension SectionTable {
     ])
 
   static let qat = SectionTable(
-    name: "qat", kinds: [], meaning: "Training with the weights rounded as `quantize` will.",
+    section: .qat, kinds: [], meaning: "Training with the weights rounded as `quantize` will.",
     entries: [
       SectionEntry("off", [.word("off")], "No rounding in training."),
       SectionEntry(
@@ -181,7 +191,7 @@ extension SectionTable {
     ])
 
   static let quantize = SectionTable(
-    name: "quantize", kinds: [], meaning: "How params are stored; the last matching rule wins.",
+    section: .quantize, kinds: [], meaning: "How params are stored; the last matching rule wins.",
     entries: [
       SectionEntry(
         "TARGET",
@@ -217,7 +227,7 @@ extension SectionTable {
     ])
 
   static let evaluate = SectionTable(
-    name: "evaluate", kinds: [], meaning: "Named scores of the validation text.",
+    section: .evaluate, kinds: [], meaning: "Named scores of the validation text.",
     entries: [
       SectionEntry(
         "NAME",
@@ -231,7 +241,7 @@ extension SectionTable {
     ])
 
   static let ttt = SectionTable(
-    name: "ttt", kinds: TTTSettings.Mode.allCases.map(\.rawValue),
+    section: .ttt, kinds: TTTSettings.Mode.allCases.map(\.rawValue),
     meaning: "Training on the text that is being scored, after it was scored.",
     entries: [
       SectionEntry("off", [.word("off")], "No test-time training."),
@@ -245,8 +255,8 @@ extension SectionTable {
         "stride", [.word("stride"), .number("stride", .whole(atLeast: 1))], default: "the window",
         "Tokens from one scored window to the next."),
       SectionEntry(
-        "epochs", [.word("epochs"), .number("epochs", .whole(atLeast: 1))], default: "1",
-        "Passes over a chunk after it was scored."),
+        "epochs", [.word("epochs"), .number("epochs", .whole(atLeast: 0))], default: "1",
+        "Passes over a chunk after it was scored; 0: chunks are scored, never trained on."),
       SectionEntry(
         "batch", [.word("batch"), .number("batch", .whole(atLeast: 1)), .word("rows")],
         default: "1", "Sequences of one update."),
@@ -258,7 +268,8 @@ extension SectionTable {
         [
           .word("optimizer"), .optimizerTarget("target"), .rule("rule", [sgd, adam, adamw]),
           .optional([.word("cosine"), .word("over"), .word("chunks")]),
-        ], "The update; with cosine the rate falls over the chunks."),
+        ], "The update; with cosine the rate falls over the chunks, in adapt_first over all epochs."
+      ),
       SectionEntry(
         "scale", [.word("scale"), .pattern("pattern"), .number("factor", .positive)],
         "A factor on the learning rate of matching params; the last match wins."),
@@ -272,7 +283,7 @@ extension SectionTable {
     ])
 
   static let expect = SectionTable(
-    name: "expect", kinds: [], meaning: "What the author expects; compiling fails otherwise.",
+    section: .expect, kinds: [], meaning: "What the author expects; compiling fails otherwise.",
     entries: [
       SectionEntry(
         "parameters", [.word("parameters"), .number("count", .whole(atLeast: 0))],

@@ -6,11 +6,12 @@ import IR
 /// Compiles a source file, or reads core text in its place.
 ///
 /// `includes` gives the text of an included file by its path, which is resolved against the path of
-/// the including file; this module reads nothing itself. All errors that can be found are thrown
-/// together.
+/// the including file; this module reads nothing itself. Sections that are not in `used` are neither
+/// checked nor part of the settings: a function is refused only for what it uses. All errors that can
+/// be found are thrown together.
 public func elaborate(
   file: SourceFile, includes: @escaping (String) throws -> String,
-  overrides: [ConstantOverride] = []
+  overrides: [ConstantOverride] = [], used: Set<SectionName> = SectionName.all
 ) throws(Diagnostics) -> Model {
   if Model.isCore(file.text) {
     if let override = overrides.first {
@@ -20,7 +21,7 @@ public func elaborate(
             .badOverride, "--set \(override.name): core text has no consts any more", at: nil)
         ], sources: [file])
     }
-    return try Model.parse(path: file.path, text: file.text)
+    return try Model.parse(path: file.path, text: file.text, used: used)
   }
   var loader = ProgramLoader(mainPath: file.path, read: includes)
   loader.load(file)
@@ -32,7 +33,7 @@ public func elaborate(
   let log = ReadLog()
   let constants = program.constants(overrides: overrides, into: &diagnostics)
   try failIfAny(diagnostics, program)
-  let sections = program.readSections(constants: constants, log: log)
+  let sections = program.readSections(used: used, constants: constants, log: log)
   var base = Elaborator(
     program: program, constants: constants, initialRules: sections.initialRules, log: log)
   base.run()
@@ -82,9 +83,11 @@ extension Program {
       })
   }
 
-  /// Reads all sections of the main file.
-  func readSections(constants: [Constant], log: ReadLog) -> SectionReader {
-    var reader = SectionReader(evaluator: evaluator(constants, log))
+  /// Reads the used sections of the main file.
+  func readSections(
+    used: Set<SectionName>, constants: [Constant], log: ReadLog
+  ) -> SectionReader {
+    var reader = SectionReader(evaluator: evaluator(constants, log), used: used)
     for loaded in items {
       if case .section(let name, let kind, let entries) = loaded.item.kind {
         reader.read(name, kind: kind, entries)

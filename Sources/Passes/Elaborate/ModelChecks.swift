@@ -30,18 +30,18 @@ struct ModelChecks {
   }
 
   mutating func run(variants: [Variant], sections: SectionReader) {
-    checkReads()
+    checkReads(sections.used)
     checkInitials(sections.initialRules)
     checkSections(sections)
     for run in runs { checkProducts(run.builder.graph, run) }
     checkExpectations(sections)
-    checkSchedule(variants, sections)
+    if sections.used.contains(.train) { checkSchedule(variants, sections) }
   }
 
   // MARK: Reads
 
-  private mutating func checkReads() {
-    var usage = NameUsage()
+  private mutating func checkReads(_ sections: Set<SectionName>) {
+    var usage = NameUsage(evaluated: sections)
     for file in program.files { usage.add(file) }
     let read = usage.names.union(log.names)
     for constant in constants where !read.contains(constant.name) {
@@ -50,7 +50,7 @@ struct ModelChecks {
         suggestion: "remove it, or use it")
     }
     for (_, block) in program.blocks.sorted(by: { $0.key < $1.key }) {
-      var inner = NameUsage()
+      var inner = NameUsage(evaluated: sections)
       for statement in block.body.statements { inner.add(statement) }
       for option in block.body.statements.flatMap(\.declaredOptions)
       where !inner.names.contains(option.text) {

@@ -5,6 +5,10 @@ import IR
 
 struct NameUsage {
   private(set) var names: Set<String> = []
+  /// Sections whose entries are evaluated: the log of reads knows which bare names they read.
+  private let evaluated: Set<SectionName>
+
+  init(evaluated: Set<SectionName>) { self.evaluated = evaluated }
 
   mutating func add(_ file: SyntaxFile) {
     for item in file.items {
@@ -19,7 +23,9 @@ struct NameUsage {
         add(inputs)
         for each in type.shape { add(each) }
         add(body)
-      case .section(_, kind: _, let entries): add(entries, everything: false)
+      case .section(let name, kind: _, let entries):
+        let isEvaluated = SectionName(rawValue: name.text).map(evaluated.contains) ?? true
+        add(entries, everything: !isEvaluated)
       case .statement(let statement): add(statement)
       }
     }
@@ -64,7 +70,8 @@ struct NameUsage {
     }
   }
 
-  /// Entries behind an `if` may not be live, so their bare names count too.
+  /// Entries behind an `if` may not be live, and sections that are not used are not evaluated, so
+  /// their bare names count too.
   private mutating func add(_ entries: SyntaxEntries, everything: Bool) {
     for each in entries.entries { add(each, everything: everything) }
   }
