@@ -16,6 +16,9 @@ public struct Parameter: Hashable, Sendable {
     case state
   }
 
+  /// The group of params of rank 2 and up that name none.
+  public static let matrixGroup = "matrix"
+
   public var role: Role
   /// The path, `blocks.3.attn.c_q`; equals the state-dict name without `.weight`.
   public var path: String

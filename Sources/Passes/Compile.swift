@@ -115,9 +115,7 @@ extension Model {
   public func adaptUpdates(_ ttt: TTTSettings) -> [String: ParameterUpdate] {
     var updates = updates(ttt.optimizers)
     for path in updates.keys {
-      if let scale = ttt.scales.last(where: { $0.glob.matches(path) }) {
-        updates[path]!.learningRate *= scale.factor
-      }
+      if let scale = ttt.scale(of: path) { updates[path]!.learningRate *= ttt.scales[scale].factor }
       if ttt.frozen.contains(where: { $0.matches(path) }) { updates[path] = nil }
     }
     return updates
@@ -135,16 +133,9 @@ extension Model {
 
   /// Each parameter's update by the last entry that matches it.
   private func updates(_ entries: [OptimizerEntry]) -> [String: ParameterUpdate] {
-    var updates: [String: ParameterUpdate] = [:]
-    for parameter in graph.parameters {
-      let match = entries.enumerated().last {
-        $0.element.target.matches(
-          path: parameter.path, group: parameter.group, elements: parameter.type.count)
-      }
-      guard let (index, entry) = match else { continue }
-      updates[parameter.path] = ParameterUpdate(entry.rule, index: index)
+    entries.winners(graph.parameters) { $0.target }.mapValues {
+      ParameterUpdate(entries[$0].rule, index: $0)
     }
-    return updates
   }
 }
 

@@ -24,7 +24,7 @@ extension Pass {
   ///                                     return nll = %nll
   ///
   /// `weights` [B, T] holds 1 / (number of targets) for a mean, 0 for rows that only fill the batch.
-  /// `zLoss` adds zLoss * lse² to each target's loss.
+  /// `zLoss` adds zLoss * lse² to each target's loss, and returns what it added as `z_loss`.
   public static func deriveLoss(zLoss: Double = 0) -> Pass {
     Pass("derive-loss", "Return the loss of given targets.") { graph in
       var copy = Rebuilder(graph, name: "loss")
@@ -42,6 +42,7 @@ extension Pass {
         let penalty = copy.builder.one(.dot, [square, weights])
         let scaled = copy.builder.one(.scale, [penalty], [.by: .double(zLoss)])
         loss = copy.builder.one(.add, [loss, scaled])
+        copy.builder.output("z_loss", scaled)
       }
       copy.builder.output("loss", loss)
       copy.builder.output("nll", results[0])

@@ -170,7 +170,7 @@ struct BenchCommand: ParsableCommand {
     case .train, .ttt:
       var updates: [String: ParameterUpdate] = [:]
       for parameter in model.graph.parameters {
-        let isMatrix = parameter.group == "matrix" && parameter.type.rank == 2
+        let isMatrix = parameter.group == Parameter.matrixGroup && parameter.type.rank == 2
         updates[parameter.path] =
           phase == .ttt ? sgd : optimizer == .muon && isMatrix ? muon : adamw
       }
@@ -248,7 +248,7 @@ private struct Flops {
   }
 
   private var newtonSchulz: Double {
-    graph.parameters.filter { $0.group == "matrix" && $0.type.rank == 2 }.reduce(0) {
+    graph.parameters.filter { $0.group == Parameter.matrixGroup && $0.type.rank == 2 }.reduce(0) {
       sum, parameter in
       let (m, n) = (Double(parameter.type.sizes.min()!), Double(parameter.type.sizes.max()!))
       return sum + 5 * (4 * m * m * n + 2 * m * m * m)

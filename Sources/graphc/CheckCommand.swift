@@ -18,6 +18,9 @@ struct CheckCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
+  @Flag(help: "Name the params that each feature acts on.")
+  var verbose = false
+
   @Flag(help: "Print the summary as one JSON document.")
   var json = false
 
@@ -40,7 +43,12 @@ struct CheckCommand: ParsableCommand {
             ]
           }),
         "features": .array(
-          model.features.map { ["feature": .string($0.name), "window": .string($0.window)] }),
+          model.features.map {
+            [
+              "feature": .string($0.name), "window": .string($0.window),
+              "params": .array($0.params.map(JSONValue.string)),
+            ]
+          }),
         "memory": plan.memoryDocument(shortage, limit: limit),
         "warnings": .int(model.warnings.count),
       ]
@@ -58,58 +66,19 @@ struct CheckCommand: ParsableCommand {
         }, right: [1, 2]))
     if !model.features.isEmpty {
       try printOutput("\nfeatures")
-      try printOutput(textTable(model.features.map { ["  " + $0.name, $0.window] }))
+      try printOutput(table(model.features))
     }
     if let shortage { try printOutput("\nmemory\n  it does not run here: \(shortage.description)") }
     try printOutput("\nok")
   }
-}
 
-extension Model {
-  /// What the sections switch on, and when or over what.
-  var features: [(name: String, window: String)] {
-    var features: [(name: String, window: String)] = []
-    if let train = settings.train {
-      for entry in train.optimizers {
-        features.append(("optimizer \(entry.target.optimizerText)", entry.rule.text))
-      }
-      if let clip = train.clip { features.append(("clip", "norm \(shortest(clip)), every step")) }
-      if train.warmup > 0 { features.append(("warmup", "steps 1 to \(train.warmup)")) }
-      switch train.warmdown {
-      case .steps(let steps): features.append(("warmdown", "the last \(steps) steps"))
-      case .fraction(let part):
-        features.append(("warmdown", "the last \(shortest(part)) of training"))
-      case nil: break
-      }
-      if case .ema(let decay) = train.average {
-        features.append(("average", "ema(\(shortest(decay))), every step"))
-      }
-      if let zLoss = train.zLoss { features.append(("z_loss", "\(shortest(zLoss)), every step")) }
-      if train.accumulate > 1 {
-        features.append(("accumulate", "\(train.accumulate) passes a step"))
-      }
-    }
-    if case .on(_, let start) = settings.qat { features.append(("qat", "from \(start.text)")) }
-    for variant in variants {
-      if let start = variant.start {
-        features.append(("variant \(variant.name)", "from \(start.text)"))
-      }
-    }
-    if let budget = settings.quantize?.budget {
-      features.append(("budget", "\(grouped(budget)) bytes"))
-    }
-    for entry in settings.evaluate {
-      let stride = entry.stride.map { ", stride \($0)" } ?? ""
-      features.append(("evaluate \(entry.name)", "window \(entry.window)\(stride)\(entry.onFloat ? ", on float" : "")"))
-    }
-    if let ttt = settings.ttt {
-      features.append(
-        (
-          "ttt \(ttt.mode.rawValue)",
-          "chunks of \(grouped(ttt.chunk)), window \(ttt.window), stride \(ttt.stride), "
-            + counted(ttt.epochs, "epoch")
-        ))
-    }
-    return features
+  /// A line a feature, with the number of params it acts on; with --verbose their paths below it.
+  private func table(_ features: [Feature]) -> String {
+    let rows = textTable(
+      features.map { ["  " + $0.name, counted($0.params.count, "param"), $0.window] }, right: [1])
+    guard verbose else { return rows }
+    return zip(rows.split(separator: "\n"), features).map { row, feature in
+      ([String(row)] + feature.params.map { "      " + $0 }).joined(separator: "\n")
+    }.joined(separator: "\n")
   }
 }

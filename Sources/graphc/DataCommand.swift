@@ -3,6 +3,7 @@
 
 import ArgumentParser
 import Formats
+import IR
 
 struct DataCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -254,9 +254,10 @@ struct ExecCommand: ParsableCommand {
       case "loss": results[name] = TensorBlob(reals, shape: [1])
       case "nll": results[name] = TensorBlob(reals, shape: shape)
       case "logits": results[name] = TensorBlob(reals.map(Float.init), shape: shape)
-      default:
+      case let name where name.hasPrefix("grad."):
         let path = String(name.dropFirst(5))
         results["grad." + (names[path] ?? path)] = TensorBlob(reals.map(Float.init), shape: shape)
+      default: break
       }
     }
     return keep(results)

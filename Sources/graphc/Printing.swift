@@ -16,17 +16,6 @@ func padded(_ text: String, _ width: Int) -> String {
   String(repeating: " ", count: max(0, width - text.count)) + text
 }
 
-/// A whole number with thousands separated: 17,059,912.
-func grouped(_ number: Int) -> String {
-  var digits = Array(String(abs(number)))
-  var index = digits.count - 3
-  while index > 0 {
-    digits.insert(",", at: index)
-    index -= 3
-  }
-  return (number < 0 ? "-" : "") + String(digits)
-}
-
 /// Seconds as 2:05 or 1:02:05.
 func duration(_ seconds: Double) -> String {
   guard seconds.isFinite else { return "?" }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Columns of text for people.
 
+import IR
+
 /// Rows in columns two spaces apart; columns whose index is in `right` end at the same place.
 func textTable(_ rows: [[String]], right: Set<Int> = []) -> String {
   let columns = rows.map(\.count).max() ?? 0

@@ -106,6 +106,13 @@ import Testing
     let json = try graphc("check", "-", "--set", "dim=8", "--json", input: smallGraph)
     let document = try JSONValue.parse(Array(json.output.utf8))
     #expect(document["parameters"] == 4800)
+    let features = try #require(document["features"]?.arrayValue)
+    #expect(features.allSatisfy { $0["params"] == ["tok_emb", "head"] })
+    // Names of params stand below their features only where they are asked for.
+    #expect(!outcome.output.contains("\n      tok_emb\n"))
+    let verbose = try graphc("check", file, "--verbose").output
+    #expect(verbose.contains("optimizer default"))
+    #expect(verbose.components(separatedBy: "\n      tok_emb\n").count == features.count + 1)
   }
 
   @Test func checkNamesThePlaceOfAnError() throws {

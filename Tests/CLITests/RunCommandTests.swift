@@ -113,6 +113,33 @@ import Testing
     }
   }
 
+  /// A clip that never clipped is said in words, at the end; live features name their params.
+  @Test func aRunSaysWhatHadNoEffect() throws {
+    let folder = try TemporaryFolder()
+    let text = try folder.write("text.txt", sampleText())
+    let graph = try folder.write(
+      "small.graph",
+      smallGraph.replacingOccurrences(
+        of: "warmdown 2 steps", with: "warmdown 2 steps\n    clip 1000\n    average ema(0)"))
+    let (data, run) = (folder.file("data"), folder.file("run"))
+    #expect(
+      try graphc("data", "prepare", "--text", text, "--vocab", "300", "--out", data).code == 0)
+    let outcome = try graphc("run", graph, "--data", data, "--out", run, "--json")
+    #expect(outcome.code == 0, "\(outcome.errors)")
+    #expect(outcome.errors.contains("warning: clip 1000 never clipped"))
+    #expect(outcome.errors.contains("warning: the average equals the weights"))
+    let result = try JSONValue.parse(Array(outcome.output.utf8))
+    #expect(result["warnings"]?.arrayValue?.count == 2)
+    let live = try #require(result["live"]?.arrayValue)
+    #expect(live.allSatisfy { $0["params"] == ["tok_emb", "head"] })
+    let clip = live.first { $0["feature"] == "clip" }
+    #expect(clip?["first_step"] == .null)
+    #expect(clip?["steps"] == 0)
+    let short = try graphc(
+      "run", graph, "--data", data, "--out", folder.file("short"), "--steps", "1")
+    #expect(short.code == 0, "\(short.errors)")
+  }
+
   private func otherVocabulary(_ folder: TemporaryFolder, _ text: String, _ artifact: String) throws
   {
     let data = folder.file("other")

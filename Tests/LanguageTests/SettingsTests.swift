@@ -57,7 +57,7 @@ import Testing
       chunk 256 tokens window seq stride 16
       epochs 3 batch 2 rows clip 1
       optimizer default sgd(lr: 0.002, momentum: 0.9) cosine over chunks
-      optimizer "{proj,s}" adamw(lr: 0.1) cosine over chunks
+      optimizer "proj" adamw(lr: 0.1) cosine over chunks
       scale "*proj" 3
       freeze "e"
     }
@@ -137,9 +137,9 @@ import Testing
     let sections = """
       train {
         read rows rows of seq
-        stop at 5 steps
+        stop at 50 steps
         optimizer default sgd(lr: rate)
-        warmdown 3 steps
+        warmdown 30 steps
       }
       const rows = 2
       quantize { default int6 per_row max;  group scalar f16 }
@@ -188,6 +188,63 @@ import Testing
     let model = try Self.model(sections)
     let rates = model.adaptUpdates(try #require(model.settings.ttt)).mapValues(\.learningRate)
     #expect(rates == ["e": 1.5, "s": 1, "proj": 0.25])
+  }
+
+  @Test func rowsThatOnlyPadAnUpdateAreSaid() throws {
+    func warnings(batch: Int) throws -> [Diagnostic] {
+      try Self.model(
+        """
+        ttt score_first {
+          chunk 192 tokens
+          window seq
+          batch \(batch) rows
+          optimizer default adamw(lr: rate)
+        }
+        """
+      ).warnings
+    }
+    #expect(try warnings(batch: 3).isEmpty)
+    let found = try warnings(batch: 4)
+    #expect(found.map(\.code) == [.idleWork])
+    #expect(found.first?.severity == .warning)
+    #expect(found.first?.suggestion == "batch 3 rows")
+  }
+
+  @Test(arguments: [(100, 0), (101, 1)])
+  func warmdownsLongerThanTrainingAreSaid(steps: Int, count: Int) throws {
+    let sections = """
+      train {
+        read 2 rows of seq
+        stop at 100 steps
+        optimizer default sgd(lr: rate)
+        warmdown \(steps) steps
+      }
+      """
+    #expect(
+      try Self.model(sections).warnings.map(\.code)
+        == [DiagnosticCode](repeating: .idleWork, count: count))
+  }
+
+  /// Features name what they act on: winners of rules, not matches, and nothing that is frozen.
+  @Test func featuresNameTheirParams() throws {
+    let features = try Self.model(Self.everything).features
+    let params = Dictionary(uniqueKeysWithValues: features.map { ($0.name, $0.params) })
+    #expect(params["optimizer embedding"] == ["e"])
+    #expect(params["optimizer scalar"] == ["s"])
+    #expect(params["optimizer matrix"] == ["proj"])
+    for name in ["clip", "warmup", "warmdown", "average", "z_loss", "accumulate"] {
+      #expect(params[name] == ["e", "s", "proj"], "\(name)")
+    }
+    #expect(params["qat"] == ["e", "proj"])
+    #expect(params["quantize default"] == [])
+    #expect(params["quantize at_most(2)"] == ["s"])
+    #expect(params["quantize \"e\""] == ["e"])
+    #expect(params["quantize group matrix"] == ["proj"])
+    #expect(params["ttt score_first"] == ["s", "proj"])
+    #expect(params["ttt optimizer default"] == ["s"])
+    #expect(params["ttt optimizer \"proj\""] == ["proj"])
+    #expect(params["ttt scale \"*proj\""] == ["proj"])
+    #expect(params["ttt freeze \"e\""] == ["e"])
   }
 
   @Test func globsMatchWholePaths() throws {

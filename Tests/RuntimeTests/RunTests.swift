@@ -176,9 +176,10 @@ extension RuntimeTests {
       #expect(Set(scores.entries.map(\.score.nats)).count == 4)
       let json = scores.json
       let listed = try #require(json["scores"]?.arrayValue)
-      #expect(listed.map { $0["bpb"] }[..<3] == [
-        json["bpb_quantized"], .double(scores.entries[1].score.bitsPerByte), json["bpb_sliding"],
-      ])
+      #expect(
+        listed.map { $0["bpb"] }[..<3] == [
+          json["bpb_quantized"], .double(scores.entries[1].score.bitsPerByte), json["bpb_sliding"],
+        ])
       #expect(json["bpb_float"] == .null)
       #expect(json["bpb_float_sliding"] == listed[3]["bpb"])
     }
@@ -264,6 +265,29 @@ extension RuntimeTests {
       #expect(result.scores.adapted == nil)
       #expect(result.scores.illegal != nil)
       #expect(result.scores.json["bpb_ttt"] == .null)
+    }
+
+    @Test func featuresOfAdaptationNameTheirUpdates() throws {
+      let folder = try TemporaryFolder()
+      var model = try Self.model()
+      model.settings.ttt?.clip = 1e6
+      model.settings.ttt?.scales = [.init(glob: try #require(Glob("*.fc")), factor: 2)]
+      model.settings.ttt?.frozen = [try #require(Glob("tok_emb"))]
+      var warnings: [String] = []
+      let result = try run(folder, "run", model: model, steps: 3, adapts: true) { event in
+        if case .warning(let text) = event { warnings.append(text) }
+      }
+      let live = Dictionary(uniqueKeysWithValues: result.live.map { ($0.feature, $0) })
+      // Chunks of 512 of 1,500 targets: two are trained on, in 8 updates of 2 rows each.
+      let optimizer = try #require(live["ttt optimizer default"])
+      #expect(optimizer.firstStep == 1 && optimizer.lastStep == 16 && optimizer.steps == 16)
+      #expect(optimizer.params.count == model.graph.parameters.count - 1)
+      #expect(live["ttt scale \"*.fc\""]?.params == ["blocks.0.mlp.fc", "blocks.1.mlp.fc"])
+      #expect(live["ttt freeze \"tok_emb\""]?.params == ["tok_emb"])
+      #expect(live["ttt clip"]?.firstStep == nil)
+      #expect(warnings.contains { $0.contains("ttt clip 1000000 never clipped") })
+      #expect(live["ttt clip"]?.json["unit"] == "update")
+      #expect(live["optimizer matrix"]?.json["unit"] == "step")
     }
 
     @Test(arguments: [TTTSettings.Mode.scoreFirst, .adaptFirst])

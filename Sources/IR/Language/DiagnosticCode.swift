@@ -112,6 +112,9 @@ public struct DiagnosticCode: Hashable, Sendable {
   public static let partHidesOp = DiagnosticCode(
     "W0101", "A part has the name of an op; before ( the part is meant.")
 
+  public static let idleWork = DiagnosticCode(
+    "W0102", "The entry holds, but part of what it asks for has no effect.")
+
   /// All codes of the surface language, in order.
   public static let language: [DiagnosticCode] = [
     unexpectedCharacter, malformedNumber, unterminatedString, unclosedDelimiter, unexpectedToken,
@@ -123,6 +126,6 @@ public struct DiagnosticCode: Hashable, Sendable {
     zeroProduct,
     unknownEntry, malformedEntry, valueRange, matchesNothing, neverWins, emptyWindow, misaligned,
     duplicateEntry, missingEntry,
-    notSupported, tooLarge, partHidesOp,
+    notSupported, tooLarge, partHidesOp, idleWork,
   ]
 }

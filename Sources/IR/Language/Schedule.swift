@@ -47,11 +47,18 @@ public struct Schedule: Sendable {
   public let variants: [ScheduleStart?]
   public let length: TrainingLength
 
-  public init(model: Model, train: TrainSettings, length: TrainingLength) {
+  public init(
+    train: TrainSettings, qat: QATSettings, variants: [ScheduleStart?], length: TrainingLength
+  ) {
     self.train = train
-    qat = model.settings.qat
-    variants = model.variants.map(\.start)
+    self.qat = qat
+    self.variants = variants
     self.length = length
+  }
+
+  public init(model: Model, train: TrainSettings, length: TrainingLength) {
+    self.init(
+      train: train, qat: model.settings.qat, variants: model.variants.map(\.start), length: length)
   }
 
   /// Whether training is over.
@@ -114,6 +121,11 @@ public struct Schedule: Sendable {
     case .steps?: break
     }
     return (max(rate, train.floor), 1 - rate)
+  }
+
+  /// Whether a window that begins at `start` has begun.
+  public func hasBegun(_ start: ScheduleStart, _ settings: StepSettings) -> Bool {
+    progress(since: start, settings) != nil
   }
 
   /// How far a window that begins at `start` and ends with training has gone; nil before it.

@@ -13,6 +13,8 @@ public struct SectionReader {
   public private(set) var settings = Settings()
   public private(set) var initialRules: [InitialRule] = []
   public private(set) var diagnostics: [Diagnostic] = []
+  /// What holds, but not all of it has an effect.
+  public internal(set) var warnings: [Diagnostic] = []
   let evaluator: ConstantEvaluator
   /// The sections that are used. Of others only the name is looked at.
   public let used: Set<SectionName>

@@ -31,6 +31,7 @@ extension SectionReader {
     var train = TrainSettings(rows: rows, seq: seq)
     train.isShuffled = read.has("shuffled")
     for match in matches {
+      places[match.entry.word] = match.location
       switch match.entry.word {
       case "accumulate": train.accumulate = match.whole("passes") ?? 1
       case "stop": readStop(match, into: &train)
@@ -56,8 +57,8 @@ extension SectionReader {
         }
       case "z_loss": train.zLoss = match.number("weight")
       case "validate":
-        train.validateEvery = match.whole("steps") ?? 100
-        train.validateTokens = match.whole("tokens")
+        train.validateEvery = match.whole("steps") ?? train.validateEvery
+        train.validateTokens = match.whole("tokens") ?? train.validateTokens
       case "checkpoint": train.checkpointEvery = match.whole("steps") ?? 200
       default: break
       }

@@ -53,6 +53,15 @@ extension SectionReader {
       report(.missingEntry, "'ttt \(mode.rawValue)' needs an optimizer", at: place)
     }
     checkAlignment(ttt, at: first("chunk")?.location ?? place, stride: first("stride")?.location)
+    if ttt.batch > max(1, chunk / window) {
+      warnings.append(
+        Diagnostic(
+          .idleWork,
+          "a chunk of \(chunk) tokens holds \(chunk / window) windows of \(window): an update of "
+            + "\(ttt.batch) rows computes padding in the others",
+          at: first("batch")?.location, severity: .warning,
+          suggestion: "batch \(max(1, chunk / window)) rows"))
+    }
     update { $0.ttt = ttt }
   }
 

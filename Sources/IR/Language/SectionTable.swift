@@ -162,7 +162,8 @@ extension SectionTable {
         [
           .word("validate"), .word("every"), .number("steps", .whole(atLeast: 1)), .word("steps"),
           .optional([.word("on"), .number("tokens", .whole(atLeast: 1)), .word("tokens")]),
-        ], default: "every 100 steps", "How often validation text is scored, and how much of it."),
+        ], default: "every 100 steps on 32_768 tokens",
+        "How often validation text is scored, and how much of it."),
       SectionEntry(
         "checkpoint",
         [

@@ -172,8 +172,8 @@ public struct TrainSettings: Equatable, Sendable {
   public var average = Average.none
   public var zLoss: Double?
   public var validateEvery = 100
-  /// Validation tokens that are scored on the way; nil is all.
-  public var validateTokens: Int?
+  /// Validation tokens that are scored on the way, from the first on.
+  public var validateTokens = 32_768
   public var checkpointEvery = 200
 
   public init(rows: Int, seq: Int) {

@@ -74,8 +74,7 @@ extension TrainSettings {
     case .ema(let decay): entries.append("average ema(\(shortest(decay)))")
     }
     if let zLoss { entries.append("z_loss \(shortest(zLoss))") }
-    let tokens = validateTokens.map { " on \($0) tokens" } ?? ""
-    entries.append("validate every \(validateEvery) steps\(tokens)")
+    entries.append("validate every \(validateEvery) steps on \(validateTokens) tokens")
     entries.append("checkpoint every \(checkpointEvery) steps")
     return entries
   }

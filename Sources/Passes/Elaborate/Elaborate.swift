@@ -63,7 +63,8 @@ public func elaborate(
   try failIfAny(checks.diagnostics, program)
   return Model(
     name: program.model, variants: variants, settings: sections.settings, constants: constants,
-    warnings: Diagnostics.sorted(base.warnings), sources: program.sources)
+    warnings: Diagnostics.sorted(base.warnings + sections.warnings + checks.warnings),
+    sources: program.sources)
 }
 
 private func failIfAny(_ diagnostics: [Diagnostic], _ program: Program) throws(Diagnostics) {

@@ -231,7 +231,7 @@ extension Elaborator {
     let place = program.location(param.name.position, in: frame.path)
     let value = builder.declare(
       Parameter(
-        role: .param, path: path, type: .tensor(shape), group: group?.text ?? "matrix",
+        role: .param, path: path, type: .tensor(shape), group: group?.text ?? Parameter.matrixGroup,
         initial: start, location: place.description))
     params[path] = value
     paramPlaces[path] = place

@@ -10,6 +10,7 @@ struct ModelChecks {
   let runs: [Elaborator]
   let log: ReadLog
   var diagnostics: [Diagnostic] = []
+  var warnings: [Diagnostic] = []
 
   init(program: Program, constants: [Constant], runs: [Elaborator], log: ReadLog) {
     self.program = program

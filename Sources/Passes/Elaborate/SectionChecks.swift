@@ -1,64 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules of sections against the params of the model: every rule matches and wins somewhere, every
-// param is trained, and every start lies inside of training.
+// Rules of sections against the params of the model: every rule matches and wins somewhere, and every
+// param is trained. When features are live is checked in ScheduleChecks.swift.
 
 import IR
+
+/// A rule of a section, as the checks of all rules see it.
+private struct TargetedRule {
+  let target: Target
+  let text: String
+  let place: SourceLocation?
+
+  init(_ entry: OptimizerEntry) {
+    (target, text, place) = (entry.target, entry.target.optimizerText, entry.location)
+  }
+
+  init(_ rule: PrecisionRule) {
+    (target, text, place) = (rule.target, rule.target.text, rule.location)
+  }
+
+  init(_ glob: Glob, at place: SourceLocation) {
+    (target, text, self.place) = (.glob(glob), "\"\(glob.pattern)\"", place)
+  }
+}
 
 extension ModelChecks {
   mutating func checkSections(_ sections: SectionReader) {
     let settings = sections.settings
     if let train = settings.train {
-      checkRules(train.optimizers.map { ($0.target, $0.target.optimizerText, $0.location) })
+      checkRules(train.optimizers.map(TargetedRule.init))
       checkOptimizers(
         train.optimizers, of: parameters, missing: "is never trained", advice: "add: optimizer")
+      checkRates(train.optimizers)
     }
     if let quantize = settings.quantize {
-      checkRules(quantize.rules.map { ($0.target, $0.target.text, $0.location) })
+      checkRules(quantize.rules.map(TargetedRule.init), mayBeOverruled: \.isNet)
       diagnostics += quantize.unstorable(parameters)
     }
-    if let ttt = settings.ttt {
-      checkRules(ttt.optimizers.map { ($0.target, $0.target.optimizerText, $0.location) })
-      let scales = zip(ttt.scales, sections.scalePlaces)
-      checkRules(scales.map { (.glob($0.glob), "\"\($0.glob.pattern)\"", $1) })
-      for (glob, place) in zip(ttt.frozen, sections.freezePlaces)
-      where !parameters.contains(where: { glob.matches($0.path) }) {
-        reportNoMatch("\"\(glob.pattern)\"", at: place)
-      }
-      let adapted = parameters.filter { parameter in
-        !ttt.frozen.contains { $0.matches(parameter.path) }
-      }
-      checkOptimizers(
-        ttt.optimizers, of: adapted, missing: "is not updated",
-        advice: "freeze it, or add: optimizer")
-      if adapted.isEmpty {
-        report(
-          .emptyWindow, "all params are frozen, so ttt would change nothing",
-          at: sections.freezePlaces.first)
-      }
+    if let ttt = settings.ttt { checkTTT(ttt, sections) }
+  }
+
+  private mutating func checkTTT(_ ttt: TTTSettings, _ sections: SectionReader) {
+    for (glob, place) in zip(ttt.frozen, sections.freezePlaces)
+    where !parameters.contains(where: { glob.matches($0.path) }) {
+      reportNoMatch("\"\(glob.pattern)\"", at: place)
     }
+    let adapted = parameters.filter { parameter in
+      !ttt.frozen.contains { $0.matches(parameter.path) }
+    }
+    let scales = zip(ttt.scales, sections.scalePlaces).map { TargetedRule($0.glob, at: $1) }
+    for rules in [ttt.optimizers.map(TargetedRule.init), scales] {
+      // Where everything is frozen no rule can win; that is one error, not one for each.
+      checkRules(
+        rules, winning: adapted.isEmpty ? nil : adapted, mayBeOverruled: { _ in adapted.isEmpty })
+    }
+    if adapted.isEmpty {
+      report(
+        .emptyWindow, "all params are frozen, so ttt would change nothing",
+        at: sections.freezePlaces.first)
+    }
+    checkOptimizers(
+      ttt.optimizers, of: adapted, missing: "is not updated",
+      advice: "freeze it, or add: optimizer")
   }
 
   /// The last matching rule wins; one that matches nothing or never wins has no effect.
+  ///
+  /// `winning` are the params that a rule can win; nil: all of them.
   private mutating func checkRules(
-    _ rules: [(target: Target, text: String, place: SourceLocation?)]
+    _ rules: [TargetedRule], winning: [Parameter]? = nil,
+    mayBeOverruled: (Target) -> Bool = { _ in false }
   ) {
-    var matches = [Int](repeating: 0, count: rules.count)
-    var wins = [Int](repeating: 0, count: rules.count)
-    for parameter in parameters {
-      var winner: Int?
-      for (index, rule) in rules.enumerated()
-      where rule.target.matches(
-        path: parameter.path, group: parameter.group, elements: parameter.type.count)
-      {
-        matches[index] += 1
-        winner = index
+    let winners = Set(rules.winners(winning ?? parameters) { $0.target }.values)
+    for (index, rule) in rules.enumerated() where !winners.contains(index) {
+      let matched = parameters.filter {
+        rule.target.matches(path: $0.path, group: $0.group, elements: $0.type.count)
       }
-      if let winner { wins[winner] += 1 }
-    }
-    for (index, rule) in rules.enumerated() {
-      if matches[index] == 0 {
+      if matched.isEmpty {
         reportMissing(rule.target, rule.text, at: rule.place)
-      } else if wins[index] == 0, !rule.target.isNet {
+      } else if let winning, Set(winning).isDisjoint(with: matched) {
+        report(.neverWins, "all params that \(rule.text) matches are frozen", at: rule.place)
+      } else if !mayBeOverruled(rule.target) {
         report(
           .neverWins, "\(rule.text) never wins: later rules apply to all params it matches",
           at: rule.place, suggestion: "remove it, or put it behind the others")
@@ -102,53 +123,13 @@ extension ModelChecks {
     }
   }
 
-  // MARK: Starts
-
-  /// Every start lies where training still has steps, and there is something to switch on.
-  mutating func checkSchedule(_ variants: [Variant], _ sections: SectionReader) {
-    let settings = sections.settings
-    if case .on(_, let start) = settings.qat {
-      let place = sections.places["qat"]
-      checkStart(start, "qat", settings.train, at: place)
-      let isQuantised = settings.quantize?.rules.contains { rule in
-        if case .int = rule.precision { true } else { false }
-      }
-      if isQuantised != true {
-        report(
-          .emptyWindow, "qat has nothing to round: no rule of 'quantize' is an integer precision",
-          at: place)
-      }
-    }
-    for loaded in program.items {
-      guard case .variant(let name, _, _, _, _) = loaded.item.kind,
-        let start = variants.first(where: { $0.name == name.text })?.start
-      else { continue }
-      let place = program.location(name.position, in: loaded.path)
-      checkStart(start, "the variant '\(name.text)'", settings.train, at: place)
-    }
-  }
-
-  private mutating func checkStart(
-    _ start: ScheduleStart, _ what: String, _ train: TrainSettings?, at place: SourceLocation?
-  ) {
-    guard let train else {
+  /// A rate of 0 is a control in `ttt`; in training it would leave params as they started, unsaid.
+  private mutating func checkRates(_ optimizers: [OptimizerEntry]) {
+    for entry in optimizers where entry.rule.lr == 0 {
       report(
-        .emptyWindow, "\(what) begins in training, and there is no 'train' section", at: place)
-      return
-    }
-    switch start {
-    case .start, .training: break
-    case .warmdown where train.warmdown == nil:
-      report(.emptyWindow, "\(what) waits for a warmdown that 'train' does not have", at: place)
-    case .rateBelow(let multiplier):
-      if train.warmdown == nil || multiplier <= train.floor {
-        let lowest = train.warmdown == nil ? 1 : train.floor
-        report(
-          .emptyWindow,
-          "\(what) would never begin: the rate's multiplier stays at or above \(shortest(lowest))",
-          at: place)
-      }
-    case .warmdown: break
+        .emptyWindow,
+        "optimizer \(entry.target.optimizerText) has lr 0: its params would stay as they start",
+        at: entry.location, suggestion: "give it a rate above 0")
     }
   }
 }

@@ -17,8 +17,10 @@ public final class Adaptation {
     public var nll: [Float]
     /// Σ nll of each chunk.
     public var chunks: [Double]
+    /// Rate and gradient norm of each update.
+    public var updates: [AdaptationUpdate]
     /// Gradient norm of each update, before clipping.
-    public var gradientNorms: [Double]
+    public var gradientNorms: [Double] { updates.map(\.gradientNorm) }
   }
 
   private let settings: TTTSettings
@@ -54,12 +56,12 @@ public final class Adaptation {
     let chunks = chunks(tokens)
     var ledger = ScoreLedger(targets: targets)
     var result = Result(
-      nll: [Float](repeating: 0, count: targets), chunks: [], gradientNorms: [])
+      nll: [Float](repeating: 0, count: targets), chunks: [], updates: [])
     if settings.mode == .adaptFirst {
       for epoch in 0..<settings.epochs {
         for index in chunks.indices {
           let rate = settings.rate(epoch: epoch, chunk: index, of: chunks.count)
-          result.gradientNorms += try train(chunk: index, of: tokens, rate: rate, ledger: nil)
+          result.updates += try train(chunk: index, of: tokens, rate: rate, ledger: nil)
           progress(
             Double(epoch * chunks.count + index + 1) / Double((settings.epochs + 1) * chunks.count))
         }
@@ -96,7 +98,7 @@ public final class Adaptation {
       if settings.mode == .scoreFirst, settings.epochs > 0, index + 1 < chunks.count {
         let before = audit == nil ? "" : weightsHash()
         let rate = settings.rate(epoch: 0, chunk: index, of: chunks.count)
-        result.gradientNorms += try learn(
+        result.updates += try learn(
           chunk: index, of: chunks.count, from: tokens, ledger: ledger)
         if let audit {
           var event = UpdateEvent()
@@ -124,26 +126,26 @@ public final class Adaptation {
   /// All epochs on one chunk. The next score is by the new weights.
   func learn(
     chunk: Int, of count: Int, from tokens: [Int32], ledger: ScoreLedger?
-  ) throws -> [Double] {
-    var norms: [Double] = []
+  ) throws -> [AdaptationUpdate] {
+    var done: [AdaptationUpdate] = []
     for _ in 0..<settings.epochs {
-      norms += try train(
+      done += try train(
         chunk: chunk, of: tokens, rate: settings.rate(epoch: 0, chunk: chunk, of: count),
         ledger: ledger)
     }
     scorer.parametersChanged()
-    return norms
+    return done
   }
 
   /// One pass over a chunk's sequences. With a ledger, every token must have been scored.
   private func train(
     chunk: Int, of tokens: [Int32], rate: Double, ledger: ScoreLedger?
-  ) throws -> [Double] {
+  ) throws -> [AdaptationUpdate] {
     let (length, rows) = (settings.window, settings.batch)
     let first = chunk * settings.chunk
     let end = min(first + settings.chunk, tokens.count - 1)
     let sequences = Array(stride(from: first, through: end - length, by: length))
-    var norms: [Double] = []
+    var done: [AdaptationUpdate] = []
     let ids = step.tokens(step.function.inputs[0].name)
     let targets = step.tokens("targets")
     let weights = step.input("weights")
@@ -175,9 +177,9 @@ public final class Adaptation {
         throw NumericFailure(
           "the gradient of update \(updates) of test-time training is not finite; lower its lr")
       }
-      norms.append(norm)
+      done.append(AdaptationUpdate(rate: rate, gradientNorm: norm))
     }
-    return norms
+    return done
   }
 
   private func weightsHash() -> String { parameters.sha256() }

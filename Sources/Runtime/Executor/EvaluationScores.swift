@@ -32,6 +32,8 @@ public struct EvaluationScores: Sendable {
   public var adapted: Score?
   /// The adapted score of adapt_first, which is not a score.
   public var illegal: Score?
+  /// The updates of test-time training.
+  public var updates: [AdaptationUpdate] = []
   /// Bytes of the original documents behind all targets, where they are known and were all scored.
   public var originalBytes: Int?
 

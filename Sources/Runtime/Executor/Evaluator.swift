@@ -112,6 +112,7 @@ public final class Evaluator {
     (end.tokens, end.bytes, end.nats) = (score.tokens, score.bytes, score.nats)
     end.legal = ttt.mode == .scoreFirst
     try audit?.append(.end(end))
+    scores.updates = result.updates
     if ttt.mode == .scoreFirst { scores.adapted = score } else { scores.illegal = score }
   }
 

@@ -2,6 +2,7 @@
 // Whether a run may go on under another manifest, and what differs where it may not.
 
 import Formats
+import IR
 
 extension RunManifest {
   /// Throws unless training goes on as it began. What training does not read may change, and it may

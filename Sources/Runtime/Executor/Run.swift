@@ -77,6 +77,8 @@ public struct RunResult: Sendable {
   public var manifest: [String: JSONValue] = [:]
   public var scores: EvaluationScores
   public var live: [LiveFeature] = []
+  /// What of the file had no effect, or not all of it; a sentence each.
+  public var warnings: [String] = []
   /// Set when the artifact does not fit. Everything was measured all the same.
   public var overBudget: OverBudget?
 }
@@ -131,6 +133,10 @@ public final class Run {
     result.scores = try evaluator.evaluate(
       float: weights, quantized: try Artifact.read(result.artifactPath).parameters(),
       adapts: options.adapts, audit: directory.audit)
+    if options.adapts, let ttt = plan.model.settings.ttt {
+      result.live += plan.model.live(ttt, result.scores.updates)
+      result.warnings += plan.model.remarks(ttt, result.scores.updates)
+    }
     try directory.finish(result)
     if let budget = plan.model.settings.quantize?.budget,
       result.artifactBytes + result.codeBytes > budget
@@ -140,6 +146,7 @@ public final class Run {
         bytes: result.artifactBytes, code: result.codeBytes, budget: budget,
         largest: Array(groups.sorted { $0.bytes > $1.bytes }.prefix(5)))
     }
+    for warning in result.warnings { observe(.warning(warning)) }
     return result
   }
 
@@ -164,6 +171,7 @@ public final class Run {
     let losses = recentLosses.suffix(100)
     result.loss = losses.reduce(0, +) / Double(max(losses.count, 1))
     result.live = trainer.live
+    result.warnings = trainer.remarks
     return (try trainer.exported(), directory)
   }
 
@@ -181,7 +189,7 @@ public final class Run {
   private func train(_ trainer: Trainer, _ directory: RunDirectory) throws {
     guard let settings = plan.model.settings.train else { return }
     let validation = try ValidationStream(
-      data, limit: min(settings.validateTokens ?? 32_768, options.validationTokens ?? .max))
+      data, limit: min(settings.validateTokens, options.validationTokens ?? .max))
     let scorer = try Scorer(
       plan.functions, window: settings.seq, rows: scoringRows(window: settings.seq), scored: nil,
       parameters: trainer.parameters, threads: options.threads)
@@ -238,12 +246,6 @@ public final class Run {
     }
     if let profiledStep, trainer.moment.step < profiledStep {
       observe(.warning("nothing was profiled: training ended before step \(profiledStep)"))
-    }
-    for feature in trainer.live where feature.firstStep == nil {
-      observe(
-        .warning(
-          "\(feature.feature) is declared but was live in no step of this run; train longer, or "
-            + "change its window"))
     }
   }
 

@@ -17,13 +17,7 @@ extension RunResult {
         "bytes": .int(artifactBytes), "code_bytes": .int(codeBytes), "path": .string(artifactPath),
       ],
       "eval": scores.json,
-      "live": .array(
-        live.map {
-          [
-            "feature": .string($0.feature), "first_step": $0.firstStep.map(JSONValue.int) ?? .null,
-            "last_step": $0.lastStep.map(JSONValue.int) ?? .null,
-          ]
-        }),
+      "live": .array(live.map(\.json)), "warnings": .array(warnings.map(JSONValue.string)),
     ]
     return .object(measured.merging(manifest) { measured, _ in measured })
   }

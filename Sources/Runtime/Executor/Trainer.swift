@@ -2,6 +2,7 @@
 // Training steps: batches from a stream, the compiled step, schedules, and all state of a resume.
 
 import Formats
+import Glibc
 import IR
 
 /// What one step did.
@@ -14,21 +15,19 @@ public struct StepReport: Sendable, Equatable {
   public var seconds: Double
 }
 
-/// A feature of the file and the steps in which it had an effect.
-public struct LiveFeature: Sendable, Equatable {
-  public var feature: String
-  /// Steps count from 1; nil: never live.
-  public var firstStep: Int?
-  public var lastStep: Int?
-}
-
 /// Trains one model. Equal plan, data, seed and step schedule give equal bits for any thread count.
 public final class Trainer {
   public let model: Model
   public let schedule: Schedule
   public let parameters: ParameterBlock
   public private(set) var moment = TrainingMoment(step: 0, seconds: 0)
-  public private(set) var live: [LiveFeature]
+  /// The features of the file and the steps in which they were live.
+  public var live: [LiveFeature] { report.features }
+  private var report: LiveReport
+  /// Each average with its parameter.
+  private var averages:
+    [(average: UnsafeMutableBufferPointer<Float>, parameter: UnsafeMutableBufferPointer<Float>)] =
+      []
   private let train: TrainSettings
   private var reader: BatchReader
   /// One function a variant: whole steps, or gradients where several forwards make a step.
@@ -72,7 +71,12 @@ public final class Trainer {
       : try plan[FunctionName.update].map {
         try Executable($0, parameters: parameters, threads: threads)
       }
-    live = Trainer.features(model)
+    report = LiveReport(model, train)
+    averages = holder.function.states.compactMap { state in
+      guard state.path.hasPrefix("ema."), let source = parameters[String(state.path.dropFirst(4))]
+      else { return nil }
+      return (holder.state(state.path)!, source)
+    }
     initialiseStates(seed: seed)
   }
 
@@ -106,6 +110,7 @@ public final class Trainer {
     let start = clock()
     let executable = steps[settings.variant]
     var loss = 0.0
+    var hasZLoss = false
     if let update {
       var tree = GradientTree()
       let weight = 1 / Float(tokensPerStep)
@@ -114,6 +119,7 @@ public final class Trainer {
         setScalars(executable, settings)
         run(executable, observe)
         loss += Double(executable.output("loss")[0])
+        hasZLoss = hasZLoss || Trainer.hasZLoss(executable)
         tree.add(
           executable.function.outputs.filter { $0.name.hasPrefix("grad.") }
             .map { executable.output($0.name) })
@@ -130,21 +136,24 @@ public final class Trainer {
       setScalars(executable, settings)
       run(executable, observe)
       loss = Double(executable.output("loss")[0])
+      hasZLoss = Trainer.hasZLoss(executable)
     }
     let norm = Double((update ?? executable).output("grad_norm")[0])
     let seconds = clock() - start
     moment.step += 1
     moment.seconds += seconds
-    note(settings)
-    let report = StepReport(
-      step: moment.step, loss: loss, gradientNorm: norm, settings: settings, seconds: seconds)
+    report.note(
+      StepObservation(
+        step: moment.step, settings: settings, gradientNorm: norm, hasZLoss: hasZLoss,
+        averageDiffers: averageDiffers))
     guard loss.isFinite, norm.isFinite else {
       throw NumericFailure(
         "step \(moment.step): loss \(loss), gradient norm \(norm). Training diverged; lower the "
           + "learning rates or set `clip` in the train section and start again with another --out"
       )
     }
-    return report
+    return StepReport(
+      step: moment.step, loss: loss, gradientNorm: norm, settings: settings, seconds: seconds)
   }
 
   private func run(_ executable: Executable, _ observe: ((Profile) -> Void)?) {
@@ -187,35 +196,24 @@ public final class Trainer {
 
   // MARK: Features
 
-  private static func features(_ model: Model) -> [LiveFeature] {
-    guard let train = model.settings.train else { return [] }
-    var names = train.optimizers.map { "optimizer \($0.target.text)" }
-    if train.clip != nil { names.append("clip") }
-    if train.warmup > 0 { names.append("warmup") }
-    if train.warmdown != nil { names.append("warmdown") }
-    if train.average != .none { names.append("average") }
-    if train.zLoss != nil { names.append("z_loss") }
-    if train.accumulate > 1 { names.append("accumulate") }
-    if model.settings.qat != .off { names.append("qat") }
-    names += model.variants.dropFirst().map { "variant \($0.name)" }
-    return names.map { LiveFeature(feature: $0, firstStep: nil, lastStep: nil) }
+  /// What had no effect in the steps so far, or not all of its effect; a sentence each.
+  public var remarks: [String] {
+    report.remarks(steps: moment.step, averageDiffers: averageDiffers)
   }
 
-  private func note(_ settings: StepSettings) {
-    for index in live.indices {
-      let isLive: Bool
-      switch live[index].feature {
-      case "warmup": isLive = moment.step <= train.warmup
-      case "warmdown": isLive = settings.warmdown > 0
-      case "qat": isLive = settings.qatAlpha > 0
-      case let name where name.hasPrefix("variant "):
-        isLive = model.variants[settings.variant].name == name.dropFirst("variant ".count)
-      default: isLive = true
-      }
-      guard isLive else { continue }
-      live[index].firstStep = live[index].firstStep ?? moment.step
-      live[index].lastStep = moment.step
+  /// Whether some average is another number than its parameter. The first parameter that moved ends
+  /// the search.
+  private var averageDiffers: Bool {
+    averages.contains { average, parameter in
+      memcmp(average.baseAddress!, parameter.baseAddress!, average.count * 4) != 0
     }
+  }
+
+  /// Whether the penalty of the function's last run made the loss another number.
+  private static func hasZLoss(_ executable: Executable) -> Bool {
+    guard executable.function.outputs.contains(where: { $0.name == "z_loss" }) else { return false }
+    let loss = executable.output("loss")[0]
+    return loss - executable.output("z_loss")[0] != loss
   }
 
   // MARK: Checkpoints
@@ -238,13 +236,7 @@ public final class Trainer {
   public func savedCounters() -> JSONValue {
     [
       "step": .int(moment.step), "seconds": .double(moment.seconds), "rows": .int(reader.position),
-      "live": .array(
-        live.map {
-          [
-            "feature": .string($0.feature), "first_step": $0.firstStep.map(JSONValue.int) ?? .null,
-            "last_step": $0.lastStep.map(JSONValue.int) ?? .null,
-          ]
-        }),
+      "live": report.saved,
     ]
   }
 
@@ -268,12 +260,7 @@ public final class Trainer {
     }
     moment = TrainingMoment(step: step, seconds: seconds)
     reader.restore(position: rows)
-    for feature in saved {
-      guard let index = live.firstIndex(where: { $0.feature == feature["feature"]?.stringValue })
-      else { continue }
-      live[index].firstStep = feature["first_step"]?.intValue
-      live[index].lastStep = feature["last_step"]?.intValue
-    }
+    report.restore(saved)
   }
 
   private func restore(
