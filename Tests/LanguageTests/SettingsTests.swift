@@ -225,6 +225,19 @@ import Testing
         == [DiagnosticCode](repeating: .idleWork, count: count))
   }
 
+  @Test(arguments: [(100, 0), (101, 1)])
+  func rampsLongerThanTrainingAreSaid(steps: Int, count: Int) throws {
+    let sections = """
+      train {
+        read 2 rows of seq
+        stop at 100 steps or 60 s
+        optimizer default sgd(lr: rate)
+        optimizer "proj" muon(lr: rate, momentum: ramp(0.85, 0.95, steps: \(steps)))
+      }
+      """
+    #expect(try Self.model(sections).warnings.count == count)
+  }
+
   /// Features name what they act on: winners of rules, not matches, and nothing that is frozen.
   @Test func featuresNameTheirParams() throws {
     let features = try Self.model(Self.everything).features

@@ -26,19 +26,29 @@ extension QuantizeSettings {
     var reported: Set<Key> = []
     var errors: [Diagnostic] = []
     for parameter in parameters {
-      guard let rule = rule(for: parameter), !rule.precision.fits(parameter.type),
+      guard let rule = self.rule(for: parameter), !rule.precision.fits(parameter.type),
         reported.insert(Key(target: rule.target, group: parameter.group)).inserted
       else { continue }
-      let hasMatrices = parameters.contains {
-        $0.group == parameter.group && $0.type.rank == 2
-      }
-      let target = hasMatrices ? "\"\(parameter.path)\"" : "group \(parameter.group)"
+      // A rule that names what it cannot store is itself wrong; one that catches what is left, or that
+      // also stores matrices, needs another behind it.
+      let isWrong =
+        !rule.target.isNet
+        && parameters.allSatisfy {
+          self.rule(for: $0)?.target != rule.target || !rule.precision.fits($0.type)
+        }
+      let group = parameters.filter { $0.group == parameter.group }
+      let target =
+        group.contains { rule.precision.fits($0.type) }
+        ? "\"\(parameter.path)\"" : "group \(parameter.group)"
+      let suggestion =
+        isWrong
+        ? "choose f16 or f32 instead, such as: \(rule.target.text) f16"
+        : "choose f16 or f32 for it by a rule behind this one, such as: \(target) f16"
       errors.append(
         Diagnostic(
           .wrongKind,
           "'\(parameter.path)' is \(parameter.type) and has no rows to quantise: only matrices have",
-          at: rule.location,
-          suggestion: "choose f16 or f32 for it by a rule behind this one, such as: \(target) f16"))
+          at: rule.location, suggestion: suggestion))
     }
     return errors
   }

@@ -212,7 +212,7 @@ extension SectionTable {
           .optional([.word("asymmetric")]),
           .optional([.word("unrounded")]),
         ],
-        "The precision; for integers what the largest code stands for (the row's maximum, a "
+        "The precision; for integers, which only matrices have, what the largest code stands for (the row's maximum, a "
           + "quantile of |w|, or k standard deviations) and the smallest step."),
       SectionEntry(
         "budget",

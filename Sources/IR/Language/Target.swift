@@ -128,6 +128,14 @@ public enum Target: Hashable, Sendable {
   case atMost(Int)
   case glob(Glob)
 
+  /// Whether the target catches what no other rule names; being overruled everywhere is no mistake.
+  public var isNet: Bool {
+    switch self {
+    case .default, .atMost: true
+    case .group, .glob: false
+    }
+  }
+
   /// Whether the rule applies to a param.
   public func matches(path: String, group: String, elements: Int) -> Bool {
     switch self {

@@ -131,7 +131,7 @@ extension OpDefinition {
     reads: .elementwise)
 
   static let softcap = OpDefinition(
-    summary: "y = cap * tanh(x / cap): bounds logits smoothly.",
+    summary: "y = cap * tanh(x / cap): bounds logits smoothly; cap from 1e-30 to 1e30.",
     operands: ["x"], attributes: [.cap: .double()], positional: [.cap], shape: capped,
     gradient: .rule { b, node, dy in
       [b.one(.softcapBackward, [dy[0]!, node.result], [.cap: .double(node.double(.cap))])]

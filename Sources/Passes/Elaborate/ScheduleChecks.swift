@@ -103,6 +103,15 @@ extension ModelChecks {
             + "\(shortest((Double(steps) / Double(length) * 1000).rounded() / 1000)) of its value",
           at: sections.places["warmdown"], severity: .warning))
     }
+    for entry in train.optimizers {
+      guard case .muon(let rule) = entry.rule, rule.rampSteps > steps else { continue }
+      warnings.append(
+        Diagnostic(
+          .idleWork,
+          "a ramp of \(rule.rampSteps) steps does not end in the \(steps) of training: the momentum "
+            + "does not reach \(shortest(rule.momentum))",
+          at: entry.location, severity: .warning))
+    }
     // On a clock the steps are not known before.
     guard train.stopSeconds == nil else { return }
     let schedule = Schedule(

@@ -133,13 +133,3 @@ extension ModelChecks {
     }
   }
 }
-
-extension Target {
-  /// Whether the target catches what no other rule names; being overruled everywhere is no mistake.
-  fileprivate var isNet: Bool {
-    switch self {
-    case .default, .atMost: true
-    case .group, .glob: false
-    }
-  }
-}

@@ -26,11 +26,16 @@ public struct LiveFeature: Sendable, Equatable {
 
   /// The entry of `live` in a result.
   public var json: JSONValue {
+    .object(
+      counts.merging([
+        "unit": .string(phase.rawValue), "params": .array(params.map(JSONValue.string)),
+      ]) { old, _ in old })
+  }
+
+  fileprivate var counts: [String: JSONValue] {
     [
-      "feature": .string(feature), "unit": .string(phase.rawValue),
-      "first_step": firstStep.map(JSONValue.int) ?? .null,
+      "feature": .string(feature), "first_step": firstStep.map(JSONValue.int) ?? .null,
       "last_step": lastStep.map(JSONValue.int) ?? .null, "steps": .int(steps),
-      "params": .array(params.map(JSONValue.string)),
     ]
   }
 }
@@ -118,7 +123,7 @@ struct LiveReport {
   }
 
   /// For checkpoints.
-  var saved: JSONValue { .array(features.map(\.json)) }
+  var saved: JSONValue { .array(features.map { .object($0.counts) }) }
 
   /// Continues from what a checkpoint saved; features that it does not know begin here.
   mutating func restore(_ saved: [JSONValue]) {
