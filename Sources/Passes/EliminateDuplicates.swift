@@ -18,10 +18,21 @@ extension Pass {
       let operands: [Value]
       let attributes: [AttributeName: AttributeValue]
 
-      /// Attributes seldom tell nodes with equal operands apart, and are slow to hash.
+      /// Of the attributes the numbers count, in any order: many slices of one value, or sums with
+      /// constants, differ in nothing else. Hashing all of them would be slow.
       func hash(into hasher: inout Hasher) {
         hasher.combine(op)
         hasher.combine(operands)
+        var numbers: UInt64 = 0
+        for value in attributes.values {
+          switch value {
+          case .int(let number): numbers &+= UInt64(bitPattern: Int64(number))
+          // Zeros of both signs are equal.
+          case .double(let number): numbers &+= number == 0 ? 0 : number.bitPattern
+          case .bool, .word, .dims: break
+          }
+        }
+        hasher.combine(numbers)
       }
     }
     var copy = Rebuilder(graph)

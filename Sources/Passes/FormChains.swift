@@ -15,10 +15,14 @@ struct ChainScheduler {
   private let calls: [LoweredCall]
   private var successors: [[Int]]
   private var waiting: [Int]
-  private var ready: [Int] = []  // sorted
+  private var ready = SortedIndices()
   private var result: [LoweredCall] = []
   /// Attentions before each call.
   private let phase: [Int]
+  /// The token rows of each call that can run in a chain.
+  private let tokens: [Int?]
+  /// The region that each operand of each call lies in: operands in different ones share no bytes.
+  private let regions: [[Region]]
 
   init(_ calls: [LoweredCall]) {
     self.calls = calls
@@ -27,10 +31,12 @@ struct ChainScheduler {
       defer { attentions += call.isAttention ? 1 : 0 }
       return attentions
     }
+    tokens = calls.map { $0.tiling?.tokens }
+    regions = Region.regions(of: calls)
     successors = [[Int]](repeating: [], count: calls.count)
     waiting = [Int](repeating: 0, count: calls.count)
     findDependences()
-    ready = calls.indices.filter { waiting[$0] == 0 }
+    for index in calls.indices where waiting[index] == 0 { ready.insert(index) }
   }
 
   mutating func run() -> [LoweredCall] {
@@ -43,7 +49,7 @@ struct ChainScheduler {
 
   /// Emits what is ready now and cannot be chained. Attention first: its tiles are the largest.
   private mutating func emitOthers() {
-    let others = ready.filter { calls[$0].tiling == nil }
+    let others = ready.filter { tokens[$0] == nil }
     for index in others.filter({ calls[$0].isAttention })
       + others.filter({ !calls[$0].isAttention })
     {
@@ -53,16 +59,16 @@ struct ChainScheduler {
   }
 
   private mutating func emitChain() {
-    guard let first = ready.first(where: { calls[$0].tiling != nil }) else { return }
-    let tokens = calls[first].tiling!.tokens
+    guard let first = ready.first(where: { tokens[$0] != nil }), let rows = tokens[first] else {
+      return
+    }
     var members: [Int] = []
     var touched = TouchedRows()
     while let next = ready.first(where: {
-      calls[$0].tiling?.tokens == tokens && phase[$0] == phase[first]
-        && touched.allows(calls[$0])
+      tokens[$0] == rows && phase[$0] == phase[first] && touched.allows(calls[$0], regions[$0])
     }) {
       members.append(next)
-      touched.add(calls[next])
+      touched.add(calls[next], regions[next])
       finish(next)
     }
     for (place, index) in members.enumerated() {
@@ -70,19 +76,17 @@ struct ChainScheduler {
       call.isChained = place > 0
       // A call on its own is cut as its kernel likes best.
       if members.count > 1, let at = call.tiling!.rowsAt {
-        call.sizes[at] = Tiling.rows(tokens: tokens)
+        call.sizes[at] = Tiling.rows(tokens: rows)
       }
       result.append(call)
     }
   }
 
   private mutating func finish(_ index: Int) {
-    if let position = ready.firstIndex(of: index) { ready.remove(at: position) }
+    ready.remove(index)
     for successor in successors[index] {
       waiting[successor] -= 1
-      if waiting[successor] == 0 {
-        ready.insert(successor, at: ready.firstIndex { $0 > successor } ?? ready.count)
-      }
+      if waiting[successor] == 0 { ready.insert(successor) }
     }
   }
 
@@ -91,29 +95,57 @@ struct ChainScheduler {
     struct Access {
       let call: Int
       let range: Range<Int>
-      let isWrite: Bool
     }
-    var accesses: [Slot.Home: [Access]] = [:]
+    var reads: [Region: [Access]] = [:]
+    var writes: [Region: [Access]] = [:]
     // The last call that was found to depend on each one.
     var dependent = [Int](repeating: -1, count: calls.count)
     for (index, call) in calls.enumerated() {
-      for position in call.slots.indices {
-        let range = call.range(position)
-        let isWrite = call.writes(position)
-        for other in accesses[call.slots[position].home] ?? []
-        where (isWrite || other.isWrite) && dependent[other.call] != index
-          && other.range.overlaps(range)
-        {
+      func follow(_ others: [Access]?, _ range: Range<Int>) {
+        for other in others ?? []
+        where dependent[other.call] != index && other.range.overlaps(range) {
           dependent[other.call] = index
           waiting[index] += 1
           successors[other.call].append(index)
         }
       }
-      for position in call.slots.indices {
-        accesses[call.slots[position].home, default: []].append(
-          Access(call: index, range: call.range(position), isWrite: call.writes(position)))
+      for (position, region) in regions[index].enumerated() {
+        let range = call.range(position)
+        follow(writes[region], range)
+        if call.writes(position) { follow(reads[region], range) }
+      }
+      for (position, region) in regions[index].enumerated() {
+        let access = Access(call: index, range: call.range(position))
+        if call.writes(position) {
+          writes[region, default: []].append(access)
+        } else {
+          reads[region, default: []].append(access)
+        }
       }
     }
+  }
+}
+
+/// Bytes of one home that no operand outside of the region touches.
+private struct Region: Hashable {
+  let home: Slot.Home
+  let number: Int
+
+  /// The regions of all operands of calls, in their order.
+  static func regions(of calls: [LoweredCall]) -> [[Region]] {
+    var places: [Slot.Home: [(call: Int, position: Int, range: Range<Int>)]] = [:]
+    for (index, call) in calls.enumerated() {
+      for (position, slot) in call.slots.enumerated() {
+        places[slot.home, default: []].append((index, position, call.range(position)))
+      }
+    }
+    var result = calls.map { $0.slots.map { Region(home: $0.home, number: 0) } }
+    for (home, places) in places {
+      for (place, number) in zip(places, Passes.regions(of: places.map(\.range))) {
+        result[place.call][place.position] = Region(home: home, number: number)
+      }
+    }
+    return result
   }
 }
 
@@ -122,30 +154,33 @@ private struct TouchedRows {
   private struct Access {
     let range: Range<Int>
     let isRowwise: Bool
-    let isWrite: Bool
   }
-  private var accesses: [Slot.Home: [Access]] = [:]
+  private var reads: [Region: [Access]] = [:]
+  private var writes: [Region: [Access]] = [:]
 
   /// Whether every byte that the call shares with the chain, one of them writing, lies in the same
   /// rows for both.
-  func allows(_ call: LoweredCall) -> Bool {
-    call.slots.indices.allSatisfy { position in
+  func allows(_ call: LoweredCall, _ regions: [Region]) -> Bool {
+    regions.enumerated().allSatisfy { position, region in
       let range = call.range(position)
-      return accesses[call.slots[position].home, default: []].allSatisfy { other in
-        let isConflict =
-          other.range.overlaps(range) && (other.isWrite || call.writes(position))
-        return !isConflict
-          || (other.isRowwise && call.isRowwise(position) && other.range == range)
+      func fit(_ others: [Access]?) -> Bool {
+        (others ?? []).allSatisfy { other in
+          !other.range.overlaps(range)
+            || (other.isRowwise && call.isRowwise(position) && other.range == range)
+        }
       }
+      return fit(writes[region]) && (!call.writes(position) || fit(reads[region]))
     }
   }
 
-  mutating func add(_ call: LoweredCall) {
-    for position in call.slots.indices {
-      accesses[call.slots[position].home, default: []].append(
-        Access(
-          range: call.range(position), isRowwise: call.isRowwise(position),
-          isWrite: call.writes(position)))
+  mutating func add(_ call: LoweredCall, _ regions: [Region]) {
+    for (position, region) in regions.enumerated() {
+      let access = Access(range: call.range(position), isRowwise: call.isRowwise(position))
+      if call.writes(position) {
+        writes[region, default: []].append(access)
+      } else {
+        reads[region, default: []].append(access)
+      }
     }
   }
 }

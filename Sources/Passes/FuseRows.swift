@@ -92,7 +92,12 @@ private struct RowScheduler {
   private var sources: [[Int]]
   private var isDone: [Bool]
   private var copy: Rebuilder
-  private var ready: [Int] = []  // sorted
+  private var ready = SortedIndices()
+  /// Those that are views, apart from the others.
+  private var readyViews = SortedIndices()
+  /// Those of one row space between the same attentions: what may join one group.
+  private var readyRows: [Neighbourhood: SortedIndices] = [:]
+  private let deferral: Deferral
   /// Attentions before each node.
   private let phase: [Int]
   /// The row space of each node that a row program can compute.
@@ -106,7 +111,8 @@ private struct RowScheduler {
       defer { attentions += [.attention, .attentionBackward].contains(node.op) ? 1 : 0 }
       return attentions
     }
-    spaces = graph.nodes.map { graph.fitsRowProgram($0) ? graph.rowSpace($0) : nil }
+    let spaces = graph.nodes.map { graph.fitsRowProgram($0) ? graph.rowSpace($0) : nil }
+    self.spaces = spaces
     isView = graph.nodes.map(graph.isView)
     copy = Rebuilder(graph)
     waiting = [Int](repeating: 0, count: graph.nodes.count)
@@ -121,12 +127,13 @@ private struct RowScheduler {
         sources[index].append(producer)
       }
     }
-    ready = graph.nodes.indices.filter { waiting[$0] == 0 }
+    deferral = Deferral(graph, spaces, readers)
+    for index in graph.nodes.indices where waiting[index] == 0 { becomeReady(index) }
   }
 
   mutating func run() -> Graph {
     emitViews(besides: [])
-    while let first = ready.first(where: { !isDeferred($0) }) ?? ready.first {
+    while let first = ready.first(where: { !isDeferred($0) }) ?? ready.all.first {
       if let space = spaces[first] {
         emitGroup(from: first, in: space)
       } else {
@@ -141,8 +148,8 @@ private struct RowScheduler {
   /// Views cost nothing, but what reads them has to wait for them. Those of values in `made` come
   /// after the group that makes these.
   private mutating func emitViews(besides made: Set<Value>) {
-    while let view = ready.first(where: {
-      isView[$0] && !graph.nodes[$0].operands.contains(where: made.contains)
+    while let view = readyViews.first(where: {
+      !graph.nodes[$0].operands.contains(where: made.contains)
     }) {
       copy.copy(graph.nodes[view])
       finish(view)
@@ -151,11 +158,10 @@ private struct RowScheduler {
 
   /// Whether a node should run together with its only reader, which cannot run yet.
   private func isDeferred(_ index: Int) -> Bool {
-    guard let space = spaces[index], readers[index].count == 1 else { return false }
-    let reader = readers[index][0]
-    guard spaces[reader] == space, waits(reader, besides: index, in: space) || isDeferred(reader)
-    else { return false }
-    return graph.nodes[index].operands.count { RowSpace(graph.type($0)) == space } == 1
+    deferral.isDeferred(index) { node, reader in
+      guard let space = spaces[reader] else { return false }
+      return waits(reader, besides: node, in: space)
+    }
   }
 
   /// What the only reader of a node reads beside it, if both can stand in one program.
@@ -179,17 +185,20 @@ private struct RowScheduler {
     // Sums over rows are complete only when the whole group has run.
     var sums = Set<Value>()
     func joins(_ index: Int) -> Bool {
-      guard spaces[index] == space, phase[index] == phase[first],
-        members.count < Self.maximumNodes
-      else { return false }
+      if isDeferred(index) { return false }
       let node = graph.nodes[index]
-      let values = node.operands + node.results
-      let added = Set(values.filter { !touched.contains($0) }).count
+      guard
+        node.operands.contains(where: touched.contains)
+          || partners(of: index, in: space).contains(where: touched.contains)
+      else { return false }
+      // Results of a node that did not run yet are new; operands may repeat.
+      let added = Set(node.operands.filter { !touched.contains($0) }).count + node.results.count
       return touched.count + added <= Self.maximumValues + members.count
-        && (values + partners(of: index, in: space)).contains(where: touched.contains)
-        && !node.operands.contains(where: sums.contains) && !isDeferred(index)
+        && !node.operands.contains(where: sums.contains)
     }
-    while let next = ready.first(where: { members.isEmpty ? $0 == first : joins($0) }) {
+    let neighbourhood = Neighbourhood(space: space, phase: phase[first])
+    var joining: Int? = first
+    while let next = joining {
       members.append(next)
       made.formUnion(graph.nodes[next].results)
       touched.formUnion(graph.nodes[next].operands + graph.nodes[next].results)
@@ -198,6 +207,8 @@ private struct RowScheduler {
       }
       finish(next)
       emitViews(besides: made)
+      joining =
+        members.count < Self.maximumNodes ? readyRows[neighbourhood]?.first(where: joins) : nil
     }
     let inside = Set(members)
     let start = copy.builder.graph.nodes.count
@@ -223,15 +234,73 @@ private struct RowScheduler {
     }
   }
 
+  private mutating func becomeReady(_ index: Int) {
+    if isView[index] { return readyViews.insert(index) }
+    ready.insert(index)
+    if let space = spaces[index] {
+      readyRows[Neighbourhood(space: space, phase: phase[index]), default: SortedIndices()]
+        .insert(index)
+    }
+  }
+
   private mutating func finish(_ index: Int) {
     isDone[index] = true
-    if let position = ready.firstIndex(of: index) { ready.remove(at: position) }
-    for reader in readers[index] {
-      waiting[reader] -= 1
-      if waiting[reader] == 0 {
-        let position = ready.firstIndex { $0 > reader } ?? ready.count
-        ready.insert(reader, at: position)
+    if isView[index] {
+      readyViews.remove(index)
+    } else {
+      ready.remove(index)
+      if let space = spaces[index] {
+        readyRows[Neighbourhood(space: space, phase: phase[index])]?.remove(index)
       }
     }
+    for reader in readers[index] {
+      waiting[reader] -= 1
+      if waiting[reader] == 0 { becomeReady(reader) }
+    }
+  }
+}
+
+/// A row space between two attentions.
+private struct Neighbourhood: Hashable {
+  let space: RowSpace
+  let phase: Int
+}
+
+/// Which nodes should run together with their only reader, because that waits for others.
+///
+/// A node is deferred if its reader waits, or is deferred itself. Once a reader does not wait any more
+/// it never will again, so the way along readers is shortened each time it is gone.
+private final class Deferral {
+  /// The only reader of each node of its space that reads one value of the space: what may wait.
+  private let reader: [Int?]
+  /// A later node on the way, deferred when this one is.
+  private var skip: [Int]
+
+  init(_ graph: Graph, _ spaces: [RowSpace?], _ readers: [[Int]]) {
+    reader = graph.nodes.indices.map { index in
+      guard let space = spaces[index], readers[index].count == 1,
+        spaces[readers[index][0]] == space,
+        graph.nodes[index].operands.count(where: { RowSpace(graph.type($0)) == space }) == 1
+      else { return nil }
+      return readers[index][0]
+    }
+    skip = Array(graph.nodes.indices)
+  }
+
+  /// `waits(node, reader)` says whether the reader waits for anything but the node.
+  func isDeferred(_ index: Int, _ waits: (Int, Int) -> Bool) -> Bool {
+    var passed: [Int] = []
+    var node = skip[index]
+    var isDeferred = false
+    while let reader = reader[node] {
+      if waits(node, reader) {
+        isDeferred = true
+        break
+      }
+      passed.append(node)
+      node = skip[reader]
+    }
+    for other in passed { skip[other] = node }
+    return isDeferred
   }
 }

@@ -73,6 +73,9 @@ extension Pass {
         scalars[name] = value
         return value
       }
+      let values = Dictionary(
+        zip(graph.parameters.map(\.path), graph.parameterValues),
+        uniquingKeysWith: { first, _ in first })
       var targets:
         [(parameter: Parameter, value: Value, gradient: Value, update: ParameterUpdate)] = []
       for output in graph.outputs {
@@ -81,7 +84,7 @@ extension Pass {
           continue
         }
         let path = String(output.name.dropFirst(5))
-        guard let update = plan.updates[path], let value = graph.parameterValue(path) else {
+        guard let update = plan.updates[path], let value = values[path] else {
           continue
         }
         targets.append((graph.parameter(value)!, copy[value], copy[output.value], update))

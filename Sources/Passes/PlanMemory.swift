@@ -112,7 +112,8 @@ private struct MemoryPlanner {
       }
     }
     offsets = [Int](repeating: 0, count: lifetimes.count)
-    for chain in chains() { placeTiles(of: chain, lifetimes) }
+    let times = timesOfBody()
+    for chain in chains() { placeTiles(of: chain, at: times[chain.lowerBound], lifetimes) }
     return place(lifetimes.filter { $0.last >= 0 && tileBytes[$0.id] == nil })
   }
 
@@ -120,38 +121,50 @@ private struct MemoryPlanner {
 
   /// Gives offsets, largest first, and returns the bytes of all.
   private mutating func place(_ lifetimes: [Lifetime]) -> Int {
+    struct Placed {
+      let first: Int
+      let last: Int
+      let start: Int
+      let end: Int
+    }
     var total = 0
     // In the order of their offsets.
-    var placed: [Lifetime] = []
+    var placed: [Placed] = []
     let order = lifetimes.sorted { ($1.bytes, $0.first, $0.id) < ($0.bytes, $1.first, $1.id) }
     for lifetime in order {
       var offset = 0
       for other in placed where other.first <= lifetime.last && lifetime.first <= other.last {
-        let start = offsets[other.id]
-        if offset + lifetime.bytes <= start { break }
-        offset = max(offset, start + other.bytes)
+        if offset + lifetime.bytes <= other.start { break }
+        offset = max(offset, other.end)
       }
       offsets[lifetime.id] = offset
-      total = max(total, offset + lifetime.bytes)
-      let place = placed.firstIndex { offsets[$0.id] > offset } ?? placed.count
-      placed.insert(lifetime, at: place)
+      let end = offset + lifetime.bytes
+      total = max(total, end)
+      var (low, high) = (0, placed.count)
+      while low < high {
+        let middle = (low + high) / 2
+        if placed[middle].start > offset { high = middle } else { low = middle + 1 }
+      }
+      placed.insert(
+        Placed(first: lifetime.first, last: lifetime.last, start: offset, end: end), at: low)
     }
     return total
   }
 
   // MARK: Chains
 
-  private func chains() -> [Swift.Range<Int>] {
+  private func chains() -> [Range<Int>] {
     let calls = lowering.calls[.body]!
     let heads = calls.indices.filter { !calls[$0].isChained } + [calls.count]
     return zip(heads, heads.dropFirst()).map { $0..<$1 }.filter { $0.count > 1 }
   }
 
   /// Finds the buffers that live inside one chain and gives them offsets in the memory of its tiles.
-  private mutating func placeTiles(of chain: Swift.Range<Int>, _ lifetimes: [Lifetime]) {
+  private mutating func placeTiles(
+    of chain: Range<Int>, at time: Int, _ lifetimes: [Lifetime]
+  ) {
     let calls = lowering.calls[.body]!
     let tokens = calls[chain.lowerBound].tiling!.tokens
-    let time = self.time(of: chain.lowerBound)
     var inside: [Int: Lifetime] = [:]
     var whole = Set<Int>()
     for (index, call) in zip(chain, calls[chain]) {
@@ -166,7 +179,8 @@ private struct MemoryPlanner {
         }
         let bytes = call.extents[position] / tokens * Tiling.rows(tokens: tokens)
         tileBytes[id] = bytes
-        var local = inside[id] ?? Lifetime(id: id, first: index, last: index, bytes: roundedUp(bytes))
+        var local =
+          inside[id] ?? Lifetime(id: id, first: index, last: index, bytes: roundedUp(bytes))
         local.last = index
         inside[id] = local
       }
@@ -178,56 +192,51 @@ private struct MemoryPlanner {
     _ = place(Array(inside.values))
   }
 
-  /// The time at which a call of the body runs, as counted for lifetimes.
-  private func time(of index: Int) -> Int {
-    lowering.calls[.setup]!.count + lowering.calls[.prepare]!.count
-      + lowering.calls[.body]![...index].count { !$0.isChained }
+  /// The times at which the calls of the body run, as counted for lifetimes.
+  private func timesOfBody() -> [Int] {
+    var time = lowering.calls[.setup]!.count + lowering.calls[.prepare]!.count
+    return lowering.calls[.body]!.map { call in
+      if !call.isChained { time += 1 }
+      return time
+    }
   }
 
   // MARK: Barriers
 
-  private struct Range {
-    let space: BufferReference.Space
-    let start: Int
-    let end: Int
-    func overlaps(_ other: Range) -> Bool {
-      space == other.space && start < other.end && other.start < end
-    }
-  }
-
   private func withBarriers(
     _ calls: [LoweredCall], _ place: (Slot) -> BufferReference
   ) -> [KernelCall] {
-    var read: [Range] = []
-    var written: [Range] = []
+    var read: [BufferReference.Space: ByteSet] = [:]
+    var written: [BufferReference.Space: ByteSet] = [:]
     var result: [KernelCall] = []
     var index = 0
     while index < calls.count {
       // What one call of a chain does to another one's rows happens in the order of the calls.
       let end = calls[(index + 1)...].firstIndex { !$0.isChained } ?? calls.count
       let group = calls[index..<end]
-      var reads: [Range] = []
-      var writes: [Range] = []
+      var reads: [(space: BufferReference.Space, range: Range<Int>)] = []
+      var writes: [(space: BufferReference.Space, range: Range<Int>)] = []
       for call in group {
         for (position, slot) in call.slots.enumerated() {
           let buffer = place(slot)
           if buffer.space == .tile { continue }
-          let range = Range(
-            space: buffer.space, start: buffer.offset, end: buffer.offset + call.extents[position])
-          if call.writes(position) { writes.append(range) } else { reads.append(range) }
+          let range = buffer.offset..<buffer.offset + call.extents[position]
+          if call.writes(position) {
+            writes.append((buffer.space, range))
+          } else {
+            reads.append((buffer.space, range))
+          }
         }
       }
       let conflicts =
-        written.contains { old in
-          reads.contains(where: old.overlaps) || writes.contains(where: old.overlaps)
-        }
-        || read.contains { old in writes.contains(where: old.overlaps) }
+        (reads + writes).contains { written[$0.space]?.overlaps($0.range) ?? false }
+        || writes.contains { read[$0.space]?.overlaps($0.range) ?? false }
       if conflicts {
-        read = []
-        written = []
+        read = [:]
+        written = [:]
       }
-      read += reads
-      written += writes
+      for (space, range) in reads { read[space, default: ByteSet()].insert(range) }
+      for (space, range) in writes { written[space, default: ByteSet()].insert(range) }
       for call in group {
         result.append(
           KernelCall(

@@ -16,7 +16,8 @@ extension Pass {
   /// What they are computed from (sums of the residual stream, results of products) is kept anyway, and
   /// is read again in the same place. Values with heads are kept: attention reads them before anything
   /// else of their layer. Runs after everything that removes duplicates, before fusion.
-  public static let recompute = Pass("recompute", "Compute cheap activations twice to save memory.") {
+  public static let recompute = Pass("recompute", "Compute cheap activations twice to save memory.")
+  {
     graph in
     guard let loss = graph.output(named: "loss") else { return graph }
     let producers = graph.producers()
@@ -24,19 +25,32 @@ extension Pass {
     let constants = graph.parameterOnlyValues()
     var copy = Rebuilder(graph)
     var copies: [Value: Value] = [:]
+    /// The node that makes a value, if that is computed again and was not yet.
+    func missing(_ value: Value) -> Node? {
+      guard copies[value] == nil, let index = producers[value], forward.contains(index),
+        graph.nodes[index].isCheap(graph, producers, constants)
+      else { return nil }
+      return graph.nodes[index]
+    }
     /// The value that a node of the backward pass reads in place of `value`.
     func again(_ value: Value) -> Value {
-      if let done = copies[value] { return done }
-      guard let index = producers[value], forward.contains(index),
-        graph.nodes[index].isCheap(graph, producers, constants)
-      else { return copy[value] }
-      let node = graph.nodes[index]
-      let operands = node.operands.map(again)
-      copy.builder.location = node.location
-      let result = copy.builder.one(
-        node.op, operands, node.attributes, name: "again." + graph.name(value))
-      copies[value] = result
-      return result
+      // Operands first; a list and not a recursion, because cheap nodes in a row may be many.
+      var pending = [value]
+      while let next = pending.last {
+        guard let node = missing(next) else {
+          pending.removeLast()
+          continue
+        }
+        if let operand = node.operands.first(where: { missing($0) != nil }) {
+          pending.append(operand)
+          continue
+        }
+        copy.builder.location = node.location
+        copies[next] = copy.builder.one(
+          node.op, node.operands.map { copies[$0] ?? copy[$0] }, node.attributes,
+          name: "again." + graph.name(next))
+      }
+      return copies[value] ?? copy[value]
     }
     for (index, node) in graph.nodes.enumerated() {
       guard !forward.contains(index) else {

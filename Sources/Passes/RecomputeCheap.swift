@@ -14,7 +14,8 @@ extension Pass {
   ///
   /// Fused with its reader a copy needs no memory, while a shared result is written once and read by
   /// every program. Requires a graph before fuse-rows. Leaves results that a node reads which is not
-  /// row-local; copies for readers that end up in one program are not merged.
+  /// row-local, and every ninth of cheap nodes in a row, so that copies of copies stay few; copies for
+  /// readers that end up in one program are not merged.
   public static let recomputeCheap = Pass(
     "recompute-cheap", "Copy cheap nodes to their readers."
   ) { graph in
@@ -47,9 +48,13 @@ extension Graph {
       if !node.op.isRowLocal { others.formUnion(node.operands) }
     }
     var cheap: [Value: Node] = [:]
+    // Cheap nodes in a row that are copied with a node.
+    var row: [Value: Int] = [:]
     for node in nodes where [.scale, .leakyRelu].contains(node.op) && type(node.result).rank > 1 {
-      if readers[node.result, default: 0] > 1, !others.contains(node.result) {
+      let length = row[node.operands[0], default: 0] + 1
+      if readers[node.result, default: 0] > 1, !others.contains(node.result), length <= 8 {
         cheap[node.result] = node
+        row[node.result] = length
       }
     }
     return cheap

@@ -14,18 +14,14 @@ extension Pass {
   /// them again. Requires bound sizes. Dead rows go with eliminate-dead-nodes.
   public static let sinkSlices = Pass("sink-slices", "Compute only positions that are read.") {
     graph in
-    let producers = graph.producers()
-    let constants = graph.parameterOnlyValues()
-    let whole = graph.valuesReadWhole(constants)
+    let sinker = SliceSinker(graph)
     var copy = Rebuilder(graph)
     for node in graph.nodes {
       guard node.isPositionSlice else {
         copy.copy(node)
         continue
       }
-      var memory: [Value: Value] = [:]
-      let value = copy.sliced(node.operands[0], by: node, graph, producers, constants, whole, &memory)
-      copy.map(node.result, to: value)
+      copy.map(node.result, to: sinker.sliced(by: node, in: &copy))
     }
     return copy.finish()
   }
@@ -103,42 +99,66 @@ extension Graph {
   }
 }
 
-extension Rebuilder {
-  /// The slice of `value` (of the source), computed from slices of what it is computed from.
-  fileprivate mutating func sliced(
-    _ value: Value, by slice: Node, _ graph: Graph, _ producers: [Value: Int],
-    _ constants: Set<Value>, _ whole: Set<Value>, _ memory: inout [Value: Value]
-  ) -> Value {
-    if let done = memory[value] { return done }
-    let result: Value
-    let index = whole.contains(value) ? nil : producers[value]
-    if let index, graph.nodes[index].takesLastQueries(of: slice, graph) {
-      let node = graph.nodes[index]
-      let q = sliced(node.operands[0], by: slice, graph, producers, constants, whole, &memory)
-      builder.location = node.location
-      result = builder.one(
-        .attention, [q, self[node.operands[1]], self[node.operands[2]]],
-        node.attributes.merging([.count: .int(slice.int(.count))]) { $1 },
-        name: "scored." + graph.name(value))
-    } else if let index, graph.nodes[index].commutes(with: slice, graph, constants) {
-      let node = graph.nodes[index]
-      var operands: [Value] = []
-      for operand in node.operands {
-        // Weights and what is computed from them alone have no position axis.
-        operands.append(
-          constants.contains(operand)
-            ? self[operand] : sliced(operand, by: slice, graph, producers, constants, whole, &memory))
+/// Makes slices of values from slices of what they are computed from.
+private struct SliceSinker {
+  let graph: Graph
+  let producers: [Value: Int]
+  /// Weights and what is computed from them alone: they have no position axis.
+  let constants: Set<Value>
+  /// Values that somebody reads whole.
+  let whole: Set<Value>
+
+  init(_ graph: Graph) {
+    self.graph = graph
+    producers = graph.producers()
+    constants = graph.parameterOnlyValues()
+    whole = graph.valuesReadWhole(constants)
+  }
+
+  /// The node that makes `value`, if its slice can be computed from slices of operands, and these.
+  private func source(_ value: Value, by slice: Node) -> (node: Node, sliced: [Value])? {
+    guard !whole.contains(value), let index = producers[value] else { return nil }
+    let node = graph.nodes[index]
+    if node.takesLastQueries(of: slice, graph) { return (node, [node.operands[0]]) }
+    guard node.commutes(with: slice, graph, constants) else { return nil }
+    return (node, node.operands.filter { !constants.contains($0) })
+  }
+
+  /// The slice of what `slice` reads, in the copy.
+  func sliced(by slice: Node, in copy: inout Rebuilder) -> Value {
+    var done: [Value: Value] = [:]
+    // Operands first; a list and not a recursion, because the way up may be as long as the graph.
+    var pending = [slice.operands[0]]
+    while let value = pending.last {
+      let source = done[value] == nil ? source(value, by: slice) : nil
+      if let operand = source?.sliced.first(where: { done[$0] == nil }) {
+        pending.append(operand)
+        continue
       }
-      var attributes = node.attributes
-      if node.op == .rope { attributes[.start] = .int(node.int(.start) + slice.int(.start)) }
-      builder.location = node.location
-      result = builder.one(node.op, operands, attributes, name: "scored." + graph.name(value))
-    } else {
-      builder.location = slice.location
-      result = builder.one(
-        .slice, [self[value]], slice.attributes, name: "scored." + graph.name(value))
+      pending.removeLast()
+      if done[value] == nil { done[value] = make(value, source?.node, by: slice, done, in: &copy) }
     }
-    memory[value] = result
-    return result
+    return done[slice.operands[0]]!
+  }
+
+  private func make(
+    _ value: Value, _ node: Node?, by slice: Node, _ done: [Value: Value], in copy: inout Rebuilder
+  ) -> Value {
+    let name = "scored." + graph.name(value)
+    copy.builder.location = node?.location ?? slice.location
+    guard let node else {
+      return copy.builder.one(.slice, [copy[value]], slice.attributes, name: name)
+    }
+    var attributes = node.attributes
+    if node.op == .attention {
+      // Keys and values are read whole, whatever the queries are.
+      attributes[.count] = .int(slice.int(.count))
+      let queries = done[node.operands[0]]!
+      return copy.builder.one(
+        .attention, [queries] + node.operands[1...].map { copy[$0] }, attributes, name: name)
+    }
+    if node.op == .rope { attributes[.start] = .int(node.int(.start) + slice.int(.start)) }
+    let operands = node.operands.map { constants.contains($0) ? copy[$0] : done[$0]! }
+    return copy.builder.one(node.op, operands, attributes, name: name)
   }
 }

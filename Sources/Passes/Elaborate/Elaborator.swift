@@ -42,9 +42,10 @@ struct Elaborator {
 
   // MARK: Places and errors
 
+  /// The innermost call. It is changed in place: a copy would copy its names with every assignment.
   var frame: Frame {
-    get { frames[frames.count - 1] }
-    set { frames[frames.count - 1] = newValue }
+    _read { yield frames[frames.count - 1] }
+    _modify { yield &frames[frames.count - 1] }
   }
 
   func location(_ place: SyntaxPosition) -> SourceLocation {
