@@ -56,7 +56,9 @@ public enum AttributeKind: Hashable, Sendable {
   /// True if `value` is of this kind.
   public func admits(_ value: AttributeValue) -> Bool {
     switch (self, value) {
-    case (.int, .int), (.double, .double), (.bool, .bool), (.dims, .dims): return true
+    // Beyond 32 bits no size or place has a meaning, and sums of two could leave 64.
+    case (.int, .int(let value)): return Int32(exactly: value) != nil
+    case (.double, .double), (.bool, .bool), (.dims, .dims): return true
     case (.word(let words, _), .word(let word)): return words.contains(word)
     default: return false
     }

@@ -4,16 +4,21 @@
 /// Reads functions in core form from lines of text.
 public struct CoreParser {
   private let path: String
-  private let lines: [Substring]
+  private let lines: [String]
   private var lineIndex: Int
   private var rest: Substring = ""
   private var builder = Builder(name: "")
   private var named: [String: Value] = [:]
 
-  /// Reads from `text` starting at line `firstLine` (from 0).
-  public init(path: String, text: String, firstLine: Int = 0) {
-    self.path = path
-    lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+  /// Reads a text from its beginning.
+  public init(path: String, text: String) {
+    self.init(SourceFile(path: path, text: text))
+  }
+
+  /// Reads a text from a line on, counted from 0.
+  init(_ source: SourceFile, firstLine: Int = 0) {
+    path = source.path
+    lines = source.lines
     lineIndex = firstLine
   }
 
@@ -75,7 +80,7 @@ public struct CoreParser {
   @discardableResult
   private mutating func skipBlank() -> Bool {
     while lineIndex < lines.count {
-      rest = lines[lineIndex].drop { $0 == " " }
+      rest = lines[lineIndex][...].drop { $0 == " " }
       if !rest.isEmpty, !rest.hasPrefix("#") { return true }
       lineIndex += 1
     }
@@ -311,7 +316,7 @@ public struct CoreParser {
     let text = rest.prefix {
       $0.isNumber || "+-.eE".contains($0) || $0 == "i" || $0 == "n" || $0 == "f"
     }
-    guard let value = Double(String(text)), !text.isEmpty else {
+    guard let value = Double(String(text)), value.isFinite else {
       throw OpError("expected a number")
     }
     rest = rest.dropFirst(text.count)
@@ -325,7 +330,7 @@ public struct CoreParser {
     repeat {
       let text = try word("a size")
       if let number = Int(text) {
-        guard number >= 0, number < 1 << 40 else { throw OpError("size \(text) is out of range") }
+        guard number >= 1, number < 1 << 40 else { throw OpError("size \(text) is out of range") }
         dims.append(.number(number))
       } else {
         dims.append(.open(text))
@@ -361,11 +366,4 @@ public struct CoreParser {
     default: throw OpError("unknown type \(spelling); f32, tokens, index and dist are known")
     }
   }
-}
-
-extension DiagnosticCode {
-  public static let badCore = DiagnosticCode(
-    "E0601", "Core text has one op per line, as --dump-ir prints it.")
-  public static let invalidGraph = DiagnosticCode(
-    "E0602", "A graph that a pass made breaks a rule of the core form: a bug in graphc.")
 }

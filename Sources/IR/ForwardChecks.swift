@@ -45,6 +45,8 @@ extension Graph {
   /// sizes, one output `dist` [B, T, vocabulary] from a softmax, tables with a row for every token,
   /// and no op that only passes may make.
   public func forwardProblems() -> [ForwardProblem] {
+    let declarations = declarationProblems()
+    if !declarations.isEmpty { return declarations }
     guard inputs.count == 1, type(inputs[0]).kind == .tokens else {
       return [ForwardProblem("forward takes one input, of tokens")]
     }
@@ -57,6 +59,19 @@ extension Graph {
       return [ForwardProblem("what forward returns is not made by softmax", at: output)]
     }
     return opProblems() + sizeProblems(of: type(inputs[0]), type(output))
+  }
+
+  /// Forward keeps nothing between calls, and its params have a size before any call.
+  private func declarationProblems() -> [ForwardProblem] {
+    parameters.compactMap { parameter in
+      guard parameter.role == .param else {
+        return ForwardProblem("forward keeps no state, and @\(parameter.path) is one")
+      }
+      let isSized = parameter.type.shape.allSatisfy { $0.number != nil }
+      if isSized, parameter.type.kind == .tensor { return nil }
+      return ForwardProblem(
+        "the param @\(parameter.path) is \(parameter.type): params are tensors of known sizes")
+    }
   }
 
   private func opProblems() -> [ForwardProblem] {

@@ -110,8 +110,3 @@ extension RowProgram {
     return ([registers.joined(separator: " ")] + code).joined(separator: " ; ")
   }
 }
-
-extension DiagnosticCode {
-  public static let badPlan = DiagnosticCode(
-    "E0701", "A plan is the text that graphc compile wrote, whole and for this version.")
-}

@@ -13,6 +13,16 @@ public indirect enum ConstantValue: Hashable, Sendable {
     return nil
   }
 
+  /// The value as a message about whole numbers shows it: `1.5`, or `1e+20, beyond …`.
+  public var foundForWhole: String {
+    switch self {
+    case .number(let value) where value == value.rounded() && whole == nil:
+      "\(text), and whole numbers are exact below 9e15 only"
+    case .number: text
+    default: kind
+    }
+  }
+
   /// `a number`, `a list of 3 entries`: how a message names the kind.
   public var kind: String {
     switch self {
@@ -62,7 +72,7 @@ extension ConstantValue {
     case ("*", .number, .list(let entries)):
       guard let times = left.whole, times >= 0 else {
         throw ConstantError(
-          .notWhole, "a list is repeated a whole number of times, not \(left.text)")
+          .notWhole, "a list is repeated a whole number of times, not \(left.foundForWhole)")
       }
       let (count, overflow) = entries.count.multipliedReportingOverflow(by: times)
       return try list(overflow ? Int.max : count) {
@@ -71,7 +81,7 @@ extension ConstantValue {
     case ("..<", .number, .number):
       guard let lower = left.whole, let upper = right.whole else {
         let wrong = left.whole == nil ? left : right
-        throw ConstantError(.notWhole, "a range needs whole numbers, found \(wrong.text)")
+        throw ConstantError(.notWhole, "a range needs whole numbers, found \(wrong.foundForWhole)")
       }
       guard lower <= upper else {
         throw ConstantError(.badArithmetic, "the range \(lower) ..< \(upper) ends before it begins")
@@ -134,7 +144,8 @@ extension ConstantValue {
       throw ConstantError(.wrongKind, "\(kind) has no entries")
     }
     guard let whole = index.whole else {
-      throw ConstantError(.notWhole, "an index must be a whole number, found \(index.text)")
+      throw ConstantError(
+        .notWhole, "an index must be a whole number, found \(index.foundForWhole)")
     }
     let place = whole < 0 ? entries.count + whole : whole
     guard entries.indices.contains(place) else {
@@ -157,7 +168,8 @@ extension ConstantValue {
         continue
       }
       guard let whole = bound.whole else {
-        throw ConstantError(.notWhole, "an index must be a whole number, found \(bound.text)")
+        throw ConstantError(
+          .notWhole, "an index must be a whole number, found \(bound.foundForWhole)")
       }
       bounds.append(whole < 0 ? entries.count + whole : whole)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stable codes of the surface language's diagnostics, each with one sentence of explanation.
+// The stable codes of all diagnostics, each with a sentence or two of explanation.
 
 /// A stable code of a diagnostic, `E0204`, with the rule behind it.
 public struct DiagnosticCode: Hashable, Sendable {
@@ -114,6 +114,18 @@ public struct DiagnosticCode: Hashable, Sendable {
 
   public static let idleWork = DiagnosticCode(
     "W0102", "The entry holds, but part of what it asks for has no effect.")
+
+  // Texts that graphc writes.
+  public static let badCore = DiagnosticCode(
+    "E0601", "Core text has one op per line, as --dump-ir prints it.")
+  public static let badPlan = DiagnosticCode(
+    "E0701", "A plan is the text that graphc compile wrote, whole and for this version.")
+
+  /// All codes, in order.
+  public static let all: [DiagnosticCode] =
+    (language + [badCore, badPlan, readsTheFuture, readsOtherRows]).sorted {
+      $0.rawValue < $1.rawValue
+    }
 
   /// All codes of the surface language, in order.
   public static let language: [DiagnosticCode] = [

@@ -124,7 +124,7 @@ struct EntryMatcher {
       throw Diagnostic(
         .malformedEntry, "'\(atom.text)' does not follow in \(name)", at: here,
         suggestion: suggestion(for: word, among: optional + words)
-          ?? "the form is: \(previous.form.text)")
+          ?? "the form is: \(previous.formText)")
     }
     if words.isEmpty, let first = table.entries.first?.form.first,
       case .rule(_, let signatures) = first
@@ -197,7 +197,7 @@ struct EntryMatcher {
       return Diagnostic(
         .malformedEntry, "expected \(expected), found \(found)", at: place,
         suggestion: word.flatMap { suggestion(for: $0, among: words) }
-          ?? "the form is: \(entry.form.text)")
+          ?? "the form is: \(entry.formText)")
     }
     func capture(_ slot: String, _ value: Captured.Value) {
       match.slots[slot] = Captured(value: value, location: place)

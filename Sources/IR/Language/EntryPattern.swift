@@ -14,6 +14,8 @@ public enum NumberRange: Hashable, Sendable {
   case share
   /// Whole, from the bound on.
   case whole(atLeast: Int)
+  /// Whole, from 1 to the bound.
+  case wholeUpTo(Int)
 
   /// What is accepted, for messages.
   public var text: String {
@@ -24,6 +26,15 @@ public enum NumberRange: Hashable, Sendable {
     case .fraction: "a number from 0 to below 1"
     case .share: "a number above 0, at most 1"
     case .whole(let least): "a whole number from \(least) on"
+    case .wholeUpTo(let most): "a whole number from 1 to \(most)"
+    }
+  }
+
+  /// Whether only whole numbers are accepted.
+  var isWhole: Bool {
+    switch self {
+    case .whole, .wholeUpTo: true
+    default: false
     }
   }
 
@@ -37,6 +48,7 @@ public enum NumberRange: Hashable, Sendable {
     case .share: value > 0 && value <= 1
     case .whole(let least):
       value == value.rounded(.down) && value >= Double(least) && value < 9e15
+    case .wholeUpTo(let most): value == value.rounded(.down) && value >= 1 && value <= Double(most)
     }
   }
 }

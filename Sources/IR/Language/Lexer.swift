@@ -7,15 +7,16 @@ struct Lexer {
   private let path: String
   private let scalars: [Unicode.Scalar]
   private var index = 0
-  private var line = 1
+  private var line: Int
   private var column = 1
   private var open: [Token] = []
   private(set) var tokens: [Token] = []
   private(set) var comments: [SyntaxComment] = []
   private(set) var diagnostics: [Diagnostic] = []
 
-  init(_ source: SourceFile) {
+  init(_ source: SourceFile, firstLine: Int) {
     path = source.path
+    line = firstLine
     scalars = Array(source.text.unicodeScalars)
     run()
   }

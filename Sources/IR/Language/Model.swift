@@ -80,7 +80,7 @@ public struct Model: Sendable {
         (variant.name, variant.start) = try variantHeader(source, line: line)
         line += 1
       }
-      var parser = CoreParser(path: path, text: text, firstLine: line)
+      var parser = CoreParser(source, firstLine: line)
       variant.graph = try parser.function()
       line = parser.nextLine
       variants.append(variant)
@@ -94,6 +94,9 @@ public struct Model: Sendable {
       return variant.graph.forwardErrors(at: head) { source.line(making: $0, of: variant.graph) }
     }
     if !errors.isEmpty { throw Diagnostics(errors, sources: [source]) }
+    for variant in variants where !variant.graph.declaresEqually(model.graph) {
+      throw fail(1, "the params of the variant '\(variant.name)' are not those of the base")
+    }
     let unstorable = settings.quantize?.unstorable(model.graph.parameters) ?? []
     if !unstorable.isEmpty { throw Diagnostics(unstorable, sources: [source]) }
     return model
@@ -102,8 +105,7 @@ public struct Model: Sendable {
   private static func variantHeader(
     _ source: SourceFile, line: Int
   ) throws(Diagnostics) -> (String, ScheduleStart?) {
-    let padded = String(repeating: "\n", count: line) + source.lines[line] + " {}\n"
-    let file = try parseGraph(SourceFile(path: source.path, text: padded))
+    let file = try parseGraph(source.path, lines: [source.lines[line] + " {}"], from: line)
     guard case .variant(let name, let atoms, _, let open, _)? = file.items.first?.kind else {
       return ("", nil)
     }
@@ -118,10 +120,7 @@ public struct Model: Sendable {
   private static func settings(
     _ source: SourceFile, from line: Int, used: Set<SectionName>
   ) throws(Diagnostics) -> Settings {
-    let text =
-      String(repeating: "\n", count: line)
-      + source.lines.dropFirst(line).joined(separator: "\n")
-    let file = try parseGraph(SourceFile(path: source.path, text: text))
+    let file = try parseGraph(source.path, lines: source.lines[line...], from: line)
     var reader = SectionReader(evaluator: .empty(path: source.path), used: used)
     var diagnostics: [Diagnostic] = []
     for item in file.items {
@@ -158,5 +157,14 @@ extension SourceFile {
         }
     }
     return line.map { SourceLocation(path: path, line: $0 + 1, column: 1) }
+  }
+}
+
+extension Graph {
+  /// Whether both declare the same params: paths, types, groups and inits.
+  fileprivate func declaresEqually(_ other: Graph) -> Bool {
+    parameters.elementsEqual(other.parameters) {
+      $0.path == $1.path && $0.type == $1.type && $0.group == $1.group && $0.initial == $1.initial
+    }
   }
 }

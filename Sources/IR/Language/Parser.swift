@@ -4,7 +4,21 @@
 
 /// Parses a source text; throws every syntax error found in it.
 public func parseGraph(_ source: SourceFile) throws(Diagnostics) -> SyntaxFile {
-  var parser = Parser(source)
+  try parseGraph(source, firstLine: 1)
+}
+
+/// Parses some lines of a text, which begin at line `start` of it, counted from 0.
+func parseGraph(
+  _ path: String, lines: some Sequence<String>, from start: Int
+) throws(Diagnostics) -> SyntaxFile {
+  let text = lines.joined(separator: "\n")
+  return try parseGraph(SourceFile(path: path, text: text), firstLine: start + 1)
+}
+
+private func parseGraph(
+  _ source: SourceFile, firstLine: Int
+) throws(Diagnostics) -> SyntaxFile {
+  var parser = Parser(source, firstLine: firstLine)
   let lexical = Set(parser.diagnostics.compactMap(\.location?.line))
   let file = parser.file()
   // What the parser makes of a line with a lexical error is noise.
@@ -38,8 +52,8 @@ struct Parser {
   var depth = 0
   var diagnostics: [Diagnostic]
 
-  init(_ source: SourceFile) {
-    let lexer = Lexer(source)
+  init(_ source: SourceFile, firstLine: Int = 1) {
+    let lexer = Lexer(source, firstLine: firstLine)
     path = source.path
     tokens = lexer.tokens
     comments = lexer.comments

@@ -116,9 +116,11 @@ struct RuleReader {
     }
     guard range.contains(number) else {
       var code = DiagnosticCode.valueRange
-      if case .whole = range, number != number.rounded() { code = .notWhole }
+      if range.isWhole, number != number.rounded() { code = .notWhole }
       throw Diagnostic(
-        code, "\(what) must be \(range.text), found \(shortest(number))", at: location)
+        code,
+        "\(what) must be \(range.text), found \(range.isWhole ? value.foundForWhole : value.text)",
+        at: location)
     }
     return number
   }

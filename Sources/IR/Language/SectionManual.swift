@@ -8,7 +8,7 @@ extension SectionTable {
     if !kinds.isEmpty { text += " (\(kinds.joined(separator: ", ")))" }
     text += "\n\n\(meaning)\n\n| entry | default | meaning |\n|---|---|---|\n"
     for entry in entries where entry.limit == nil {
-      let form = entry.form.text.replacingPipes
+      let form = entry.formText.replacingPipes
       text += "| `\(form)` | \(entry.defaultText ?? "") | \(entry.meaning.replacingPipes) |\n"
     }
     let later = entries.filter { $0.limit != nil }.map { "`\($0.word)`" }

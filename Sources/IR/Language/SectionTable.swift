@@ -12,11 +12,15 @@ public struct SectionEntry: Sendable {
   public let meaning: String
   /// Set for entries that the language knows and this version does not compile.
   public let limit: String?
+  /// The form as messages and the manual show it.
+  public let formText: String
 
+  /// `shown` replaces the form's own text where elements depend on each other.
   init(
-    _ word: String, _ form: [EntryElement], default text: String? = nil, _ meaning: String,
-    limit: String? = nil
+    _ word: String, _ form: [EntryElement], shown: String? = nil, default text: String? = nil,
+    _ meaning: String, limit: String? = nil
   ) {
+    formText = shown ?? form.text
     self.word = word
     self.form = form
     defaultText = text
@@ -66,7 +70,7 @@ private let muon = RuleSignature(
   "muon",
   [
     lr, RuleParameter("momentum", .ramp, default: "0.95"),
-    RuleParameter("newton_schulz", .number(.whole(atLeast: 1)), default: "5"),
+    RuleParameter("newton_schulz", .number(.wholeUpTo(NewtonSchulz.mostSteps)), default: "5"),
     RuleParameter("iteration", .word(["standard", "polar_express"]), default: "standard"),
     RuleParameter("row_normalise", .bool, default: "false"), decay,
   ])
@@ -212,7 +216,11 @@ extension SectionTable {
           .optional([.word("asymmetric")]),
           .optional([.word("unrounded")]),
         ],
-        "The precision; for integers, which only matrices have, what the largest code stands for (the row's maximum, a "
+        shown: "TARGET (f32 | f16 | (int2 | int3 | int4 | int5 | int6 | int7 | int8) per_row "
+          + "(max | quantile(Q) | sdclip(K)) [floor(STEP)] [half_floor(STEP)] [asymmetric] "
+          + "[unrounded])",
+        "The precision; for integers, which only matrices have, what the largest code stands for "
+          + "(the row's maximum, a "
           + "quantile of |w|, or k standard deviations) and the smallest step."),
       SectionEntry(
         "budget",

@@ -13,6 +13,10 @@ private let ropeAttributes: [AttributeName: AttributeKind] = [
     throw operands.fail(
       "dims must be even and at most the head width, found \(dims) for \(operands[0])")
   }
+  // Angles are computed in f32, in which larger positions are not exact; the tables end there too.
+  guard (0...1 << 24).contains(operands.int(.start)) else {
+    throw operands.fail("start is from 0 to \(1 << 24), found \(operands.int(.start))")
+  }
   return [operands[0]]
 }
 

@@ -17,7 +17,7 @@ extension OpDefinition {
       guard axis >= 0, axis < type.rank else {
         throw operands.fail("axis \(axis) is not one of the \(type.rank) of \(type)")
       }
-      if start < 0 || count < 1 || start > Int.max / 2 || count > Int.max / 2 {
+      if start < 0 || count < 1 {
         throw operands.fail("[\(start) : + \(count)] is not a range of an axis")
       }
       if let extent = type.shape[axis].number, start + count > extent {

@@ -52,7 +52,13 @@ extension OpDefinition {
       .iteration: .word(["standard", "polar_express"], default: "standard"),
       .rowNormalise: .bool(default: false), .decay: .double(default: 0),
     ],
-    shape: updateShape(1), gradient: updates, reads: .everything, isSurface: false)
+    shape: { operands in
+      guard (1...NewtonSchulz.mostSteps).contains(operands.int(.steps)) else {
+        throw operands.fail(
+          "steps are from 1 to \(NewtonSchulz.mostSteps), found \(operands.int(.steps))")
+      }
+      return try updateShape(1)(operands)
+    }, gradient: updates, reads: .everything, isSurface: false)
 
   static let fused = OpDefinition(
     summary: "Row-local nodes computed together, a block of rows at a time.",
@@ -67,6 +73,8 @@ extension OpDefinition {
 /// `standard` repeats the quintic of Keller Jordan's Muon; `polarExpress` is the schedule of
 /// Amsel et al., "The Polar Express" (2025), for five steps.
 public enum NewtonSchulz {
+  /// How many steps an update may take. Five or six are usual; later ones change nothing.
+  public static let mostSteps = 100
   public static let standard: [Double] = [3.4445, -4.7750, 2.0315]
   public static let polarExpress: [[Double]] = [
     [8.156554524902461, -22.48329292557795, 15.878769915207462],

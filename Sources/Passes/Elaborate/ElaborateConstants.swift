@@ -41,8 +41,7 @@ extension Elaborator {
     guard let whole = value.whole else {
       throw failure(
         .notWhole,
-        "'\(expression.text)' must be a whole number, it is "
-          + (Double(value.text) == nil ? value.kind : value.text),
+        "'\(expression.text)' must be a whole number, it is \(value.foundForWhole)",
         at: expression.position,
         suggestion: expression.divides ? "// rounds down" : nil)
     }

@@ -128,6 +128,9 @@ extension Elaborator {
       return try scale(a, by: c, at: place, name: name)
     case ("/", .value(let a), .constant(.number(let c))):
       if c == 0 { throw failure(.badArithmetic, "division by zero", at: place) }
+      guard (1 / c).isFinite else {
+        throw failure(.badArithmetic, "1 / \(shortest(c)) is too large", at: place)
+      }
       return try scale(a, by: 1 / c, at: place, name: name)
     case ("/", _, .value):
       throw failure(
@@ -241,7 +244,7 @@ extension Elaborator {
     let value = try constantValue(index)
     guard let whole = value.whole else {
       throw failure(
-        .notWhole, "the index '\(index.text)' must be a whole number, it is \(value.text)",
+        .notWhole, "the index '\(index.text)' must be a whole number, it is \(value.foundForWhole)",
         at: index.position)
     }
     guard let entry = entries[whole] else {
