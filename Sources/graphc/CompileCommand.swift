@@ -57,6 +57,7 @@ struct CompileCommand: ParsableCommand {
     var previous: [String: Graph] = [:]
     var lost: (any Error)?
     let wanted = dumpIrAfter
+    var dumped: Set<String> = []
     if !wanted.isEmpty {
       runner.observe = { pass, graph in
         defer { previous[graph.name] = graph }
@@ -64,6 +65,7 @@ struct CompileCommand: ParsableCommand {
         else {
           return
         }
+        dumped.formUnion([pass, "all"])
         do {
           if lost == nil { try printOutput("# after \(pass)\n\(graph.printed())") }
         } catch { lost = error }
@@ -74,6 +76,12 @@ struct CompileCommand: ParsableCommand {
     if let lost { throw lost }
     if let shortage = try MemoryShortage.of(plan, { MemoryNeed.run($0, adapts: true) }) {
       printError("warning: the plan does not run here: \(shortage.description)")
+    }
+    for name in wanted where !dumped.contains(name) {
+      printError(
+        name == "all"
+          ? "no pass ran: the file has no section that needs a function"
+          : "\(name) ran on no function of this file")
     }
     if timePasses {
       let total = processorTime() - start

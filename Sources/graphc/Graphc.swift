@@ -26,6 +26,7 @@ struct Graphc: ParsableCommand {
       CompileCommand.self, RunCommand.self, EvalCommand.self, GenerateCommand.self,
       ExecCommand.self, BenchCommand.self, CheckCommand.self, FormatCommand.self,
       DumpCommand.self, AuditCommand.self, DataCommand.self, DoctorCommand.self,
+      ExplainCommand.self,
     ])
 
   static func main() {
@@ -85,7 +86,9 @@ struct Graphc: ParsableCommand {
         do { try printOutput(fullMessage(for: error)) } catch { return report(error) }
         return 0
       }
-      printError(fullMessage(for: error))
+      // It begins with "Error:" and goes on with the usage; our own errors begin in lower case.
+      let message = fullMessage(for: error)
+      printError(message.hasPrefix("Error:") ? "error:" + message.dropFirst(6) : message)
       // The parser's own errors are wrong usage.
       return code == .validationFailure ? 2 : code.rawValue
     }

@@ -206,7 +206,7 @@ struct RunCommand: ParsableCommand {
       "\(grouped(result.artifactBytes)) bytes in \(result.artifactPath)"
         + (plan.model.settings.quantize?.budget.map { ", budget \(grouped($0))" } ?? ""))
     lines.append(
-      "\(grouped(result.steps)) steps in \(duration(result.trainSeconds)), "
+      "\(counted(result.steps, "step")) in \(duration(result.trainSeconds)), "
         + "\(grouped(Int(result.tokensPerSecond))) tokens/s")
     lines.append("")
     lines.append("Next: graphc generate \(result.artifactPath) --data \(self.data) --prompt 'The '")

@@ -8,7 +8,7 @@ import Testing
 @Suite struct CommandTests {
   @Test(arguments: [
     "compile", "run", "eval", "generate", "exec", "bench", "check", "fmt", "dump", "audit", "data",
-    "data prepare", "data inspect", "doctor",
+    "data prepare", "data inspect", "doctor", "explain",
   ])
   func helpShowsAnExample(command: String) throws {
     let words = command.split(separator: " ").map(String.init) + ["--help"]
@@ -25,6 +25,49 @@ import Testing
       #expect(outcome.output.isEmpty)
       #expect(!outcome.errors.isEmpty)
     }
+  }
+
+  @Test func messagesOfTheArgumentParserBeginLikeOurs() throws {
+    for outcome in [
+      try graphc("check", "--colour", "x.graph"), try graphc("check"),
+      try graphc("bench", "x.graph", "--steps", "many"),
+    ] {
+      #expect(outcome.code == 2)
+      #expect(outcome.errors.hasPrefix("error: "), "\(outcome.errors)")
+      #expect(!outcome.errors.contains("Error:"))
+    }
+  }
+
+  // MARK: explain
+
+  @Test func explainKnowsCodesAndSections() throws {
+    let code = try graphc("explain", "e0306")
+    #expect(code.code == 0)
+    for part in ["E0306", "Open sizes", "wrong", "right"] { #expect(code.output.contains(part)) }
+    let section = try graphc("explain", "train")
+    for part in ["warmup STEPS steps", "optimizer TARGET", "checkpoint every"] {
+      #expect(section.output.contains(part), "\(part)")
+    }
+    let all = try graphc("explain").output
+    for part in ["E0101", "E0502", "E0601", "E0701", "W0101"] { #expect(all.contains(part)) }
+  }
+
+  @Test func explainSuggestsWhatIsNear() throws {
+    for (topic, near) in [("E0360", "E0306"), ("trian", "train"), ("zebra", "quantize")] {
+      let outcome = try graphc("explain", topic)
+      #expect(outcome.code == 2 && outcome.output.isEmpty)
+      #expect(outcome.errors.contains(near), "\(outcome.errors)")
+    }
+  }
+
+  @Test func aDumpAfterAPassThatRanOnNoFunctionSaysSo() throws {
+    let folder = try TemporaryFolder()
+    let file = try folder.write("small.graph", smallGraph)
+    let outcome = try graphc("compile", file, "--dump-ir-after", "mark-qat")
+    #expect(outcome.code == 0 && outcome.output.isEmpty)
+    #expect(outcome.errors.contains("mark-qat ran on no function"))
+    let ran = try graphc("compile", file, "--dump-ir-after", "differentiate")
+    #expect(!ran.output.isEmpty && ran.errors.isEmpty)
   }
 
   @Test func doctorPrintsOneLineOfJSON() throws {

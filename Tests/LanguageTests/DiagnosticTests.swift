@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The printed form of diagnostics: excerpt, caret, chain of calls, notes, repeated errors.
 
+import Foundation
 import IR
 import Passes
 import Testing
@@ -81,8 +82,30 @@ import Testing
   }
 
   @Test func codesAreUniqueAndExplained() {
-    let codes = DiagnosticCode.language
+    let codes = DiagnosticCode.all
     #expect(Set(codes.map(\.rawValue)).count == codes.count)
     #expect(codes.allSatisfy { $0.explanation.hasSuffix(".") })
+  }
+
+  @Test func everyCodeOfTheSourcesIsInTheOneList() throws {
+    let known = Set(DiagnosticCode.all.map(\.rawValue))
+    let sources = Repository.root.appendingPathComponent("Sources")
+    let files = FileManager.default.enumerator(at: sources, includingPropertiesForKeys: nil)
+    var found: Set<String> = []
+    for case let file as URL in try #require(files) where file.pathExtension == "swift" {
+      let text = try String(contentsOf: file, encoding: .utf8)
+      for match in text.matches(of: /DiagnosticCode\(\s*"([A-Z]\d{4})"/) {
+        found.insert(String(match.1))
+      }
+    }
+    #expect(found == known)
+  }
+
+  @Test(arguments: DiagnosticCode.all.filter { $0.example != nil })
+  func theWrongExampleRaisesItsCodeAndTheRightOneCompiles(code: DiagnosticCode) throws {
+    let example = try #require(code.example)
+    let errors = rendered(example.file(example.wrong))
+    #expect(errors.contains("[\(code.rawValue)]"), "\(errors)")
+    #expect(rendered(example.file(example.right)) == "")
   }
 }

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// graphc explain: the rule behind a code, the entries of a section, or the list of all codes.
+
+import ArgumentParser
+import IR
+import Passes
+
+struct ExplainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "explain",
+    abstract: "Explain a code such as E0306, or list the entries of a section.",
+    discussion: """
+      Without a topic it lists all codes.
+
+      Example: graphc explain E0306
+      Example: graphc explain train
+      """)
+
+  @Argument(help: "A code that a message ends with, or the name of a section.")
+  var topic: String?
+
+  mutating func run() throws {
+    guard let topic else { return try printOutput(Explanation.allCodes) }
+    if let code = DiagnosticCode.all.first(where: { $0.rawValue == topic.uppercased() }) {
+      return try printOutput(Explanation.text(of: code))
+    }
+    if let section = SectionTable.all.first(where: { $0.name == topic.lowercased() }) {
+      return try printOutput(Explanation.text(of: section))
+    }
+    let codes = DiagnosticCode.all.map(\.rawValue)
+    let sections = SectionTable.all.map(\.name)
+    let hint =
+      suggestion(for: topic.lowercased(), among: sections)
+      ?? suggestion(for: topic.uppercased(), among: codes)
+      ?? "'graphc explain' lists the codes; the sections are \(sections.joined(separator: ", "))"
+    throw Failure.usage("there is no code or section '\(topic)'; \(hint)")
+  }
+}
+
+/// The texts that `graphc explain` prints.
+private enum Explanation {
+  static var allCodes: String {
+    textTable(DiagnosticCode.all.map { [$0.rawValue, $0.explanation] })
+  }
+
+  static func text(of code: DiagnosticCode) -> String {
+    var text = "\(code.rawValue)  \(code.explanation)"
+    guard let example = code.example else { return text }
+    let place =
+      switch example.place {
+      case .file: "a model"
+      case .top: "at the top of a model"
+      case .forward: "in forward"
+      case .train: "in train"
+      }
+    for (title, lines) in [("wrong", example.wrong), ("right", example.right)] {
+      text += "\n\n\(title), \(place):\n"
+      text += lines.split(separator: "\n").map { "  " + $0 }.joined(separator: "\n")
+    }
+    return text
+  }
+
+  static func text(of section: SectionTable) -> String {
+    var text = section.name
+    if !section.kinds.isEmpty { text += " (\(section.kinds.joined(separator: ", ")))" }
+    text += ": \(section.meaning)\n"
+    for entry in section.entries where entry.limit == nil {
+      let standard = entry.defaultText.map { " Default: \($0)." } ?? ""
+      text += "\n  \(entry.formText)\n      \(entry.meaning)\(standard)"
+    }
+    let later = section.entries.filter { $0.limit != nil }.map(\.word)
+    if !later.isEmpty { text += "\n\nnot supported yet: \(later.joined(separator: ", "))" }
+    return text
+  }
+}
