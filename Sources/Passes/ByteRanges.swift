@@ -16,9 +16,12 @@ struct ByteSet {
     return low
   }
 
-  func overlaps(_ range: Range<Int>) -> Bool {
+  func overlaps(_ range: Range<Int>) -> Bool { end(overlapping: range) != nil }
+
+  /// Where the first bytes end that overlap a range; nil if none do.
+  func end(overlapping range: Range<Int>) -> Int? {
     let index = first(endingBehind: range.lowerBound)
-    return index < ranges.count && ranges[index].overlaps(range)
+    return index < ranges.count && ranges[index].overlaps(range) ? ranges[index].upperBound : nil
   }
 
   /// Adds a range, joining those that it overlaps or touches.

@@ -121,32 +121,18 @@ private struct MemoryPlanner {
 
   /// Gives offsets, largest first, and returns the bytes of all.
   private mutating func place(_ lifetimes: [Lifetime]) -> Int {
-    struct Placed {
-      let first: Int
-      let last: Int
-      let start: Int
-      let end: Int
+    guard let first = lifetimes.map(\.first).min(), let last = lifetimes.map(\.last).max() else {
+      return 0
     }
     var total = 0
-    // In the order of their offsets.
-    var placed: [Placed] = []
+    var occupied = OccupiedBytes(times: first...last)
     let order = lifetimes.sorted { ($1.bytes, $0.first, $0.id) < ($0.bytes, $1.first, $1.id) }
     for lifetime in order {
-      var offset = 0
-      for other in placed where other.first <= lifetime.last && lifetime.first <= other.last {
-        if offset + lifetime.bytes <= other.start { break }
-        offset = max(offset, other.end)
-      }
+      let times = lifetime.first...lifetime.last
+      let offset = occupied.lowestOffset(of: lifetime.bytes, at: times)
       offsets[lifetime.id] = offset
-      let end = offset + lifetime.bytes
-      total = max(total, end)
-      var (low, high) = (0, placed.count)
-      while low < high {
-        let middle = (low + high) / 2
-        if placed[middle].start > offset { high = middle } else { low = middle + 1 }
-      }
-      placed.insert(
-        Placed(first: lifetime.first, last: lifetime.last, start: offset, end: end), at: low)
+      total = max(total, offset + lifetime.bytes)
+      occupied.insert(offset..<offset + lifetime.bytes, at: times)
     }
     return total
   }
