@@ -173,7 +173,7 @@ extension RuntimeTests {
       let folder = try TemporaryFolder()
       let path = folder.path + "/a.gca"
       let text = try artifact().model.printed()
-      for (size, wanted) in [("100000000", "cannot hold"), ("N", "one distribution a token")] {
+      for (size, wanted) in [("100000000", "cannot hold"), ("N", "known sizes")] {
         let wild = text.replacing(/\b67\b/, with: size)
         #expect(wild != text)
         _ = try ArtifactContainer(graph: Array(wild.utf8), groups: []).write(path)

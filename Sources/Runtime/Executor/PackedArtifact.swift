@@ -37,7 +37,7 @@ public struct PackedArtifact {
     pieces = Artifact.pieces(ParameterLayout(model.graph.parameters), model.precisionTable)
   }
 
-  /// Every size is known, and all together are in a sane proportion to what the file holds.
+  /// All sizes together are in a sane proportion to what the file holds.
   private static func checkSizes(
     of model: Model, packed container: ArtifactContainer, _ path: String
   ) throws(FormatError) {
@@ -46,14 +46,8 @@ public struct PackedArtifact {
     var total = 0
     for parameter in model.graph.parameters {
       var count = 1
-      for size in parameter.type.shape {
-        guard let number = size.number, number > 0 else {
-          throw FormatError(
-            .corrupt, file: path, field: "graph",
-            "the parameter \(parameter.path) has the size \(size); an artifact's are numbers from 1"
-          )
-        }
-        let (product, overflow) = count.multipliedReportingOverflow(by: number)
+      for size in parameter.type.sizes {
+        let (product, overflow) = count.multipliedReportingOverflow(by: size)
         count = overflow ? .max : product
       }
       total = count > limit - total ? .max : total + count
