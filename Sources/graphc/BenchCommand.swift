@@ -195,8 +195,8 @@ private struct SyntheticBatch {
   }
 
   func load(_ executable: Executable, rows: Int, seq: Int, scored: Int) {
-    let ids = executable.tokens(executable.function.inputs[0].name)
-    let targets = executable.tokens("targets")
+    let ids = executable.tokens(executable.function.inputs[0].name, [rows, seq])
+    let targets = executable.tokens("targets", [rows, scored])
     for row in 0..<rows {
       for position in 0..<seq { ids[row * seq + position] = tokens[row * (seq + 1) + position] }
       for position in 0..<scored {

@@ -192,9 +192,10 @@ struct ExecCommand: ParsableCommand {
     ) { others + (try lowered(try Batch([$0, batch.seq], [], nil)).1.memoryBytes) }
     if let shortage { throw shortage.failure }
     let executable = try Executable(function, parameters: parameters, threads: threads)
-    _ = executable.tokens(function.inputs[0].name).update(from: batch.ids)
+    let sizes = [batch.rows, batch.seq]
+    _ = executable.tokens(function.inputs[0].name, sizes).update(from: batch.ids)
     if let targets = batch.targets {
-      _ = executable.tokens("targets").update(from: targets)
+      _ = executable.tokens("targets", sizes).update(from: targets)
       executable.input("weights").update(repeating: 1 / Float(batch.rows * batch.seq))
     }
     executable.prepareParameters()

@@ -57,7 +57,8 @@ package final class CompiledFunction {
         precondition(place.count == values.count, name)
         for (index, value) in values.enumerated() { place[index] = Float(value) }
       case .ids(let ids):
-        let place = executable.tokens(name)
+        let sizes = executable.function.inputs.first { $0.name == name }?.type.sizes
+        let place = executable.tokens(name, sizes ?? [])
         precondition(place.count == ids.count, name)
         for (index, id) in ids.enumerated() { place[index] = id }
       }

@@ -128,13 +128,27 @@ public final class Executable {
     if hasInput(name) { input(name)[0] = Float(number) }
   }
 
-  /// The place of an input of tokens.
-  public func tokens(_ name: String) -> UnsafeMutableBufferPointer<Int32> {
+  /// The place of an input of tokens, [rows, positions]. The caller says how many it will write: a
+  /// function that was planned for other sizes would compute other rows than are counted.
+  public func tokens(_ name: String, _ sizes: [Int]) -> UnsafeMutableBufferPointer<Int32> {
     guard let value = function.inputs.first(where: { $0.name == name }) else {
       preconditionFailure("\(function.name) has no input \(name)")
     }
+    requireSizes(value, sizes)
     let start = address(value.buffer).assumingMemoryBound(to: Int32.self)
     return UnsafeMutableBufferPointer(start: start, count: value.type.count)
+  }
+
+  /// The place of an output of the sizes that the caller counts, valid until the next run.
+  public func output(_ name: String, _ sizes: [Int]) -> UnsafeMutableBufferPointer<Float> {
+    if let value = function.outputs.first(where: { $0.name == name }) { requireSizes(value, sizes) }
+    return output(name)
+  }
+
+  private func requireSizes(_ value: PlanValue, _ sizes: [Int]) {
+    precondition(
+      value.type.sizes == sizes,
+      "\(function.name) was planned for \(value.name) \(value.type), it is run at \(sizes)")
   }
 
   /// The place of an output, valid until the next run.

@@ -56,7 +56,7 @@ public final class Generator {
 
   /// The logits of the token behind `context`. Causality keeps the padding out of them.
   private func logits(after context: [Int32]) -> [Float] {
-    let ids = executable.tokens(executable.function.inputs[0].name)
+    let ids = executable.tokens(executable.function.inputs[0].name, [1, window])
     for position in 0..<window { ids[position] = position < context.count ? context[position] : 0 }
     executable.run()
     let start = (context.count - 1) * vocabulary

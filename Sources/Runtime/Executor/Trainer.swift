@@ -167,8 +167,8 @@ public final class Trainer {
 
   private func load(_ executable: Executable, weight: Float) throws(FormatError) {
     try reader.load(
-      ids: executable.tokens(executable.function.inputs[0].name),
-      targets: executable.tokens("targets"))
+      ids: executable.tokens(executable.function.inputs[0].name, [train.rows, train.seq]),
+      targets: executable.tokens("targets", [train.rows, train.seq]))
     executable.input("weights").update(repeating: weight)
   }
 

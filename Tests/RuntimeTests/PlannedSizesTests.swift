@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// A function runs at the sizes that it was planned for, or not at all.
+
+import IR
+import Passes
+import Runtime
+import TestSupport
+import Testing
+
+@Suite struct PlannedSizesTests {
+  @Test func otherRowsThanPlannedStopTheProgram() async {
+    await #expect(processExitsWith: .failure) {
+      let executable = try PlannedSizesTests.scorer(rows: 2)
+      _ = executable.tokens(executable.function.inputs[0].name, [4, 8])
+    }
+  }
+
+  @Test func otherTargetsThanPlannedStopTheProgram() async {
+    await #expect(processExitsWith: .failure) {
+      _ = try PlannedSizesTests.scorer(rows: 2).output("nll", [2, 4])
+    }
+  }
+
+  @Test func plannedSizesAreAccepted() throws {
+    let executable = try Self.scorer(rows: 2)
+    #expect(executable.tokens(executable.function.inputs[0].name, [2, 8]).count == 16)
+    #expect(executable.output("nll", [2, 8]).count == 16)
+  }
+
+  private static func scorer(rows: Int) throws -> Executable {
+    let model = try Repository.model(
+      "graphs/tiny.graph",
+      set: ["layers": "1", "dim": "16", "heads": "1", "kv_heads": "1", "vocab": "32"])
+    var runner = PassRunner()
+    let graph = model.scored.graph
+    let layout = ParameterLayout(graph.parameters)
+    let function = try lower(
+      try runner.run(
+        Pipeline.score(sizes: graph.openSizes(["B": rows, "T": 8]), last: nil)
+          + [.chooseComputePrecision(.f32)] + Pipeline.fuse, on: graph), layout: layout)
+    Machine.initialise()
+    return Executable(function, parameters: ParameterBlock(layout: layout), threads: 1)
+  }
+}
