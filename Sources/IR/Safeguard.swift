@@ -4,12 +4,29 @@
 /// A pass or check without which a claim of the certificate would be an assumption.
 ///
 /// All of them are always on. Only tests of this package can switch one off, for the calls inside of
-/// `withValue`, to show that what it guards against then happens and that the certificate says so.
+/// `Safeguard.$disabled.withValue`, to show that what it guards against then happens, and that the
+/// certificate says so.
 public enum Safeguard: String, Hashable, Sendable, CaseIterable {
-  /// The pass that composes the read rules of a forward function.
+  /// Composes the read rules of a forward function.
   case causality = "pass prove-causality"
-  /// The rule that forward returns what a softmax made.
-  case distribution = "type dist"
+  /// Forward returns what a softmax made.
+  case distribution = "check forward-problems"
+  /// An update reads no target that was not scored before.
+  case scoreBeforeUpdate = "check ScoreLedger.requireScored"
+  /// A target is scored once.
+  case scoreOnce = "check ScoreLedger.mark"
+  /// Every target of a pass is scored.
+  case coverage = "check ScoreLedger.checkComplete"
+  /// No update follows the last score.
+  case lastChunk = "check ScoreLedger.requireRest"
+  /// Functions that see validation text before the artifact is sealed change no parameter.
+  case readOnlyScorer = "check Scorer.init"
+  /// Artifact and code fit the budget.
+  case budget = "check OverBudget.exceeding"
+  /// The bytes of a score are those of the documents.
+  case bytes = "check DataFolder.requireEvidence"
+  /// Training and validation share no document.
+  case disjoint = "check DataFolder.requireDisjoint"
 
   @TaskLocal package static var disabled: Set<Safeguard> = []
 

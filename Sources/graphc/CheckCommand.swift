@@ -11,7 +11,12 @@ struct CheckCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check",
     abstract: "Check a file and compile all its functions, writing nothing.",
-    discussion: "Example: graphc check graphs/tiny.graph --set dim=256")
+    discussion: """
+      --legal says for each of the twelve invariants of a legal score what establishes it: a type, a \
+      proof, a check at run time, or nobody (assumed), with what a reviewer has to look at.
+
+      Example: graphc check graphs/tiny.graph --set dim=256
+      """)
 
   @Argument(help: "The .graph file, or - for standard input.")
   var file: String
@@ -21,11 +26,15 @@ struct CheckCommand: ParsableCommand {
   @Flag(help: "Name the params that each feature acts on.")
   var verbose = false
 
+  @Flag(help: "Print the certificate: what makes the scores legal, claim by claim.")
+  var legal = false
+
   @Flag(help: "Print the summary as one JSON document.")
   var json = false
 
   mutating func run() throws {
     let model = try loadModel(file, overrides: model.pairs())
+    if legal { return try printCertificate(model) }
     var runner = PassRunner()
     let plan = try compile(model, target: try Host.target(), runner: &runner)
     let parameters = model.graph.parameterCount
@@ -80,5 +89,26 @@ struct CheckCommand: ParsableCommand {
     return zip(rows.split(separator: "\n"), features).map { row, feature in
       ([String(row)] + feature.params.map { "      " + $0 }).joined(separator: "\n")
     }.joined(separator: "\n")
+  }
+
+  private func printCertificate(_ model: Model) throws {
+    let certificate = try Certificate(of: model)
+    try printOutput(json ? certificate.json.text : certificate.text)
+  }
+}
+
+extension Certificate {
+  /// The certificate for people: each invariant with what establishes it, its claim below.
+  var text: String {
+    let width = invariants.map(\.how.rawValue.count).max() ?? 0
+    let lines = invariants.map { entry in
+      let id = entry.id + String(repeating: " ", count: max(1, 5 - entry.id.count))
+      let how =
+        entry.how.rawValue + String(repeating: " ", count: width - entry.how.rawValue.count)
+      return "\(id)\(how)  \(entry.by)\n     \(entry.claim)"
+    }
+    let assumed = invariants.count { $0.how == .assumed }
+    return "\(model), model \(graph.prefix(16))\n\n" + lines.joined(separator: "\n")
+      + "\n\n\(counted(assumed, "claim")) assumed: nobody here checks what they say"
   }
 }

@@ -64,7 +64,7 @@ struct EvalCommand: ParsableCommand {
     if let shortage { throw shortage.failure }
     let data = try DataFolder.open(data, tokenizer: tokenizer)
     try checkVocabulary(model, data)
-    _ = try data.evidence()
+    try data.requireEvidence()
     try model.settings.checkScorable(data, limit: validationTokens, adapts: ttt)
     let progress = RunProgress(length: TrainingLength(steps: nil, seconds: nil))
     let evaluator = Evaluator(

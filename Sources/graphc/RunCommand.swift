@@ -81,8 +81,8 @@ struct RunCommand: ParsableCommand {
     if let shortage { throw shortage.failure }
     let data = try DataFolder.open(data, tokenizer: tokenizer)
     try checkVocabulary(plan.model, data)
-    try checkDisjoint(data)
-    _ = try data.evidence()
+    try data.requireDisjoint()
+    try data.requireEvidence()
     let progress = RunProgress(length: length)
     var profiles: [Profile] = []
     Interruption.install()
@@ -140,16 +140,6 @@ struct RunCommand: ParsableCommand {
       throw Failure.usage("\(file) does not say when training stops; give --steps or --max-seconds")
     }
     return TrainingLength(steps: train.stopSteps, seconds: train.stopSeconds)
-  }
-
-  private func checkDisjoint(_ data: DataFolder) throws {
-    let shared = try data.verifyDisjoint()
-    if shared > 0 {
-      throw Failure(
-        exitCode: 5,
-        message: "error: \(counted(shared, "validation document")) also in the training data; "
-          + "prepare the data again from distinct documents")
-    }
   }
 
   /// Writes profile.txt and trace.json; the table goes to stderr too.

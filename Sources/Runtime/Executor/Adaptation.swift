@@ -5,11 +5,6 @@ import Formats
 import Glibc
 import IR
 
-/// A rule of legal scoring was broken: never a user's mistake once the protocol is score_first.
-public struct LegalityError: Error, CustomStringConvertible {
-  public let description: String
-}
-
 /// Adapts a model to a stream while scoring it.
 public final class Adaptation {
   public struct Result {
@@ -96,6 +91,7 @@ public final class Adaptation {
       // The last chunk is only scored: nothing is left that an update could help. Without epochs
       // nothing is updated, so the log has no update.
       if settings.mode == .scoreFirst, settings.epochs > 0, index + 1 < chunks.count {
+        try ledger.requireRest()
         let before = audit == nil ? "" : weightsHash()
         let rate = settings.rate(epoch: 0, chunk: index, of: chunks.count)
         result.updates += try learn(
@@ -146,8 +142,8 @@ public final class Adaptation {
     let end = min(first + settings.chunk, tokens.count - 1)
     let sequences = Array(stride(from: first, through: end - length, by: length))
     var done: [AdaptationUpdate] = []
-    let ids = step.tokens(step.function.inputs[0].name)
-    let targets = step.tokens("targets")
+    let ids = step.tokens(step.function.inputs[0].name, [rows, length])
+    let targets = step.tokens("targets", [rows, length])
     let weights = step.input("weights")
     for batch in stride(from: 0, to: sequences.count, by: rows) {
       let current = sequences[batch..<min(batch + rows, sequences.count)]
@@ -205,38 +201,6 @@ extension ParameterBlock {
     var hasher = Hasher256()
     hasher.update(UnsafeRawBufferPointer(start: memory.base, count: layout.bytes))
     return hasher.hex()
-  }
-}
-
-/// Which targets were scored. Each may be scored once, and trained on only afterwards.
-struct ScoreLedger {
-  private var scored: [Bool]
-  private var count = 0
-
-  init(targets: Int) { scored = [Bool](repeating: false, count: targets) }
-
-  mutating func mark(_ range: Range<Int>) throws {
-    for target in range {
-      if scored[target] {
-        throw LegalityError(description: "target \(target) would be scored twice")
-      }
-      scored[target] = true
-    }
-    count += range.count
-  }
-
-  /// Inputs start ..< end and their targets: tokens that were all targets before, but for the first.
-  func requireScored(_ range: Range<Int>) throws {
-    if let target = range.first(where: { !scored[$0] }) {
-      throw LegalityError(
-        description: "an update would read target \(target) before it was scored")
-    }
-  }
-
-  func checkComplete() throws {
-    if count != scored.count {
-      throw LegalityError(description: "\(scored.count - count) targets were never scored")
-    }
   }
 }
 

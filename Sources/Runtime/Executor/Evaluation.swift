@@ -68,8 +68,11 @@ extension Scorer {
   /// Evaluates a stream: windows that overlap if the scorer was made with fewer scored targets.
   public func evaluate(
     _ stream: ValidationStream, stride: Int?, progress: (Double) -> Void = { _ in }
-  ) -> Score {
+  ) throws -> Score {
     let windows = evaluationWindows(targets: stream.targets, length: window, stride: stride)
+    var ledger = ScoreLedger(targets: windows.last?.end ?? 0)
+    for window in windows { try ledger.mark(window.firstScored..<window.end) }
+    try ledger.checkComplete()
     var nll = [Float](repeating: 0, count: stream.targets)
     score(windows, of: stream.tokens, into: &nll) { progress(Double($0) / Double(windows.count)) }
     return Score(

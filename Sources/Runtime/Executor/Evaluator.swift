@@ -78,7 +78,7 @@ public final class Evaluator {
     let scorer = try Scorer(
       functions, window: entry.window, rows: entry.batch ?? scoringRows(window: entry.window),
       scored: entry.scoredPerWindow, parameters: weights, threads: threads)
-    let score = scorer.evaluate(stream, stride: entry.stride) { observe(.progress($0)) }
+    let score = try scorer.evaluate(stream, stride: entry.stride) { observe(.progress($0)) }
     guard score.tokens > 0 else {
       throw FormatError(
         .usage,

@@ -53,14 +53,6 @@ public struct Interrupted: Error {
   public let step: Int
 }
 
-/// The artifact does not fit; `largest` names the groups that cost most.
-public struct OverBudget: Error, Sendable {
-  public let bytes: Int
-  public let code: Int
-  public let budget: Int
-  public let largest: [(group: String, bytes: Int)]
-}
-
 /// Everything a run measured.
 public struct RunResult: Sendable {
   public var steps = 0
@@ -138,14 +130,8 @@ public final class Run {
       result.warnings += plan.model.remarks(ttt, result.scores.updates)
     }
     try directory.finish(result)
-    if let budget = plan.model.settings.quantize?.budget,
-      result.artifactBytes + result.codeBytes > budget
-    {
-      let groups = container.groups.map { (group: $0.name, bytes: $0.frame.count) }
-      result.overBudget = OverBudget(
-        bytes: result.artifactBytes, code: result.codeBytes, budget: budget,
-        largest: Array(groups.sorted { $0.bytes > $1.bytes }.prefix(5)))
-    }
+    result.overBudget = OverBudget.exceeding(
+      plan.model.settings.quantize, bytes: result.artifactBytes, groups: container.groups)
     for warning in result.warnings { observe(.warning(warning)) }
     return result
   }
@@ -223,7 +209,7 @@ public final class Run {
       let isOver = trainer.schedule.isOver(trainer.moment)
       if report.step % settings.validateEvery == 0 || isOver, validation.targets >= settings.seq {
         scorer.parametersChanged()
-        let score = scorer.evaluate(validation, stride: nil)
+        let score = try scorer.evaluate(validation, stride: nil)
         guard score.nats.isFinite else {
           throw NumericFailure(
             "the validation score of step \(report.step) is not finite; lower the learning rates")

@@ -25,7 +25,7 @@ public final class Scorer {
       guard let function = functions.first(where: { $0.name == name }) else {
         preconditionFailure("the plan has no function \(name)")
       }
-      guard function.updates.isEmpty else {
+      guard function.updates.isEmpty || !Safeguard.readOnlyScorer.isOn else {
         throw LegalityError(
           description: "\(name) would change \(function.updates.sorted().joined(separator: ", ")): "
             + "scoring may not write parameters")
@@ -92,10 +92,10 @@ public final class Scorer {
 
     /// [rows, length].
     var ids: UnsafeMutableBufferPointer<Int32> {
-      executable.tokens(executable.function.inputs[0].name)
+      executable.tokens(executable.function.inputs[0].name, [rows, length])
     }
     /// [rows, scored].
-    var targets: UnsafeMutableBufferPointer<Int32> { executable.tokens("targets") }
+    var targets: UnsafeMutableBufferPointer<Int32> { executable.tokens("targets", [rows, scored]) }
 
     /// Where the nll of a target of the stream stands in the results, if the row scores it.
     func place(of target: Int, row: Int) -> Int {
@@ -143,6 +143,6 @@ public final class Scorer {
   func run(_ call: Call) -> UnsafeMutableBufferPointer<Float> {
     prepare(call.executable)
     call.executable.run()
-    return call.executable.output("nll")
+    return call.executable.output("nll", [call.rows, call.scored])
   }
 }
