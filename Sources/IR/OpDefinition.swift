@@ -109,12 +109,16 @@ public final class OpDefinition: Sendable {
       let list = operands.joined(separator: ", ")
       throw OpError("\(op.rawValue) takes (\(list)), found \(types.count) operands")
     }
-    for (name, value) in attributes {
-      guard let kind = self.attributes[name] else {
-        throw OpError("\(op.rawValue) has no attribute \(name.rawValue)")
-      }
-      if !kind.admits(value) {
-        throw OpError("\(op.rawValue): attribute \(name.rawValue) cannot be \(value)")
+    let fits = attributes.allSatisfy { self.attributes[$0.key]?.admits($0.value) ?? false }
+    if !fits {
+      // In the order of names, so that the message is the same every time.
+      for (name, value) in attributes.sorted(by: { $0.key < $1.key }) {
+        guard let kind = self.attributes[name] else {
+          throw OpError("\(op.rawValue) has no attribute \(name.rawValue)")
+        }
+        if !kind.admits(value) {
+          throw OpError("\(op.rawValue): attribute \(name.rawValue) cannot be \(value)")
+        }
       }
     }
     // All that are given are known: as many as there are means that none is missing.

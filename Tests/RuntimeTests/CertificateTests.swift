@@ -95,7 +95,7 @@ import Testing
     case .readOnlyScorer:
       var model = try Repository.model(
         "graphs/tiny.graph",
-        set: ["layers": "1", "dim": "16", "heads": "1", "kv_heads": "1", "vocab": "32"])
+        set: ["layers": "2", "dim": "16", "heads": "1", "kv_heads": "1", "vocab": "32"])
       model.settings.train = nil
       var runner = PassRunner()
       let plan = try compile(

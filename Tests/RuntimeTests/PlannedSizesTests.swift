@@ -30,7 +30,7 @@ import Testing
   private static func scorer(rows: Int) throws -> Executable {
     let model = try Repository.model(
       "graphs/tiny.graph",
-      set: ["layers": "1", "dim": "16", "heads": "1", "kv_heads": "1", "vocab": "32"])
+      set: ["layers": "2", "dim": "16", "heads": "1", "kv_heads": "1", "vocab": "32"])
     var runner = PassRunner()
     let graph = model.scored.graph
     let layout = ParameterLayout(graph.parameters)
@@ -39,6 +39,6 @@ import Testing
         Pipeline.score(sizes: graph.openSizes(["B": rows, "T": 8]), last: nil)
           + [.chooseComputePrecision(.f32)] + Pipeline.fuse, on: graph), layout: layout)
     Machine.initialise()
-    return Executable(function, parameters: ParameterBlock(layout: layout), threads: 1)
+    return try Executable(function, parameters: ParameterBlock(layout: layout), threads: 1)
   }
 }

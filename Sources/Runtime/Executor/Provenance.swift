@@ -10,9 +10,10 @@ extension DataFolder {
     guard Safeguard.disjoint.isOn else { return }
     let shared = try verifyDisjoint()
     if shared > 0 {
+      let documents = shared == 1 ? "document" : "documents"
       throw LegalityError(
-        description: "\(shared) of the validation documents also stand in the training data; "
-          + "prepare the data again from distinct documents")
+        description: "\(shared) validation \(documents) also in the training data; prepare the data "
+          + "again from distinct documents")
     }
   }
 
