@@ -3,14 +3,18 @@
 
 import ArgumentParser
 import Formats
+import IR
+import Passes
 import Runtime
 
 struct AuditCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "audit",
-    abstract:
-      "Verify that a run's scores are legal and follow from its log, or compute them again.",
+    abstract: "Verify the evidence of a run or an evaluation, or compute it again.",
     discussion: """
+      Order, coverage and bounds of the log, and whether graph, artifact, manifest, data, result and \
+      certificate belong together. With --data, targets and bytes are counted again.
+
       Exits with 5 when a rule was broken, naming the line, or what was scored is no score; with 6 \
       when the artifact is over its budget; with 1 when something is missing or only a part was \
       scored; with 65 when the log was edited or cut.
@@ -25,10 +29,10 @@ struct AuditCommand: ParsableCommand {
       Example: graphc audit runs/tiny --data data --replay all --probe 50 --sum 50
       """)
 
-  @Argument(help: "The run directory.")
+  @Argument(help: "The directory of a run, or of 'graphc eval --out'.")
   var directory: String
 
-  @Option(help: "The folder of token shards that the run was scored on.")
+  @Option(help: "The data of the run: hashed, and its targets and bytes counted again.")
   var data: String?
 
   @Option(help: "SentencePiece model, for folders that hold none.")
@@ -60,13 +64,13 @@ struct AuditCommand: ParsableCommand {
 
   mutating func run() throws {
     let work = try work()
+    let folder = try data.map { try DataFolder.open($0, tokenizer: tokenizer) }
     let report: AuditReport
     do {
       var audit = try Audit(directory)
-      try audit.checkConsistency()
-      if let data, !work.isEmpty {
-        try audit.recompute(
-          work, data: DataFolder.open(data, tokenizer: tokenizer), threads: Host.threads(threads))
+      try audit.check(AuditInputs(data: folder, elaborate: elaborated))
+      if let folder, !work.isEmpty {
+        try audit.recompute(work, data: folder, threads: Host.threads(threads))
       }
       report = audit.report
     } catch let error as LegalityError {
@@ -100,6 +104,27 @@ struct AuditCommand: ParsableCommand {
     return work
   }
 
+  /// The model of a graph's files, read from no other place, with arguments of --set.
+  private func elaborated(_ files: [SourceFile], _ overrides: [String]) throws -> Model {
+    var options = ModelOptions()
+    options.overrides = overrides
+    return try elaborate(
+      file: files[0],
+      includes: { path in
+        guard let file = files.first(where: { names(on: $0.path) == names(on: path) }) else {
+          throw FormatError(.notFound, file: path, "the manifest names no such file")
+        }
+        return file.text
+      }, overrides: try options.pairs())
+  }
+
+  /// The names on a path, without `.` and `..`.
+  private func names(on path: String) -> [Substring] {
+    path.split(separator: "/").reduce(into: []) { names, name in
+      if name == ".." { _ = names.popLast() } else if name != "." { names.append(name) }
+    }
+  }
+
   private func document(_ members: [String: JSONValue]) -> String {
     JSONValue.object(members.merging(["schema": "graphc-audit-report/1"]) { old, _ in old }).text
   }
@@ -113,7 +138,7 @@ extension AuditReport {
       "claims": .array(
         claims.map { ["standing": .string($0.standing.rawValue), "claim": .string($0.text)] }),
       "proved": .array(texts(.consistent, .recomputed).map(JSONValue.string)),
-      "not_proved": .array(texts(.missing, .close, .refused).map(JSONValue.string)),
+      "not_proved": .array(texts(.unchecked, .missing, .close, .refused).map(JSONValue.string)),
       "adapt_first_not_a_score": .bool(hasIllegalScore),
     ]
   }
@@ -127,6 +152,7 @@ extension AuditReport {
       switch claim.standing {
       case .consistent, .recomputed: mark = "ok"
       case .missing, .close: mark = "--"
+      case .unchecked: mark = "  "
       case .refused: mark = "!!"
       }
       return "\(mark)  \(claim.text)"

@@ -45,11 +45,15 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "Threads; the results do not depend on it. Default: all processors.")
   var threads: Int?
 
+  @Option(help: "Leave a directory of evidence here, as 'graphc audit' verifies it.")
+  var out: String?
+
   @Flag(help: "Print the result as one JSON document.")
   var json = false
 
   mutating func run() throws {
     let threads = try Host.threads(threads)
+    if let out { try EvaluationDirectory.check(out) }
     let loaded = try PackedArtifact(artifact)
     var model = loaded.model
     model.settings.evaluate = try evaluations(model.settings.evaluate)
@@ -71,67 +75,51 @@ struct EvalCommand: ParsableCommand {
       functions: plan.functions, settings: model.settings,
       stream: try ValidationStream(data, limit: validationTokens), threads: threads, clock: now,
       observe: progress.observe)
+    let directory = try out.map { out in
+      try EvaluationDirectory(
+        out, artifact: artifact, codeBytes: model.settings.quantize?.codeBytes ?? 0,
+        manifest: RunManifest(
+          evaluating: plan, declared: loaded.model, artifact: SHA256.hex(file: artifact),
+          options: options, adapts: ttt, validationTokens: validationTokens, data: data,
+          version: version))
+    }
     let scores = try evaluator.evaluate(
-      float: nil, quantized: loaded.parameters(), adapts: ttt, audit: nil)
+      float: nil, quantized: loaded.parameters(), adapts: ttt, audit: directory?.audit)
     progress.end()
     let bytes = try OpenFile(artifact).count
+    let document: JSONValue = [
+      "schema": "graphc-eval/1", "eval": scores.json,
+      "precision": .string(plan.target.compute.rawValue),
+      "artifact": ["bytes": .int(bytes), "path": .string(artifact)],
+    ]
+    try directory?.finish(document)
     if json {
-      let document: JSONValue = [
-        "schema": "graphc-eval/1", "eval": scores.json,
-        "precision": .string(plan.target.compute.rawValue),
-        "artifact": ["bytes": .int(bytes), "path": .string(artifact)],
-      ]
       try printOutput(document.text)
     } else {
       try printOutput(table(scores, model))
       try printOutput(
-        "\n\(grouped(bytes)) bytes in \(artifact); scored in \(plan.target.compute.rawValue)")
+        "\n\(grouped(bytes)) bytes in \(artifact); scored in \(plan.target.compute.rawValue)"
+          + (out.map { ", evidence in \($0)" } ?? ""))
     }
   }
 
   /// The file's evaluations with the window and stride of the command line.
   private func evaluations(_ declared: [Evaluation]) throws -> [Evaluation] {
-    for (name, value) in [
-      ("--window", window), ("--stride", stride), ("--validation-tokens", validationTokens),
-    ] {
-      if let value, value < 1 {
-        throw Failure.usage("\(name) takes a number from 1, found \(value)")
-      }
+    if let validationTokens, validationTokens < 1 {
+      throw Failure.usage("--validation-tokens takes a number from 1, found \(validationTokens)")
     }
     if let window, window > 1 << 32 {
       throw Failure.usage("--window \(window): one pass holds at most \(1 << 32) tokens")
     }
-    var result = declared
-    if let window {
-      for index in result.indices { result[index].window = window }
-    }
-    if let stride {
-      for index in result.indices where result[index].stride != nil {
-        result[index].stride = stride
-      }
-      if !result.contains(where: { $0.stride != nil && !$0.onFloat }) {
-        guard let size = window ?? result.first?.window else {
-          throw Failure.usage("\(artifact) declares no evaluation; give --window too")
-        }
-        var sliding = Evaluation(name: "sliding", window: size)
-        sliding.stride = stride
-        result.append(sliding)
-      }
-    } else if let window, result.allSatisfy(\.onFloat) {
-      result.append(Evaluation(name: "quantized", window: window))
-    }
-    for entry in result {
-      guard let stride = entry.stride, stride > entry.window else { continue }
-      throw Failure.usage(
-        "a stride of \(stride) with windows of \(entry.window) would leave tokens out; choose a "
-          + "stride of at most \(entry.window)")
-    }
+    let result = try options.applied(to: declared)
     if result.allSatisfy(\.onFloat) && !ttt {
       throw Failure.usage(
         "\(artifact) declares no evaluation on quantised weights; give --window")
     }
     return result
   }
+
+  private var options: EvaluationOptions { EvaluationOptions(window: window, stride: stride) }
 
   private func table(_ scores: EvaluationScores, _ model: Model) -> String {
     var rows: [[String]] = []

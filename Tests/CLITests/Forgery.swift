@@ -24,6 +24,14 @@ struct Forgery {
 
   func file(_ name: String) -> String { path + "/" + name }
 
+  /// The audit of the directory, which must be there until it ends.
+  func audit(data: String? = nil) throws -> Outcome {
+    try withExtendedLifetime(folder) {
+      if let data { return try graphc("audit", path, "--data", data) }
+      return try graphc("audit", path)
+    }
+  }
+
   // MARK: The log
 
   /// Changes a member wherever it stands behind the genesis record, and is not null.

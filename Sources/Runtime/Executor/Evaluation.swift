@@ -19,6 +19,11 @@ public struct Score: Sendable, Equatable {
   public var bitsPerByte: Double { Runtime.bitsPerByte(nats, bytes) }
   public var nllPerToken: Double { nats / Double(max(tokens, 1)) }
 
+  /// Sums that are known.
+  init(nats: Double, tokens: Int, bytes: Int) {
+    (self.nats, self.tokens, self.bytes) = (nats, tokens, bytes)
+  }
+
   /// Sums the nll of a range of targets.
   public init(_ nll: [Float], targets: Range<Int>, tokens: [Int32], table: ByteTable) {
     nats = 0
@@ -46,6 +51,13 @@ public struct ValidationStream: Sendable {
   public let path: String
   /// Bytes of the original documents behind the targets, where they are known.
   public let originalBytes: Int?
+
+  /// Bytes of the first targets by the tokenizer's table.
+  func bytes(ofTargets count: Int) -> Int {
+    (0..<count).reduce(0) {
+      $0 + table.bytes(target: Int(tokens[$1 + 1]), previous: Int(tokens[$1]))
+    }
+  }
 
   /// Targets of the stream: one less than its tokens.
   public var targets: Int { max(tokens.count - 1, 0) }

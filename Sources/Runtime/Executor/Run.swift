@@ -115,9 +115,15 @@ public final class Run {
     let artifact = Artifact(
       model: plan.model.forArtifact, parameters: weights, precision: plan.model.precisionTable)
     let container = try artifact.container()
-    result.artifactPath = options.directory + "/artifact.gca"
+    result.artifactPath = options.directory + "/" + RunManifest.artifactName
     result.artifactBytes = try container.write(result.artifactPath)
     result.codeBytes = plan.model.settings.quantize?.codeBytes ?? 0
+    // From here on it cannot change: nothing that is scored can find its way into it.
+    try directory.audit.append(
+      .artifact(
+        ArtifactEvent(
+          bytes: result.artifactBytes, codeBytes: result.codeBytes,
+          sha256: try SHA256.hex(file: result.artifactPath))))
     let evaluator = Evaluator(
       functions: plan.functions, settings: plan.model.settings,
       stream: try ValidationStream(data, limit: options.validationTokens),

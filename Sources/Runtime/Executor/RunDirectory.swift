@@ -51,7 +51,10 @@ final class RunDirectory {
 
   /// Names of what a run writes before its manifest. One that was stopped there never began.
   private static func isBeginning(_ name: String) -> Bool {
-    [FolderLock.fileName, RunManifest.coreName, RunManifest.graphFolder].contains(name)
+    [
+      FolderLock.fileName, RunManifest.coreName, RunManifest.graphFolder,
+      RunManifest.certificateName,
+    ].contains(name)
       || AtomicFile.isTemporary(name)
   }
 
@@ -114,7 +117,7 @@ final class RunDirectory {
       if try AuditLog.verify(path).first?["manifest"]?.stringValue == manifest.hash { return log }
     }
     try Folder.remove(path)
-    return try AuditLog(create: path, about: ["manifest": .string(manifest.hash)])
+    return try AuditLog(create: path, about: manifest.genesis.about)
   }
 
   var logOffset: Int { lines.offset }
@@ -134,6 +137,7 @@ final class RunDirectory {
   /// Writes the result beside everything else.
   func finish(_ result: RunResult) throws(FormatError) {
     try sync()
+    try audit.append(.result(ResultEvent(result.json)))
     try AtomicFile.write(path + "/result.json", result.json.prettyText + "\n")
   }
 }

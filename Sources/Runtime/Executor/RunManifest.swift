@@ -7,7 +7,10 @@ import IR
 
 /// The manifest of a run, and the texts of its graph that the run directory keeps.
 public struct RunManifest: Sendable {
+  public static let schema = "graphc-manifest/1"
   public static let fileName = "manifest.json"
+  public static let artifactName = "artifact.gca"
+  public static let certificateName = "certificate.json"
   /// The model in core form, without places in files: the text whose hash is `graph`.
   public static let coreName = "graph.core"
   /// The folder of the graph's files, as they were read.
@@ -17,6 +20,10 @@ public struct RunManifest: Sendable {
   public var members: [String: JSONValue]
   /// Texts by their path in the run directory.
   public var texts: [String: String]
+  /// What was established of the model before it ran; written beside the manifest.
+  public var certificate: JSONValue? {
+    didSet { texts[Self.certificateName] = certificate.map { $0.prettyText + "\n" } }
+  }
 
   public init(members: [String: JSONValue], texts: [String: String] = [:]) {
     self.members = members
@@ -36,14 +43,11 @@ public struct RunManifest: Sendable {
       })
     for file in files { texts[Self.graphFolder + "/" + file.path] = file.text }
     members = [
-      "schema": "graphc-manifest/1", "graphc": .string(version), "model": .string(plan.model.name),
+      "schema": .string(Self.schema), "kind": "run", "graphc": .string(version), "model": .string(plan.model.name),
       "graph": .string(SHA256.hex(core)),
       "training": .string(SHA256.hex(plan.model.forTraining.printed())),
       "set": .array(overrides.map(JSONValue.string)),
-      "consts": .object(
-        Dictionary(
-          plan.model.constants.map { ($0.name, .string($0.value.text)) },
-          uniquingKeysWith: { first, _ in first })),
+      "consts": Self.json(plan.model.constants),
       // The first is the one to run.
       "sources": .array(
         files.map {
@@ -52,6 +56,7 @@ public struct RunManifest: Sendable {
             "sha256": .string(SHA256.hex($0.text)),
           ]
         }),
+      "validation": .string(try data.evidence().validation?.content ?? ""),
       "data": .string(try data.evidence().content),
       "tokenizer": .string(data.tokenizer.sha256), "seed": .string("\(options.seed)"),
       "length": options.length.json, "ttt": .bool(options.adapts),
@@ -59,6 +64,32 @@ public struct RunManifest: Sendable {
       "machine": .string(Machine.name), "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
       "precision": .string(plan.target.compute.rawValue),
     ]
+  }
+
+  /// Describes an evaluation of an artifact, whose file has the hash `artifact`.
+  public init(
+    evaluating plan: Plan, declared model: Model, artifact: String, options: EvaluationOptions,
+    adapts: Bool, validationTokens: Int?, data: DataFolder, version: String
+  ) throws {
+    texts = [:]
+    members = [
+      "schema": .string(Self.schema), "kind": "eval", "graphc": .string(version),
+      "model": .string(model.name), "graph": .string(SHA256.hex(model.printed())),
+      "artifact": .string(artifact), "window": options.window.map(JSONValue.int) ?? .null,
+      "stride": options.stride.map(JSONValue.int) ?? .null,
+      "validation": .string(try data.evidence().validation?.content ?? ""),
+      "tokenizer": .string(data.tokenizer.sha256), "ttt": .bool(adapts),
+      "validation_tokens": validationTokens.map(JSONValue.int) ?? .null,
+      "machine": .string(Machine.name), "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
+      "precision": .string(plan.target.compute.rawValue),
+    ]
+  }
+
+  /// Consts by their names.
+  static func json(_ constants: [Constant]) -> JSONValue {
+    .object(
+      Dictionary(
+        constants.map { ($0.name, .string($0.value.text)) }, uniquingKeysWith: { first, _ in first }))
   }
 
   /// The text of manifest.json.
@@ -69,7 +100,13 @@ public struct RunManifest: Sendable {
 
   /// What result.json repeats, so that it says by itself what was run.
   public var repeated: [String: JSONValue] {
-    members.filter { ["model", "graph", "seed", "set", "validation_tokens"].contains($0.key) }
+    members.filter { Self.repeatedMembers.contains($0.key) }
+  }
+  static let repeatedMembers = ["model", "graph", "seed", "set", "validation_tokens"]
+
+  /// The record that the audit log begins with.
+  var genesis: AuditGenesis {
+    AuditGenesis(manifest: hash, certificate: certificate.map { SHA256.hex($0.text) })
   }
 
   // MARK: Files

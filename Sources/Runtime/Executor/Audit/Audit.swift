@@ -1,12 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-// Verifies the evidence of a run: what audit.jsonl, manifest, artifact and result must agree on.
+// Verifies the evidence of a run or an evaluation: what its files must agree on.
 
 import Formats
 import Glibc
 import IR
 
-/// One audit of a run directory. Rules that the log breaks are a `LegalityError` that names the
-/// line, a log that is not what was written is a corrupt `FormatError`; all else is in the report.
+/// What an audit needs from outside.
+public struct AuditInputs {
+  /// The data that the run was scored on.
+  public var data: DataFolder?
+  /// Reads a model's files again, main file first, with the arguments of --set.
+  public var elaborate: (_ files: [SourceFile], _ overrides: [String]) throws -> Model
+  /// Makes the certificate of a model again; nil: it is not made again.
+  public var certify: ((Model) throws -> JSONValue)?
+
+  public init(
+    data: DataFolder?, elaborate: @escaping ([SourceFile], [String]) throws -> Model,
+    certify: ((Model) throws -> JSONValue)? = nil
+  ) {
+    self.data = data
+    self.elaborate = elaborate
+    self.certify = certify
+  }
+}
+
+/// One audit of a directory. Rules that the evidence breaks are a `LegalityError` that names the
+/// place, a log that is not what was written is a corrupt `FormatError`; all else is in the report.
+///
+/// Without data this shows consistency alone: whoever wrote all files could have invented them.
 public struct Audit {
   public let directory: String
   /// The log's events in order.
@@ -16,6 +37,12 @@ public struct Audit {
   /// nil: it is missing.
   public let artifact: Artifact?
   public var report = AuditReport()
+  /// What the run's graph declares; nil where its text is missing, and of an evaluation.
+  var declared: Model?
+  /// Evaluations that could not be scored, by name.
+  var leftOut: [String] = []
+  /// Bytes of the documents behind all targets, where data was given.
+  var originalBytes: Int??
 
   /// Reads the evidence and checks the log by itself.
   public init(_ directory: String) throws {
@@ -25,133 +52,53 @@ public struct Audit {
     }
     let path = directory + "/audit.jsonl"
     let events = try AuditLog.verify(path)
-    chain = try AuditChain(events.dropFirst(), path: path)
+    chain = try AuditChain(events, path: path)
     report.events = events.count
     report.add(
       .consistent, "hash chain: no line of \(events.count) was changed, removed or moved")
-    let manifest = directory + "/manifest.json"
-    let document = try JSONValue.parse(try readFile(manifest), file: manifest)
-    guard let members = document.objectValue,
-      events[0]["manifest"]?.stringValue == SHA256.hex(document.text)
-    else { throw chain.violation(1, "\(manifest) is not the manifest that the log began with") }
-    self.manifest = members
-    report.add(.consistent, "manifest: graph, data and seed are those that the log began with")
-    let artifactPath = directory + "/artifact.gca"
+    let manifestPath = directory + "/" + RunManifest.fileName
+    let document = try JSONValue.parse(try readFile(manifestPath), file: manifestPath)
+    guard let members = document.objectValue, chain.genesis.manifest == SHA256.hex(document.text)
+    else { throw chain.violation(1, "\(manifestPath) is not the manifest that the log began with") }
+    manifest = members
+    let artifactPath = directory + "/" + RunManifest.artifactName
     artifact = access(artifactPath, F_OK) == 0 ? try Artifact.read(artifactPath) : nil
   }
 
-  /// Compares everything with everything else.
-  public mutating func checkConsistency() throws {
-    try checkEvaluations()
-    try checkAdaptation()
+  /// Compares everything with everything else; with data, counts targets and bytes again.
+  public mutating func check(_ inputs: AuditInputs) throws {
+    try checkManifest()
+    try checkGraph(inputs)
+    try checkCertificate(inputs)
     try checkArtifact()
-    try checkResult(directory + "/result.json")
+    try checkEvaluations()
+    try checkData(inputs.data)
+    try checkResult()
   }
 
-  private var quantized: AuditLine<EvaluationEvent>? {
-    chain.evaluations.first { $0.event.on == .quantized }
-  }
-
-  /// The first evaluation of a kind.
-  private func first(_ on: ScoredWeights, strided: Bool) -> AuditLine<EvaluationEvent>? {
-    chain.evaluations.first { $0.event.on == on && ($0.event.stride != nil) == strided }
-  }
-
-  private mutating func checkEvaluations() throws {
-    if chain.evaluations.isEmpty { report.add(.missing, "evaluations: the log has none yet") }
-    for kind in ScoredWeights.allCases {
-      let entries = chain.evaluations.filter { $0.event.on == kind }
-      guard entries.count > 1 else { continue }
-      report.add(
-        .consistent,
-        "evaluations: \(entries.map(\.event.entry).joined(separator: ", ")) have the same weights")
-    }
-  }
-
-  private mutating func checkAdaptation() throws {
-    guard let adaptation = chain.adaptation, let end = adaptation.end?.event else { return }
-    let begin = adaptation.begin
-    report.hasIllegalScore = !adaptation.isScoreFirst
-    if let quantized {
-      guard begin.event.weights == quantized.event.weights else {
-        throw chain.violation(
-          begin.line,
-          "test-time training began from other weights than those evaluated in line \(quantized.line)"
-        )
+  /// The certificate is the one that the log began with, and the model's.
+  private mutating func checkCertificate(_ inputs: AuditInputs) throws {
+    let path = directory + "/" + RunManifest.certificateName
+    let isHere = access(path, F_OK) == 0
+    guard let hash = chain.genesis.certificate else {
+      guard !isHere else {
+        throw chain.violation(1, "the log began without a certificate, but \(path) is here")
       }
-      report.add(
-        .consistent, "test-time training: it began from the quantised artifact's weights")
-    } else {
-      report.add(
-        .missing,
-        "test-time training: no evaluation of the artifact to compare its first weights with")
+      return
     }
-    // Plain windows leave out the stream's tail, overlapping ones do not.
-    if let sliding = first(.quantized, strided: true) {
-      guard sliding.event.tokens == end.tokens, sliding.event.bytes == end.bytes else {
-        throw chain.violation(
-          begin.line, "other tokens or bytes are scored than in line \(sliding.line)")
-      }
-      report.add(
-        .consistent,
-        "test-time training: it scored the tokens and bytes of \(sliding.event.entry)")
+    guard isHere else {
+      return report.add(.missing, "certificate: \(RunManifest.certificateName) is not here")
     }
-    if adaptation.isScoreFirst {
-      report.add(
-        .consistent,
-        "score first: targets 0 ..< \(begin.event.targets) were scored once each, in order, in "
-          + "\(adaptation.scores.count) chunks")
-      report.add(
-        .consistent,
-        "score first: \(adaptation.updates.count) updates, each on targets that were scored before")
-      report.add(
-        .consistent,
-        "weights: every update began with the weights of its score and left those of the next")
+    let document = try JSONValue.parse(try readFile(path), file: path)
+    guard SHA256.hex(document.text) == hash else {
+      throw chain.violation(1, "\(path) is not the certificate that the log began with")
     }
-    let sum = adaptation.scores.reduce(0) { $0 + $1.event.nats }
-    report.add(
-      .consistent,
-      "sums: the chunks add up to the score's \(end.nats) nats"
-        + (sum == end.nats ? ", to the bit" : " within 1e-9"))
-  }
-
-  private mutating func checkArtifact() throws {
-    guard let quantized else { return }
-    guard let artifact else {
-      return report.add(.missing, "artifact: artifact.gca is not here")
+    guard let certify = inputs.certify, let model = declared ?? artifact?.model else {
+      return report.add(.consistent, "certificate: it is the one that the log began with")
     }
-    guard try artifact.parameters().sha256() == quantized.event.weights else {
-      throw chain.violation(
-        quantized.line, "\(directory)/artifact.gca does not hold the weights that were evaluated")
+    guard try certify(model).text == document.text else {
+      throw LegalityError(description: "\(path): the model's certificate is another one")
     }
-    report.add(.consistent, "artifact: it holds the weights that were evaluated")
-  }
-
-  private mutating func checkResult(_ result: String) throws {
-    guard access(result, F_OK) == 0 else {
-      return report.add(.missing, "result: result.json is not here, the run is not finished")
-    }
-    let document = try JSONValue.parse(try readFile(result), file: result)
-    func bits(_ on: ScoredWeights, strided: Bool) -> Double? {
-      first(on, strided: strided).map { bitsPerByte($0.event.nats, $0.event.bytes) }
-    }
-    let end = chain.adaptation?.end.map { bitsPerByte($0.event.nats, $0.event.bytes) }
-    let expected: [(key: String, bits: Double?)] = [
-      ("bpb_float", bits(.float, strided: false)), ("bpb_quantized", bits(.quantized, strided: false)),
-      ("bpb_float_sliding", bits(.float, strided: true)),
-      ("bpb_sliding", bits(.quantized, strided: true)),
-      ("bpb_ttt", report.hasIllegalScore ? nil : end),
-      ("adapt_first_not_a_score", report.hasIllegalScore ? end : nil),
-    ]
-    for (key, bits) in expected {
-      let claimed = document["eval"]?[key]?.doubleValue
-      guard claimed == bits else {
-        throw LegalityError(
-          description: "\(result): \(key) is \(claimed.map { "\($0)" } ?? "null"), the log says "
-            + (bits.map { "\($0)" } ?? "null"))
-      }
-    }
-    report.add(
-      .consistent, "result: every bits per byte follows from the log's nats and bytes, to the bit")
+    report.add(.consistent, "certificate: it is the log's, and what the model's proofs say again")
   }
 }

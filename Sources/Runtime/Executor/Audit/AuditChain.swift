@@ -34,20 +34,26 @@ public struct AdaptationLines: Sendable, Equatable {
 
 /// The events of a log, in an order that the protocols allow.
 public struct AuditChain: Sendable {
+  public let genesis: AuditGenesis
+  /// The artifact, sealed before anything is scored.
+  public private(set) var artifact: AuditLine<ArtifactEvent>?
   public private(set) var evaluations: [AuditLine<EvaluationEvent>] = []
   public private(set) var adaptation: AdaptationLines?
+  /// The last line of a run that is finished.
+  public private(set) var result: AuditLine<ResultEvent>?
   private let path: String
 
-  /// Reads the events behind the genesis record. Throws at the first line that breaks a rule.
-  init(_ events: ArraySlice<[String: JSONValue]>, path: String) throws {
+  /// Reads the events of a log, genesis first. Throws at the first line that breaks a rule.
+  init(_ events: [[String: JSONValue]], path: String) throws {
     self.path = path
-    var line = 1
-    for event in events {
-      line += 1
-      try read(event, line)
+    do throws(AuditEventError) {
+      genesis = try AuditGenesis(members: events[0])
+    } catch {
+      throw LegalityError(description: "\(path): line 1: \(error.message)")
     }
+    for (index, event) in events.enumerated().dropFirst() { try read(event, index + 1) }
     if let adaptation, adaptation.end == nil {
-      throw violation(line, "the log ends inside test-time training; resume the run")
+      throw violation(events.count, "the log ends inside test-time training; resume the run")
     }
   }
 
@@ -62,9 +68,20 @@ public struct AuditChain: Sendable {
     } catch {
       throw violation(line, error.message)
     }
+    if let result {
+      throw violation(line, "the log ended with the result in line \(result.line)")
+    }
     switch event {
-    case .evaluation(let event): try read(event, line)
+    case .artifact(let event):
+      if let artifact {
+        throw violation(line, "an artifact was sealed before, in line \(artifact.line)")
+      }
+      artifact = AuditLine(line: line, event: event)
+    case .evaluation(let event):
+      try requireSealed("an evaluation", line)
+      try read(event, line)
     case .begin(let event):
+      try requireSealed("test-time training", line)
       if let begin = adaptation?.begin {
         throw violation(line, "test-time training began before, in line \(begin.line)")
       }
@@ -81,10 +98,20 @@ public struct AuditChain: Sendable {
       case .score(let event): try read(event, line, &current)
       case .update(let event): try read(event, line, &current)
       case .end(let event): try read(event, line, &current)
-      case .evaluation, .begin: break
+      case .artifact, .evaluation, .begin, .result: break
       }
       adaptation = current
+    case .result(let event):
+      try requireSealed("a result", line)
+      if let adaptation, adaptation.end == nil {
+        throw violation(line, "a result inside of test-time training")
+      }
+      result = AuditLine(line: line, event: event)
     }
+  }
+
+  private func requireSealed(_ what: String, _ line: Int) throws {
+    if artifact == nil { throw violation(line, "\(what) before the artifact was sealed") }
   }
 
   // MARK: Evaluations
@@ -104,7 +131,8 @@ public struct AuditChain: Sendable {
       event.stride == nil ? event.targets / event.window * event.window : event.targets
     guard event.tokens == tokens else {
       throw violation(
-        line, "\(event.tokens) tokens are claimed, windows of \(event.window) score \(tokens) of "
+        line,
+        "\(event.tokens) tokens are claimed, windows of \(event.window) score \(tokens) of "
           + "\(event.targets) targets")
     }
     try check(event.nats, event.blocks, tokens: tokens, line)
@@ -120,13 +148,15 @@ public struct AuditChain: Sendable {
       }
       if other.tokens == event.tokens, other.bytes != event.bytes {
         throw violation(
-          line, "\(event.bytes) bytes in \(event.tokens) tokens, \(other.bytes) in line "
+          line,
+          "\(event.bytes) bytes in \(event.tokens) tokens, \(other.bytes) in line "
             + "\(earlier.line)")
       }
       let (fewer, more) = other.tokens < event.tokens ? (other, event) : (event, other)
       guard fewer.bytes <= more.bytes else {
         throw violation(
-          line, "\(fewer.tokens) tokens have more bytes than \(more.tokens) in line \(earlier.line)")
+          line, "\(fewer.tokens) tokens have more bytes than \(more.tokens) in line \(earlier.line)"
+        )
       }
     }
     evaluations.append(AuditLine(line: line, event: event))

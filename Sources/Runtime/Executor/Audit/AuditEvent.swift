@@ -1,39 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
-// The events of an audit log behind its genesis record, written and read by one definition each.
+// The events of an audit log, written and read by one definition each.
 
 import Formats
 import IR
 
-/// One line of an audit log. Everything that plain checks and a replay need stands in it.
+/// One line of an audit log behind the genesis record. Everything that plain checks and a replay
+/// need stands in it.
 public enum AuditEvent: Sendable, Equatable {
+  case artifact(ArtifactEvent)
   case evaluation(EvaluationEvent)
   case begin(AdaptationBegin)
   case adaptFirst(AdaptFirstEvent)
   case score(ScoreEvent)
   case update(UpdateEvent)
   case end(AdaptationEnd)
+  case result(ResultEvent)
 
   /// The event as the log holds it.
   public var json: [String: JSONValue] {
     switch self {
+    case .artifact(let event): event.members
     case .evaluation(let event): event.members
     case .begin(let event): event.members
     case .adaptFirst(let event): event.members
     case .score(let event): event.members
     case .update(let event): event.members
     case .end(let event): event.members
+    case .result(let event): event.members
     }
   }
 
   /// Reads an event. The message says which member is missing, unknown or out of its range.
   public init(json members: [String: JSONValue]) throws(AuditEventError) {
     switch members["event"]?.stringValue {
+    case ArtifactEvent.name: self = .artifact(try ArtifactEvent(members: members))
     case EvaluationEvent.name: self = .evaluation(try EvaluationEvent(members: members))
     case AdaptationBegin.name: self = .begin(try AdaptationBegin(members: members))
     case AdaptFirstEvent.name: self = .adaptFirst(try AdaptFirstEvent(members: members))
     case ScoreEvent.name: self = .score(try ScoreEvent(members: members))
     case UpdateEvent.name: self = .update(try UpdateEvent(members: members))
     case AdaptationEnd.name: self = .end(try AdaptationEnd(members: members))
+    case ResultEvent.name: self = .result(try ResultEvent(members: members))
     default:
       throw AuditEventError(message: "unknown event \(members["event"]?.text ?? "without a name")")
     }
@@ -43,6 +50,53 @@ public enum AuditEvent: Sendable, Equatable {
 /// Why a line is no event.
 public struct AuditEventError: Error, Sendable {
   public let message: String
+}
+
+/// The record that a log begins with: what the run was started with.
+public struct AuditGenesis: AuditRecord {
+  public static let name = "genesis"
+
+  public var schema = AuditLog.schema
+  /// Hash of manifest.json.
+  public var manifest = ""
+  /// Hash of certificate.json, where there is one.
+  public var certificate: String?
+
+  public init() {}
+
+  public init(manifest: String, certificate: String?) {
+    self.manifest = manifest
+    self.certificate = certificate
+  }
+
+  static let fields: [AuditField<Self>] = [
+    .text("schema", \.schema), .hash("manifest", \.manifest), .hash("certificate", \.certificate),
+  ]
+
+  /// The members that a new log is given.
+  var about: [String: JSONValue] { members }
+}
+
+/// The artifact was written and its bytes are known. Nothing is scored before.
+public struct ArtifactEvent: AuditRecord {
+  public static let name = "artifact"
+
+  public var bytes = 1
+  /// Bytes of code that count against the budget.
+  public var codeBytes = 0
+  /// Hash of the file.
+  public var sha256 = ""
+
+  public init() {}
+
+  public init(bytes: Int, codeBytes: Int, sha256: String) {
+    (self.bytes, self.codeBytes, self.sha256) = (bytes, codeBytes, sha256)
+  }
+
+  static let fields: [AuditField<Self>] = [
+    .whole("bytes", \.bytes, from: 1), .whole("code_bytes", \.codeBytes, from: 0),
+    .hash("sha256", \.sha256),
+  ]
 }
 
 /// One entry of the evaluate section, scored.
@@ -72,7 +126,8 @@ public struct EvaluationEvent: AuditRecord {
   public init() {}
 
   static let fields: [AuditField<Self>] = [
-    .text("name", \.entry), .whole("window", \.window, from: 1), .whole("stride", \.stride, from: 1),
+    .text("name", \.entry), .whole("window", \.window, from: 1),
+    .whole("stride", \.stride, from: 1),
     .choice("on", \.on), .hash("weights", \.weights), .whole("targets", \.targets, from: 1),
     .whole("tokens", \.tokens, from: 1), .whole("bytes", \.bytes, from: 1),
     .nats("nats", \.nats), .nats("blocks", \.blocks),
@@ -176,6 +231,30 @@ public struct AdaptationEnd: AuditRecord {
     .whole("tokens", \.tokens, from: 1), .whole("bytes", \.bytes, from: 1), .nats("nats", \.nats),
     .flag("legal", \.legal),
   ]
+}
+
+/// Everything is done: the hash of result.json but for what differs from one run to its repetition,
+/// times and places, so that equal runs have equal logs.
+public struct ResultEvent: AuditRecord {
+  public static let name = "result"
+  static let unhashedMembers: Set = ["seconds", "tokens_per_second", "path"]
+
+  public var sha256 = ""
+
+  public init() {}
+
+  public init(_ result: JSONValue) { sha256 = SHA256.hex(Self.repeatable(result).text) }
+
+  private static func repeatable(_ value: JSONValue) -> JSONValue {
+    switch value {
+    case .array(let values): .array(values.map(repeatable))
+    case .object(let members):
+      .object(members.filter { !unhashedMembers.contains($0.key) }.mapValues(repeatable))
+    default: value
+    }
+  }
+
+  static let fields: [AuditField<Self>] = [.hash("sha256", \.sha256)]
 }
 
 /// What hears the events of an evaluation in their order: a log, or a comparison with one.

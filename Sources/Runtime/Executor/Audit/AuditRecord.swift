@@ -120,6 +120,16 @@ extension AuditField {
     }
   }
 
+  /// A hash that may be null.
+  static func hash(_ key: String, _ path: Path<String?>) -> Self {
+    Self(
+      key, path, expected: "null or a SHA-256", write: { $0.map(JSONValue.string) ?? .null },
+      read: { value -> String?? in
+        if value == .null { return .some(nil) }
+        return value.stringValue.flatMap { $0.isSHA256 ? .some($0) : nil }
+      })
+  }
+
   static func flag(_ key: String, _ path: Path<Bool>) -> Self {
     Self(key, path, expected: "true or false", write: JSONValue.bool, read: \.boolValue)
   }

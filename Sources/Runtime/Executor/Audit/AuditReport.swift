@@ -11,6 +11,8 @@ public struct AuditReport: Sendable, Equatable {
     case recomputed
     /// Computed again on a machine that rounds differently, and equal within a tolerance.
     case close
+    /// What it would take to look was not given.
+    case unchecked
     /// There is no evidence for it, or not for all of it.
     case missing
     /// The evidence contradicts it.
