@@ -66,7 +66,8 @@ import Testing
       "schema": "graphc-manifest/1", "kind": "run", "graphc": "0", "model": "small", "seed": "1",
       "graph": some, "validation": some, "data": some, "tokenizer": some, "ttt": true,
       "validation_tokens": nil, "machine": "m", "isa": "portable", "gemm": "built-in",
-      "precision": "f32", "length": ["steps": 1, "seconds": nil], "set": [], "sources": [],
+      "precision": "f32", "length": ["steps": 1, "seconds": nil], "consts": [:], "set": [],
+      "sources": [],
     ]
     try folder.write("manifest.json", manifest.prettyText + "\n")
     let log = try AuditLog(

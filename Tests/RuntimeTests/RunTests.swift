@@ -201,6 +201,17 @@ extension RuntimeTests {
       }
     }
 
+    @Test func weightsThatTheirStoredFormCannotHoldAreNotPacked() throws {
+      let model = try Self.model()
+      for value in [Float.nan, 1e30] {
+        let weights = try ParameterBlock(layout: ParameterLayout(model.graph.parameters))
+        weights["tok_emb"]![0] = value
+        let artifact = Artifact(
+          model: model.forArtifact, parameters: weights, precision: model.precisionTable)
+        #expect(throws: NumericFailure.self) { try artifact.checkFinite(madeFrom: weights) }
+      }
+    }
+
     @Test func aScorerDoesNotWriteParameters() throws {
       var functions = try CompiledModel(Self.model(), compute: .f32).plan.functions
       let name = FunctionName.score(window: 32, rows: scoringRows(window: 32), last: nil)

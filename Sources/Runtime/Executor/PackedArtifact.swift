@@ -102,6 +102,26 @@ public struct PackedArtifact {
   }
 }
 
+extension Artifact {
+  /// Throws unless the weights that it was made from are numbers and a reader will accept their
+  /// stored forms: training may end with others, which a quantiser need not show.
+  public func checkFinite(madeFrom weights: ParameterBlock) throws {
+    let precision = model.precisionTable
+    for parameter in model.graph.parameters {
+      if let index = weights[parameter.path]?.firstIndex(where: { !$0.isFinite }) {
+        throw NumericFailure(
+          "\(parameter.path): weight \(index) is not finite; lower the learning rates")
+      }
+      guard let damage = tensors[parameter.path]?.damage(precision[parameter.path] ?? .f32) else {
+        continue
+      }
+      throw NumericFailure(
+        "\(parameter.path): \(damage) in its stored form; lower the learning rates, or store it as f32"
+      )
+    }
+  }
+}
+
 extension StoredTensor {
   /// Why these cannot be the weights that a rule stores; nil when they can.
   fileprivate func damage(_ form: Precision) -> String? {

@@ -114,6 +114,7 @@ public final class Run {
     observe(.phase("pack"))
     let artifact = Artifact(
       model: plan.model.forArtifact, parameters: weights, precision: plan.model.precisionTable)
+    try artifact.checkFinite(madeFrom: weights)
     let container = try artifact.container()
     result.artifactPath = options.directory + "/" + RunManifest.artifactName
     result.artifactBytes = try container.write(result.artifactPath)

@@ -104,7 +104,8 @@ extension Audit {
     }
     let steps = try JSONLines.read(path).filter { $0["event"] == "step" }
     // A log that lost lines is gone on with, and says less.
-    if let gap = steps.indices.first(where: { steps[$0]["step"] != .int($0 + 1) }) {
+    let gap = steps.indices.first { steps[$0]["step"] != .int($0 + 1) } ?? steps.count
+    if gap < max(steps.count, document["train"]?["steps"]?.intValue ?? 0) {
       return report.add(.missing, "training: log.jsonl has no step \(gap + 1)")
     }
     try requireMember("train.steps", document, is: .int(steps.count))
@@ -136,8 +137,10 @@ extension Audit {
     for feature in live {
       let (first, last) = (feature["first_step"]?.intValue, feature["last_step"]?.intValue)
       let named = (feature["params"]?.arrayValue ?? []).map(\.stringValue)
+      // Updates of test-time training are counted by themselves.
+      let end = feature["unit"] == "update" ? Int.max : steps
       let isPossible =
-        if let first, let last { first >= 1 && first <= last && last <= steps } else {
+        if let first, let last { first >= 1 && first <= last && last <= end } else {
           feature["first_step"] == .null && feature["last_step"] == .null
         }
       guard feature["feature"]?.stringValue != nil, isPossible,
