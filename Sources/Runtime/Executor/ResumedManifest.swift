@@ -66,7 +66,8 @@ extension RunManifest {
       let (before, after) = (old[name]?.stringValue, new[name]?.stringValue)
       lines.append("const \(name) was \(before ?? "not declared"), is \(after ?? "not declared")")
     }
-    var names = Set(texts.keys).union(saved.texts.keys).subtracting([Self.coreName])
+    var names = Set(texts.keys).union(saved.texts.keys)
+      .subtracting([Self.coreName, Self.certificateName])
     if names.allSatisfy({ texts[$0] == saved.texts[$0] }), lines.count == 1 {
       names = [Self.coreName]
     }

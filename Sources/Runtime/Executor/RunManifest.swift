@@ -21,9 +21,7 @@ public struct RunManifest: Sendable {
   /// Texts by their path in the run directory.
   public var texts: [String: String]
   /// What was established of the model before it ran; written beside the manifest.
-  public var certificate: JSONValue? {
-    didSet { texts[Self.certificateName] = certificate.map { $0.prettyText + "\n" } }
-  }
+  public private(set) var certificate: JSONValue?
 
   public init(members: [String: JSONValue], texts: [String: String] = [:]) {
     self.members = members
@@ -43,7 +41,8 @@ public struct RunManifest: Sendable {
       })
     for file in files { texts[Self.graphFolder + "/" + file.path] = file.text }
     members = [
-      "schema": .string(Self.schema), "kind": "run", "graphc": .string(version), "model": .string(plan.model.name),
+      "schema": .string(Self.schema), "kind": "run", "graphc": .string(version),
+      "model": .string(plan.model.name),
       "graph": .string(SHA256.hex(core)),
       "training": .string(SHA256.hex(plan.model.forTraining.printed())),
       "set": .array(overrides.map(JSONValue.string)),
@@ -64,6 +63,7 @@ public struct RunManifest: Sendable {
       "machine": .string(Machine.name), "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
       "precision": .string(plan.target.compute.rawValue),
     ]
+    try certify(plan.model)
   }
 
   /// Describes an evaluation of an artifact, whose file has the hash `artifact`.
@@ -83,13 +83,21 @@ public struct RunManifest: Sendable {
       "machine": .string(Machine.name), "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
       "precision": .string(plan.target.compute.rawValue),
     ]
+    try certify(model)
+  }
+
+  private mutating func certify(_ model: Model) throws {
+    let certificate = try Certificate(of: model).json
+    self.certificate = certificate
+    texts[Self.certificateName] = certificate.prettyText + "\n"
   }
 
   /// Consts by their names.
   static func json(_ constants: [Constant]) -> JSONValue {
     .object(
       Dictionary(
-        constants.map { ($0.name, .string($0.value.text)) }, uniquingKeysWith: { first, _ in first }))
+        constants.map { ($0.name, .string($0.value.text)) }, uniquingKeysWith: { first, _ in first }
+      ))
   }
 
   /// The text of manifest.json.

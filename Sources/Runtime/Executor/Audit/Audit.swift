@@ -11,16 +11,12 @@ public struct AuditInputs {
   public var data: DataFolder?
   /// Reads a model's files again, main file first, with the arguments of --set.
   public var elaborate: (_ files: [SourceFile], _ overrides: [String]) throws -> Model
-  /// Makes the certificate of a model again; nil: it is not made again.
-  public var certify: ((Model) throws -> JSONValue)?
 
   public init(
-    data: DataFolder?, elaborate: @escaping ([SourceFile], [String]) throws -> Model,
-    certify: ((Model) throws -> JSONValue)? = nil
+    data: DataFolder?, elaborate: @escaping ([SourceFile], [String]) throws -> Model
   ) {
     self.data = data
     self.elaborate = elaborate
-    self.certify = certify
   }
 }
 
@@ -69,7 +65,7 @@ public struct Audit {
   public mutating func check(_ inputs: AuditInputs) throws {
     try checkManifest()
     try checkGraph(inputs)
-    try checkCertificate(inputs)
+    try checkCertificate()
     try checkArtifact()
     try checkEvaluations()
     try checkData(inputs.data)
@@ -77,14 +73,14 @@ public struct Audit {
   }
 
   /// The certificate is the one that the log began with, and the model's.
-  private mutating func checkCertificate(_ inputs: AuditInputs) throws {
+  private mutating func checkCertificate() throws {
     let path = directory + "/" + RunManifest.certificateName
     let isHere = access(path, F_OK) == 0
     guard let hash = chain.genesis.certificate else {
       guard !isHere else {
         throw chain.violation(1, "the log began without a certificate, but \(path) is here")
       }
-      return
+      return report.add(.missing, "certificate: the log began without one")
     }
     guard isHere else {
       return report.add(.missing, "certificate: \(RunManifest.certificateName) is not here")
@@ -93,10 +89,11 @@ public struct Audit {
     guard SHA256.hex(document.text) == hash else {
       throw chain.violation(1, "\(path) is not the certificate that the log began with")
     }
-    guard let certify = inputs.certify, let model = declared ?? artifact?.model else {
+    // Of an evaluation the artifact is all that there is of the model.
+    guard let model = isEvaluation ? artifact?.model : declared else {
       return report.add(.consistent, "certificate: it is the one that the log began with")
     }
-    guard try certify(model).text == document.text else {
+    guard try Certificate(of: model).json.text == document.text else {
       throw LegalityError(description: "\(path): the model's certificate is another one")
     }
     report.add(.consistent, "certificate: it is the log's, and what the model's proofs say again")
