@@ -68,25 +68,25 @@ struct ExecCommand: ParsableCommand {
       throw Failure.usage("--interpreter computes in float64; drop --precision bf16")
     }
     let threads = try Host.threads(threads)
-    let loaded = try WeightsFile(weights)
-    let ids = try Npy.read(tokens)
     let isStream = function == .slide || function == .ttt
     if interpreter && isStream {
       throw Failure.usage(
         "--interpreter runs loss, logits and grad; \(function.rawValue) has no interpreter")
     }
-    var overrides = try model.pairs()
+    // The graph first: what is wrong with it counts more than what is wrong with the files.
+    let graph = try loadModel(file, overrides: model.pairs(), used: function.sections)
+    let loaded = try WeightsFile(weights)
+    let ids = try Npy.read(tokens)
     if !isStream {
       guard ids.shape.count == 2, ids.count > 0 else {
         throw FormatError(
           .corrupt, file: tokens, "tokens must be [batch, seq], found shape \(ids.shape)")
       }
-      overrides = try addingSizes(ids.shape, to: overrides)
+      try checkSizes(ids.shape)
     }
-    let model = try loadModel(file, overrides: overrides, used: function.sections)
-    let parameters = try ParameterBlock(layout: ParameterLayout(model.graph.parameters))
+    let parameters = try ParameterBlock(layout: ParameterLayout(graph.graph.parameters))
     let names = try loaded.load(into: parameters)
-    let values = try checkedTokens(ids, tokens, model)
+    let values = try checkedTokens(ids, tokens, graph)
     var results: [String: TensorBlob]
     switch function {
     case .slide, .ttt:
@@ -95,29 +95,26 @@ struct ExecCommand: ParsableCommand {
           .corrupt, file: tokens,
           "\(function.rawValue) takes a stream [targets + 1], found shape \(ids.shape)")
       }
-      results = try runStream(model, parameters, values, threads, names)
+      results = try runStream(graph, parameters, values, threads, names)
     case .loss, .logits, .grad:
-      let batch = try Batch(ids.shape, values, try readTargets(ids.shape, model))
+      let batch = try Batch(ids.shape, values, try readTargets(ids.shape, graph))
       results =
         interpreter
-        ? try interpret(model, parameters, batch, names)
-        : try execute(model, parameters, batch, threads, compute, names)
+        ? try interpret(graph, parameters, batch, names)
+        : try execute(graph, parameters, batch, threads, compute, names)
     }
     if let output { _ = try SafeTensors.write(output, results) }
     try printSummary(results)
   }
 
-  /// X decides batch and seq; a --set that says otherwise is a contradiction.
-  private func addingSizes(
-    _ shape: [Int], to overrides: [ConstantOverride]
-  ) throws -> [ConstantOverride] {
+  /// The tokens decide batch and seq; a --set that says otherwise is a contradiction.
+  private func checkSizes(_ shape: [Int]) throws {
     for (name, size) in [("batch", shape[0]), ("seq", shape[1])] {
       if let text = try model.texts().last(where: { $0.name == name })?.text, Int(text) != size {
         throw Failure.usage(
           "--set \(name)=\(text) contradicts \(tokens), whose shape \(shape) makes \(name) \(size)")
       }
     }
-    return overrides
   }
 
   private func checkedTokens(_ blob: TensorBlob, _ path: String, _ model: Model) throws -> [Int32] {

@@ -80,7 +80,7 @@ struct RunCommand: ParsableCommand {
     let shortage = try MemoryShortage.of(plan) { MemoryNeed.run($0, adapts: adapts) }
     if let shortage { throw shortage.failure }
     let data = try DataFolder.open(data, tokenizer: tokenizer)
-    try checkVocabulary(plan.model, data)
+    try checkVocabulary(plan.model, data, isGraph: true)
     try data.requireDisjoint()
     try data.requireEvidence()
     let progress = RunProgress(length: length)
@@ -186,7 +186,7 @@ struct RunCommand: ParsableCommand {
           + (scores.originalBytes.map {
             $0 == count.bytes ? "" : ", \(grouped($0)) in the documents"
           }
-            ?? ", bytes of the documents unknown"))
+            ?? "; the data folder does not say how many bytes its documents have"))
     }
     if !isOriginal {
       lines.append("The tokenization is lossy: the text above is what its tokens decode to.")

@@ -18,6 +18,16 @@ import Testing
     #expect(outcome.output == (try String(contentsOf: golden, encoding: .utf8)))
   }
 
+  /// Whatever else is wrong: here the weights and tokens are not there.
+  @Test(arguments: [
+    "check", "compile", "run --data none", "exec --function loss --weights w --tokens t",
+  ])
+  func everyCommandThatReadsAGraphRefusesALeak(command: String) throws {
+    let graph = package.appendingPathComponent("Tests/Golden/Legality/Queries.graph").path
+    let words = command.split(separator: " ").map(String.init)
+    #expect(try graphc([words[0], graph] + words.dropFirst()).code == 5)
+  }
+
   @Test func aLeakHasNoCertificate() throws {
     let graph = package.appendingPathComponent("Tests/Golden/Legality/Keys.graph").path
     let outcome = try graphc("check", "--legal", graph, "--json")

@@ -76,7 +76,7 @@ extension Model {
     }
     switch train.warmdown {
     case .steps(let steps):
-      features.append(Feature(.warmdown, "warmdown", "the last \(steps) steps", trained))
+      features.append(Feature(.warmdown, "warmdown", "the last \(counted(steps, "step", "steps"))", trained))
     case .fraction(let part):
       let window = "the last \(shortest(part)) of training"
       features.append(Feature(.warmdown, "warmdown", window, trained))
