@@ -36,7 +36,6 @@ let package = Package(
   products: [.executable(name: "graphc", targets: ["graphc"])],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-crypto", exact: "3.12.3"),
   ],
   targets: [
     // The compiler: data, then rewrites of it.
@@ -45,14 +44,13 @@ let package = Package(
     // Everything that reads bytes from outside.
     .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CLzma", providers: [.apt(["liblzma-dev"])]),
+    .systemLibrary(name: "CCrypto", providers: [.apt(["libssl-dev"])]),
     .target(
       name: "CSentencePiece",
       linkerSettings: [.linkedLibrary("sentencepiece"), .linkedLibrary("sentencepiece_train")]),
     .target(
       name: "Formats",
-      dependencies: [
-        "CSentencePiece", "CZstd", "CLzma", .product(name: "Crypto", package: "swift-crypto"),
-      ]),
+      dependencies: ["CSentencePiece", "CZstd", "CLzma", "CCrypto"]),
   ] + kernelTargets + [
     .target(
       name: "CKernels", dependencies: kernelTargets.map { .target(name: $0.name) },

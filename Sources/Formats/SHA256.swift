@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SHA-256, the only hash of graphc. The one file that knows which library computes it.
 
-import Crypto
+import CCrypto
 
 /// SHA-256 of bytes and files.
 public enum SHA256 {
@@ -35,21 +35,38 @@ public enum SHA256 {
 }
 
 /// SHA-256 over bytes that arrive in pieces.
-public struct Hasher256 {
-  private var hash = Crypto.SHA256()
+public struct Hasher256: ~Copyable {
+  private let context: OpaquePointer
 
-  public init() {}
+  public init() {
+    // A digest fails where there is no memory, or no SHA-256 in the library: neither can go on.
+    guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
+      preconditionFailure("libcrypto has no SHA-256")
+    }
+    self.context = context
+  }
+
+  deinit { EVP_MD_CTX_free(context) }
 
   public mutating func update(_ bytes: [UInt8]) {
-    bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
+    bytes.withUnsafeBytes { update($0) }
   }
 
   public mutating func update(_ bytes: UnsafeRawBufferPointer) {
-    hash.update(bufferPointer: bytes)
+    let updated = EVP_DigestUpdate(context, bytes.baseAddress, bytes.count)
+    precondition(updated == 1, "libcrypto does not hash")
   }
 
   /// The digest of what was fed so far; feeding may go on.
-  public func digest() -> [UInt8] { Array(hash.finalize()) }
+  public func digest() -> [UInt8] {
+    let copy = EVP_MD_CTX_new()
+    defer { EVP_MD_CTX_free(copy) }
+    var digest = [UInt8](repeating: 0, count: SHA256.byteCount)
+    let finished = EVP_MD_CTX_copy_ex(copy, context) == 1
+      && EVP_DigestFinal_ex(copy, &digest, nil) == 1
+    precondition(finished, "libcrypto does not hash")
+    return digest
+  }
 
   /// The digest as 64 lower-case hexadecimal digits.
   public func hex() -> String { digest().hex }

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes the system's libcrypto visible to Swift: message digests alone.
+#include <openssl/evp.h>
