@@ -35,11 +35,12 @@ let package = Package(
   name: "graphc",
   products: [.executable(name: "graphc", targets: ["graphc"])],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
-    // The compiler: data, then rewrites of it.
+    // The compiler: data, the texts it is written in, rewrites of it.
     .target(name: "IR"),
+    .target(name: "Language", dependencies: ["IR"]),
     .target(name: "Passes", dependencies: ["IR"]),
     // Everything that reads bytes from outside.
     .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
@@ -60,27 +61,27 @@ let package = Package(
       linkerSettings: [.linkedLibrary("omp5"), .linkedLibrary("openblas"), .linkedLibrary("m")]
         + (hasLibxsmm ? [.linkedLibrary("xsmm"), .linkedLibrary("dl")] : [])),
     .target(
-      name: "Runtime", dependencies: ["IR", "Formats", "CKernels"], path: "Sources/Runtime/Executor"
-    ),
+      name: "Runtime", dependencies: ["IR", "Language", "Formats", "CKernels"],
+      path: "Sources/Runtime/Executor"),
     .executableTarget(
       name: "graphc",
       dependencies: [
-        "IR", "Passes", "Formats", "Runtime",
+        "IR", "Language", "Passes", "Formats", "Runtime",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .testTarget(name: "CLITests", dependencies: ["graphc", "Formats"]),
     .testTarget(name: "FormatsTests", dependencies: ["Formats"]),
     .target(
-      name: "TestSupport", dependencies: ["IR", "Passes", "Formats", "Runtime"],
+      name: "TestSupport", dependencies: ["IR", "Language", "Passes", "Formats", "Runtime"],
       path: "Tests/Support", exclude: ["reference.py"]),
-    .testTarget(name: "GoldenTests", dependencies: ["IR", "Passes", "TestSupport"]),
+    .testTarget(name: "GoldenTests", dependencies: ["IR", "Language", "Passes", "TestSupport"]),
     .testTarget(name: "KernelTests", dependencies: ["CKernels"]),
-    .testTarget(name: "LanguageTests", dependencies: ["IR", "Passes"]),
-    .testTarget(name: "OpTests", dependencies: ["IR", "Runtime", "TestSupport"]),
+    .testTarget(name: "LanguageTests", dependencies: ["IR", "Language", "Passes"]),
+    .testTarget(name: "OpTests", dependencies: ["IR", "Language", "Runtime", "TestSupport"]),
     .testTarget(
       name: "RuntimeTests",
-      dependencies: ["IR", "Passes", "Formats", "Runtime", "CKernels", "TestSupport"]),
-    .testTarget(name: "TidyTests", dependencies: ["IR", "Passes", "TestSupport"]),
+      dependencies: ["IR", "Language", "Passes", "Formats", "Runtime", "CKernels", "TestSupport"]),
+    .testTarget(name: "TidyTests", dependencies: ["IR", "Language", "Passes", "TestSupport"]),
   ],
   cxxLanguageStandard: .cxx17
 )

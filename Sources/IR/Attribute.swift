@@ -65,25 +65,6 @@ public enum AttributeKind: Hashable, Sendable {
   }
 }
 
-/// The shortest text that reads back to the same bits; whole numbers without a fraction.
-public func shortest(_ value: Double) -> String {
-  if value == value.rounded(), abs(value) < 1e15 {
-    return value == 0 && value.sign == .minus ? "-0" : "\(Int(value))"
-  }
-  return "\(value)"
-}
-
-/// A whole number with thousands separated: 17,059,912.
-public func grouped(_ number: Int) -> String {
-  var digits = Array(String(abs(number)))
-  var index = digits.count - 3
-  while index > 0 {
-    digits.insert(",", at: index)
-    index -= 3
-  }
-  return (number < 0 ? "-" : "") + String(digits)
-}
-
 extension AttributeValue {
   /// The value with every open size of a shape in `sizes` replaced by its number.
   public func binding(_ sizes: [String: Int]) -> AttributeValue {

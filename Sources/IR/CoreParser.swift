@@ -16,7 +16,7 @@ public struct CoreParser {
   }
 
   /// Reads a text from a line on, counted from 0.
-  init(_ source: SourceFile, firstLine: Int = 0) {
+  public init(_ source: SourceFile, firstLine: Int = 0) {
     path = source.path
     lines = source.lines
     lineIndex = firstLine

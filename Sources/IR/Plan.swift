@@ -302,22 +302,6 @@ public enum FunctionName {
 /// Windows of one forward pass when the file does not say: about 4,096 tokens.
 public func scoringRows(window: Int) -> Int { max(1, 4096 / window) }
 
-extension Model {
-  /// The variant that is exported and scored: the last one live in training.
-  public var scored: Variant { variants[variants.count - 1] }
-  /// The graph whose parameters are the model's.
-  public var graph: Graph { variants[0].graph }
-
-  /// The stored form of every parameter.
-  public var precisionTable: [String: Precision] {
-    var table: [String: Precision] = [:]
-    for parameter in graph.parameters {
-      table[parameter.path] = settings.quantize?.rule(for: parameter)?.precision ?? .f32
-    }
-    return table
-  }
-}
-
 extension Evaluation {
   /// Targets scored in each window but the first; nil: all, windows do not overlap.
   public var scoredPerWindow: Int? { stride == window ? nil : stride }

@@ -303,3 +303,10 @@ public struct ExpectSettings: Equatable, Sendable {
     self.artifactAtMost = artifactAtMost
   }
 }
+
+extension TTTSettings {
+  /// The index of the scale that a param's rate is multiplied by: the last one that matches it.
+  public func scale(of path: String) -> Int? {
+    scales.lastIndex { $0.glob.matches(path) }
+  }
+}

@@ -175,3 +175,19 @@ extension Sequence {
     return winner
   }
 }
+
+extension Array {
+  /// The index of the rule that wins each param, by path; params that no rule matches are left out.
+  public func winners(
+    _ parameters: [Parameter], _ target: (Element) -> Target
+  ) -> [String: Int] {
+    var winners: [String: Int] = [:]
+    for parameter in parameters {
+      winners[parameter.path] = lastIndex {
+        target($0).matches(
+          path: parameter.path, group: parameter.group, elements: parameter.type.count)
+      }
+    }
+    return winners
+  }
+}

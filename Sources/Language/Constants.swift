@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The consts of a file: evaluation in file order, overrides, and where each value came from.
+// The consts of a file: overrides, and the evaluation of expressions.
+
+import IR
 
 /// A replacement for the right-hand side of a const: `--set dim=256`, or one of a variant.
 public struct ConstantOverride: Sendable {
@@ -30,41 +32,6 @@ public struct ConstantOverride: Sendable {
     self.path = path
     source = nil
     origin = .variant(variant)
-  }
-}
-
-/// Where the value of a const comes from.
-public enum ConstantOrigin: Hashable, Sendable {
-  /// Its declaration.
-  case file(path: String, line: Int)
-  case flag
-  case variant(String)
-
-  /// `m.graph:3`, `--set` or `variant looped`.
-  public var text: String {
-    switch self {
-    case .file(let path, let line): "\(path):\(line)"
-    case .flag: "--set"
-    case .variant(let name): "variant \(name)"
-    }
-  }
-}
-
-/// One const with its value.
-public struct Constant: Hashable, Sendable {
-  public let name: String
-  public let value: ConstantValue
-  public let origin: ConstantOrigin
-  /// Its declaration.
-  public let location: SourceLocation
-
-  public init(
-    name: String, value: ConstantValue, origin: ConstantOrigin, location: SourceLocation
-  ) {
-    self.name = name
-    self.value = value
-    self.origin = origin
-    self.location = location
   }
 }
 

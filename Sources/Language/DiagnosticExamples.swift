@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A wrong and a right line for the codes that people meet most, as `graphc explain` shows them.
 
+import IR
+
 /// What a code is about, in two small texts: one that raises it and one that does not.
 public struct DiagnosticExample: Sendable {
   /// Where the lines stand in a file.

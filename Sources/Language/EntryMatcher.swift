@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matches the atoms of an entry against its form in the section's table. Knows no single entry.
 
+import IR
+
 /// What a slot of an entry held, and where.
 struct Captured {
   enum Value {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The form of an entry of a section: words, slots, options and choices, and their printed form.
 
+import IR
+
 /// The numbers a slot accepts.
 public enum NumberRange: Hashable, Sendable {
   case any

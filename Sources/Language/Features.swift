@@ -2,6 +2,8 @@
 // What a file switches on, when it acts, and on which params: the one list that `check` prints and
 // that training reports on.
 
+import IR
+
 /// A feature of a file.
 public struct Feature: Equatable, Sendable {
   /// What the feature is. Those of training are followed step by step.
@@ -76,7 +78,8 @@ extension Model {
     }
     switch train.warmdown {
     case .steps(let steps):
-      features.append(Feature(.warmdown, "warmdown", "the last \(counted(steps, "step", "steps"))", trained))
+      features.append(
+        Feature(.warmdown, "warmdown", "the last \(counted(steps, "step", "steps"))", trained))
     case .fraction(let part):
       let window = "the last \(shortest(part)) of training"
       features.append(Feature(.warmdown, "warmdown", window, trained))
@@ -178,28 +181,5 @@ extension Model {
 
   private func paths(_ isIncluded: (String) -> Bool) -> [String] {
     graph.parameters.map(\.path).filter(isIncluded)
-  }
-}
-
-extension TTTSettings {
-  /// The index of the scale that a param's rate is multiplied by: the last one that matches it.
-  public func scale(of path: String) -> Int? {
-    scales.lastIndex { $0.glob.matches(path) }
-  }
-}
-
-extension Array {
-  /// The index of the rule that wins each param, by path; params that no rule matches are left out.
-  public func winners(
-    _ parameters: [Parameter], _ target: (Element) -> Target
-  ) -> [String: Int] {
-    var winners: [String: Int] = [:]
-    for parameter in parameters {
-      winners[parameter.path] = lastIndex {
-        target($0).matches(
-          path: parameter.path, group: parameter.group, elements: parameter.type.count)
-      }
-    }
-    return winners
   }
 }

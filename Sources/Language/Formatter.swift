@@ -2,6 +2,8 @@
 // The canonical layout of a source file: one statement per line, two spaces a level, comments kept.
 // Formatting the result again changes nothing, and it parses to the same tree.
 
+import IR
+
 /// The canonical layout of a source text; throws if the text does not parse.
 public func formatGraph(_ source: SourceFile) throws(Diagnostics) -> String {
   var formatter = Formatter(comments: try parseGraph(source), width: 100)

@@ -2,6 +2,8 @@
 // Text to tokens: numbers, strings, names, symbols, and the rule for line ends. Comments are kept
 // aside.
 
+import IR
+
 /// Splits a source text into tokens and comments. All line-end rules are decided here.
 struct Lexer {
   private let path: String

@@ -1,46 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A compiled source file: its forward graphs and the settings of its sections, with their core
-// text.
+// The core text of a model: the forward functions of its variants, then the settings.
 
-/// The model with the consts of one variant.
-public struct Variant: Hashable, Sendable {
-  /// Empty for the file as it stands.
-  public var name: String
-  /// When the variant replaces the one before it; nil for the base.
-  public var start: ScheduleStart?
-  public var graph: Graph
+import IR
 
-  public init(name: String, start: ScheduleStart?, graph: Graph) {
-    self.name = name
-    self.start = start
-    self.graph = graph
-  }
-}
-
-/// What a source file declares.
-public struct Model: Sendable {
-  public var name: String
-  /// The base first, then in the order of the file. All have the same params.
-  public var variants: [Variant]
-  public var settings: Settings
-  /// In file order; empty if the model was read from core text.
-  public var constants: [Constant]
-  public var warnings: [Diagnostic]
-  /// The texts the model was read from.
-  public var sources: [SourceFile]
-
-  public init(
-    name: String, variants: [Variant], settings: Settings, constants: [Constant] = [],
-    warnings: [Diagnostic] = [], sources: [SourceFile] = []
-  ) {
-    self.name = name
-    self.variants = variants
-    self.settings = settings
-    self.constants = constants
-    self.warnings = warnings
-    self.sources = sources
-  }
-
+extension Model {
   /// The core text: one function a variant, then the settings. Reads back byte for byte.
   public func printed() -> String {
     var text = "core 1 \"\(name)\"\n"

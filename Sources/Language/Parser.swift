@@ -2,6 +2,8 @@
 // Recursive descent over the tokens: the entry point, token access, recovery, and the items of a
 // file. Statements are in ParserStatements.swift, expressions in ParserExpressions.swift.
 
+import IR
+
 /// Parses a source text; throws every syntax error found in it.
 public func parseGraph(_ source: SourceFile) throws(Diagnostics) -> SyntaxFile {
   try parseGraph(source, firstLine: 1)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parser's expressions, loosest binding first.
 
+import IR
+
 extension Parser {
   /// How high the tree of an expression may grow; trees are walked recursively.
   private static let highest = 500

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parser's statements, and the entries of sections.
 
+import IR
+
 extension Parser {
   mutating func body() throws(Diagnostic) -> SyntaxBody {
     let (statements, open, close) = try braces { parser throws(Diagnostic) in

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the arguments of a rule, such as adam(lr: 0.05, betas: [0.9, 0.95]), by its signature.
 
+import IR
+
 struct RuleReader {
   let evaluator: ConstantEvaluator
   let signature: RuleSignature

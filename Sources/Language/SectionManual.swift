@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The manual's section tables as Markdown, made from the tables that read the sections.
 
+import IR
+
 extension SectionTable {
   /// A heading, the meaning, and one row an entry.
   public var markdown: String {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sections to settings: decides `if`, matches entries against the tables, and builds what they say.
 
+import IR
+
 /// How params start by path, from an `init` section.
 public struct InitialRule: Sendable {
   public let glob: Glob

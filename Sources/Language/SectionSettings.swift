@@ -2,6 +2,8 @@
 // What the entries of each section become, with the checks that need several entries of one
 // section.
 
+import IR
+
 extension SectionReader {
   mutating func readInitial(_ matches: [EntryMatch]) {
     for match in matches {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The `ttt` section: its entries, and the condition under which chunks, windows and strides fit.
 
+import IR
+
 extension SectionReader {
   mutating func readTTT(_ matches: [EntryMatch], kind: String?, at place: SourceLocation) {
     if let off = matches.first(where: { $0.entry.word == "off" }) {

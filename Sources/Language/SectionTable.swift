@@ -2,6 +2,8 @@
 // One table per section: every entry with its form, default and meaning. Reading, suggestions and
 // the manual all follow these tables; what the entries become is in SectionReader.swift.
 
+import IR
+
 /// An entry of a section.
 public struct SectionEntry: Sendable {
   /// The first word, or the slot's name in capitals for entries that begin with a target or name.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Settings as section text. The text needs no consts and reads back to equal settings.
 
+import IR
+
 extension Settings {
   /// The sections in a fixed order, everything written.
   public var text: String {

@@ -2,6 +2,8 @@
 // The syntax tree of a source file, as written: names are not resolved, nothing is evaluated.
 // Trees compare without their positions.
 
+import IR
+
 /// A name with its place.
 public struct SyntaxName: Equatable, Sendable {
   public var text: String

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one-line text of expressions and statements, as the formatter and messages show them.
 
+import IR
+
 extension SyntaxExpression {
   /// The expression in canonical spelling, on one line.
   public var text: String {
@@ -121,9 +123,4 @@ func commaSeparated(_ texts: [String]) -> String { texts.joined(separator: ", ")
 
 private func argumentList(_ arguments: [SyntaxArgument]) -> String {
   "(\(commaSeparated(arguments.map(\.text))))"
-}
-
-/// `1 axis`, `2 axes`: a number with its noun, for messages.
-public func counted(_ number: Int, _ one: String, _ many: String) -> String {
-  "\(number) \(number == 1 ? one : many)"
 }

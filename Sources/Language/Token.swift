@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tokens of the graph language and its reserved words.
 
+import IR
+
 /// A place in a syntax tree. All places are equal: they take no part in comparing trees.
 public struct SyntaxPosition: Sendable, Equatable {
   public var line: Int

@@ -66,6 +66,12 @@ public func compile(
   return Plan(target: target, model: model, functions: functions)
 }
 
+/// Compiles without a look at the passes.
+public func compile(_ model: Model, target: TargetMachine) throws -> Plan {
+  var runner = PassRunner()
+  return try compile(model, target: target, runner: &runner)
+}
+
 extension Pass {
   /// The pass, keeping the function's name through derivations, so that dumps tell functions apart.
   fileprivate func naming(_ name: String) -> Pass {

@@ -4,6 +4,7 @@
 import ArgumentParser
 import Formats
 import IR
+import Language
 import Passes
 import Runtime
 

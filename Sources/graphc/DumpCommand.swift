@@ -4,6 +4,7 @@
 import ArgumentParser
 import Formats
 import IR
+import Language
 import Passes
 import Runtime
 
@@ -36,7 +37,7 @@ struct DumpCommand: ParsableCommand {
     let text = try readText(file)
     if Plan.isPlan(text) {
       try refuseOverrides("a plan")
-      let plan = try Plan.parse(path: file, text: text)
+      let plan = try Plan.parse(path: file, text: text, compile: compile(_:target:))
       return try dump(plan.model, as: form ?? .plan) { plan }
     }
     let model = try loadModel(file, text: text, overrides: self.model.pairs())

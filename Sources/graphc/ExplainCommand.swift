@@ -3,6 +3,7 @@
 
 import ArgumentParser
 import IR
+import Language
 import Passes
 
 struct ExplainCommand: ParsableCommand {

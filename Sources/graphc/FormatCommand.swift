@@ -4,6 +4,7 @@
 import ArgumentParser
 import Formats
 import IR
+import Language
 
 struct FormatCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -5,6 +5,7 @@ import ArgumentParser
 import Formats
 import Foundation
 import IR
+import Language
 import Passes
 import Runtime
 
@@ -141,7 +142,7 @@ func loadPlan(
       "--set \(first.name): \(path) is a plan, its sizes are fixed; compile the graph "
         + "again with --set")
   }
-  let plan = try Plan.parse(path: path, text: text)
+  let plan = try Plan.parse(path: path, text: text, compile: compile(_:target:))
   if compute != .auto, plan.target.compute != host.compute {
     throw Failure.usage(
       "--precision \(compute.rawValue): \(path) was compiled for \(plan.target.compute.rawValue); "

@@ -3,6 +3,7 @@
 // the compiler prints after every pass reads back to the same bytes.
 
 import IR
+import Language
 import Passes
 import TestSupport
 import Testing

@@ -2,6 +2,7 @@
 // Compiling takes time linear in the length of forward, and no stack that grows with it.
 
 import IR
+import Language
 import Passes
 import TestSupport
 import Testing

@@ -3,6 +3,7 @@
 // UPDATE_GOLDEN=1 rewrites what stands below `# ---`.
 
 import IR
+import Language
 import Passes
 import TestSupport
 import Testing

@@ -2,7 +2,7 @@
 // Core text and sections with sizes that no compiler should follow end in messages.
 
 import IR
-import Passes
+import Language
 import Testing
 
 @Suite struct CoreLimitTests {

@@ -3,7 +3,7 @@
 
 import Foundation
 import IR
-import Passes
+import Language
 import Testing
 
 @Suite struct DiagnosticTests {

@@ -4,7 +4,7 @@
 
 import Foundation
 import IR
-import Passes
+import Language
 import Testing
 
 @Suite struct GoldenTests {

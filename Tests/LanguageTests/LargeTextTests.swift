@@ -2,7 +2,7 @@
 // Large and deep texts: time grows with the text, depth ends in a message, messages stay short.
 
 import IR
-import Passes
+import Language
 import Testing
 
 @Suite struct LargeTextTests {

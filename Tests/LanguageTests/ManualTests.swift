@@ -4,6 +4,7 @@
 
 import Foundation
 import IR
+import Language
 import Testing
 
 @Suite struct ManualTests {

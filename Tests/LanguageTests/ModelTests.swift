@@ -2,7 +2,7 @@
 // The models of graphs/: counts, names, core text, settings, overrides, variants.
 
 import IR
-import Passes
+import Language
 import Testing
 
 @Suite struct ModelTests {

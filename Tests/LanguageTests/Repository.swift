@@ -3,7 +3,7 @@
 
 import Foundation
 import IR
-import Passes
+import Language
 
 /// The folders of the repository, from this file's place in it.
 enum Repository {

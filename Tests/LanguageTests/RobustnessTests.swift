@@ -2,7 +2,7 @@
 // Damaged files end in diagnostics, never in a crash or an endless run.
 
 import IR
-import Passes
+import Language
 import Testing
 
 /// A fixed sequence of random numbers, so that a failure can be repeated.

@@ -2,6 +2,7 @@
 // Sections become settings, and settings print to text that reads back to equal settings.
 
 import IR
+import Language
 import Passes
 import Testing
 

@@ -4,6 +4,7 @@
 import Formats
 import Foundation
 import IR
+import Language
 import Passes
 import Runtime
 import TestSupport
@@ -49,7 +50,8 @@ extension RuntimeTests {
     @Test func storingRestoredWeightsChangesNothing() throws {
       let first = try artifact()
       let again = Artifact(
-        model: first.model, parameters: try first.parameters(), precision: first.model.precisionTable)
+        model: first.model, parameters: try first.parameters(),
+        precision: first.model.precisionTable)
       let moved = zip(try first.parameters().values, try again.parameters().values).map {
         abs($0 - $1)
       }

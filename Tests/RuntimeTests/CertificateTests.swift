@@ -5,6 +5,7 @@
 import Formats
 import Foundation
 import IR
+import Language
 import Passes
 import Runtime
 import TestSupport

@@ -3,6 +3,7 @@
 
 import Formats
 import IR
+import Language
 import Passes
 import Runtime
 import TestSupport
@@ -34,7 +35,9 @@ import Testing
   func plansAreReadOnlyIfTheirModelIsLegal(path: String) throws {
     let (graph, isLegality) = try parts(path)
     let text = "plan 1 machine any isa any compute f32\nmodel\n" + graph
-    let error = #expect(throws: Diagnostics.self) { try Plan.parse(path: "m.plan", text: text) }
+    let error = #expect(throws: Diagnostics.self) {
+      try Plan.parse(path: "m.plan", text: text, compile: compile(_:target:))
+    }
     #expect(error?.isLegality == isLegality)
   }
 

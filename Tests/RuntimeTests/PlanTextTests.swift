@@ -2,6 +2,7 @@
 // Plans as text: what was printed reads back; what was edited is refused at its line.
 
 import IR
+import Language
 import Passes
 import Runtime
 import TestSupport
@@ -20,7 +21,7 @@ import Testing
 
   private func refusal(_ text: String) -> (line: Int?, message: String)? {
     do throws(Diagnostics) {
-      _ = try Plan.parse(path: "a.plan", text: text)
+      _ = try Plan.parse(path: "a.plan", text: text, compile: compile(_:target:))
       return nil
     } catch {
       return (error.all.first?.location?.line, error.all.first?.message ?? "")
@@ -30,7 +31,7 @@ import Testing
   @Test func printedPlansReadBack() throws {
     let text = try text()
     #expect(Plan.isPlan(text))
-    let plan = try Plan.parse(path: "a.plan", text: text)
+    let plan = try Plan.parse(path: "a.plan", text: text, compile: compile(_:target:))
     #expect(plan.printed() == text)
     #expect(plan.target == TargetMachine(machine: "x86_64", isa: "avx2"))
     #expect(plan["train"] != nil)
@@ -65,7 +66,9 @@ import Testing
   @Test func otherTextsAreNoPlans() throws {
     #expect(refusal("")?.message.contains("not a plan") == true)
     #expect(refusal("plan 2 machine a isa b\nmodel\n")?.message.contains("version 2") == true)
-    #expect(refusal("plan 1 machine a isa b compute f32\n")?.message.contains("ends before its model") == true)
+    #expect(
+      refusal("plan 1 machine a isa b compute f32\n")?.message.contains("ends before its model")
+        == true)
     #expect(refusal("plan 1 machine a isa b\nmodel\nnothing")?.message.isEmpty == false)
   }
 

@@ -3,6 +3,7 @@
 
 import Foundation
 import IR
+import Language
 import Passes
 
 /// The folders of the repository, from this file's place in it.

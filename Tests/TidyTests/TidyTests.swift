@@ -3,6 +3,7 @@
 
 import Foundation
 import IR
+import Language
 import Passes
 import TestSupport
 import Testing

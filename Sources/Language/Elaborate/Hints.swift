@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What to write for names that other frameworks have and this language has not.
 
+import IR
+
 /// Advice for names of other frameworks.
 enum Hints {
   /// What to write for a call that is no op; nil if the name is not known.

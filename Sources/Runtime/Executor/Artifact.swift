@@ -3,6 +3,7 @@
 
 import Formats
 import IR
+import Language
 
 /// What an artifact holds. No time, path or thread count: equal weights give equal bytes.
 public struct Artifact: Sendable {

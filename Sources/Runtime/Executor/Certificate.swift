@@ -3,6 +3,7 @@
 
 import Formats
 import IR
+import Language
 
 /// The twelve invariants of a legal score, I1 to I12, for one model: each with what establishes it.
 ///

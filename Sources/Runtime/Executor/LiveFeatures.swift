@@ -4,6 +4,7 @@
 
 import Formats
 import IR
+import Language
 
 /// A feature, what it acted on and when.
 public struct LiveFeature: Sendable, Equatable {

@@ -3,6 +3,7 @@
 
 import Formats
 import IR
+import Language
 
 /// A declaration whose sizes were found possible, and weights that nothing was allocated for yet: a
 /// caller can refuse the model first.

@@ -4,6 +4,7 @@
 import Formats
 import Glibc
 import IR
+import Language
 
 /// The manifest of a run, and the texts of its graph that the run directory keeps.
 public struct RunManifest: Sendable {

@@ -4,6 +4,7 @@
 import Formats
 import Glibc
 import IR
+import Language
 
 extension Audit {
   /// Members that a manifest must have, by kind.

@@ -1,47 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Constants: values and exact arithmetic on them. There is one kind of number.
+// Exact arithmetic on constants. There is one kind of number.
 
-/// A value known before the run.
-public indirect enum ConstantValue: Hashable, Sendable {
-  case number(Double)
-  case bool(Bool)
-  case list([ConstantValue])
-
-  /// The number if it is whole and exactly known.
-  public var whole: Int? {
-    if case .number(let value) = self, abs(value) < 9e15 { return Int(exactly: value) }
-    return nil
-  }
-
-  /// The value as a message about whole numbers shows it: `1.5`, or `1e+20, beyond …`.
-  public var foundForWhole: String {
-    switch self {
-    case .number(let value) where value == value.rounded() && whole == nil:
-      "\(text), and whole numbers are exact below 9e15 only"
-    case .number: text
-    default: kind
-    }
-  }
-
-  /// `a number`, `a list of 3 entries`: how a message names the kind.
-  public var kind: String {
-    switch self {
-    case .number: "a number"
-    case .bool: "true or false"
-    case .list(let entries):
-      "a list of \(counted(entries.count, "entry", "entries"))"
-    }
-  }
-
-  /// A source text that evaluates to this value.
-  public var text: String {
-    switch self {
-    case .number(let value): shortest(value)
-    case .bool(let value): value ? "true" : "false"
-    case .list(let entries): "[\(commaSeparated(entries.map(\.text)))]"
-    }
-  }
-}
+import IR
 
 /// Why an operation on constants has no result; the evaluator adds the place.
 public struct ConstantError: Error, Sendable {
