@@ -8,7 +8,12 @@ extension KernelTests {
     struct Sizes: CustomStringConvertible {
       var b, t, h, g, d: Int
       var description: String { "b\(b) t\(t) h\(h) g\(g) d\(d)" }
-      var list: [Int] { [b, t, h, g, d] }
+      /// The arguments, with n queries (nil: all).
+      func arguments(_ scale: Double, queries n: Int? = nil, bf16: Bool = false) -> attention_args {
+        .init(
+          batch: Int64(b), positions: Int64(t), queries: Int64(n ?? t), heads: Int64(h),
+          groups: Int64(g), width: Int64(d), bf16: bf16 ? 1 : 0, scale: scale)
+      }
       var q: Int { b * t * h * d }
       var kv: Int { b * t * g * d }
     }
@@ -79,12 +84,11 @@ extension KernelTests {
           let dk = Floats(s.kv)
           let dv = Floats(s.kv)
           run(
-            KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list, [scale],
-            threads: threads)
+            .attention([y.raw, lse.raw, q.raw, k.raw, v.raw], s.arguments(scale)), threads: threads)
           run(
-            KERNEL_ATTENTION_BACKWARD,
-            [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw], s.list, [scale],
-            threads: threads)
+            .attentionBackward(
+              [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw],
+              s.arguments(scale)), threads: threads)
           expectClose(y.values, want.y, 3e-6, "\(route) \(s) y")
           expectClose(lse.values, want.lse, 2e-6, "\(route) \(s) lse")
           expectClose(dq.values, want.dq, 1e-5, "\(route) \(s) dq")
@@ -106,12 +110,12 @@ extension KernelTests {
       forEachRoute { route in
         let y = Floats(s.q)
         let lse = Floats(s.b * s.h * s.t)
-        run(KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list, [0.2])
+        run(.attention([y.raw, lse.raw, q.raw, k.raw, v.raw], s.arguments(0.2)))
         let y1 = Floats(one.q)
         let lse1 = Floats(one.h * one.t)
         let kv = k.raw + one.kv * 4
         let vv = v.raw + one.kv * 4
-        run(KERNEL_ATTENTION, [y1.raw, lse1.raw, q.raw + one.q * 4, kv, vv], one.list, [0.2])
+        run(.attention([y1.raw, lse1.raw, q.raw + one.q * 4, kv, vv], one.arguments(0.2)))
         #expect(y1.bits == Array(y.bits[one.q..<(2 * one.q)]), "\(route)")
       }
     }
@@ -127,7 +131,7 @@ extension KernelTests {
       forEachISA { isa in
         let y = Floats(s.q)
         let lse = Floats(s.t)
-        run(KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list, [0.25])
+        run(.attention([y.raw, lse.raw, q.raw, k.raw, v.raw], s.arguments(0.25)))
         // A score of 1,000 has an error of 1e-4, and so have the weights.
         expectClose(y.values, want.y, 2e-3, isa)
         expectClose(lse.values, want.lse, 1e-6, isa)
@@ -156,19 +160,19 @@ extension KernelTests {
       let k = noise(s.kv, 2)
       let v = noise(s.kv, 3)
       func check(_ what: String, _ bf16: Bool) {
-        func result(_ q: [Float], _ n: Int) -> (y: [Float], lse: [Float]) {
+        func result(_ q: [Float], _ n: Int?) -> (y: [Float], lse: [Float]) {
           let lse = Floats(q.count / s.d)
-          let sizes = s.list + [bf16 ? 1 : 0, n]
+          let arguments = s.arguments(0.3, queries: n, bf16: bf16)
           if bf16 {
-            let (hq, hk, hv, y) = (Halves(q), Halves(k), Halves(v), Halves(q.count))
-            run(KERNEL_ATTENTION, [y.raw, lse.raw, hq.raw, hk.raw, hv.raw], sizes, [0.3])
+            let (hq, hk, hv, y) = (BFloats(q), BFloats(k), BFloats(v), BFloats(q.count))
+            run(.attention([y.raw, lse.raw, hq.raw, hk.raw, hv.raw], arguments))
             return (y.values, lse.values)
           }
           let (fq, fk, fv, y) = (Floats(q), Floats(k), Floats(v), Floats(q.count))
-          run(KERNEL_ATTENTION, [y.raw, lse.raw, fq.raw, fk.raw, fv.raw], sizes, [0.3])
+          run(.attention([y.raw, lse.raw, fq.raw, fk.raw, fv.raw], arguments))
           return (y.values, lse.values)
         }
-        let whole = result(q, 0)
+        let whole = result(q, nil)
         let part = result(some, n)
         #expect(part.y == last(n, of: whole.y, s, width: s.h * s.d), "\(what) \(s) n \(n)")
         #expect(part.lse == last(n, of: whole.lse, s, width: 1), "\(what) \(s) n \(n)")
@@ -177,7 +181,7 @@ extension KernelTests {
       forEachISA { check($0, true) }
     }
 
-    static let halfSizes =
+    static let bf16Sizes =
       sizes + [
         Sizes(b: 2, t: 49, h: 6, g: 2, d: 20), Sizes(b: 1, t: 330, h: 2, g: 1, d: 64),
         Sizes(b: 3, t: 17, h: 1, g: 1, d: 130), Sizes(b: 1, t: 143, h: 8, g: 1, d: 48),
@@ -186,12 +190,12 @@ extension KernelTests {
     // Weights, slopes and results are rounded to eight bits, and y again where it enters a gradient;
     // sums of many lose less. The logarithm of a sum carries the error of exp2 alone: 1e-4 for one
     // weight, which changes sign twice between two powers and so averages out.
-    @Test(arguments: halfSizes) func bf16MatchesTheDefinition(s: Sizes) {
+    @Test(arguments: bf16Sizes) func bf16MatchesTheDefinition(s: Sizes) {
       let scale = 1 / Double(s.d).squareRoot()
-      let q = Halves(noise(s.q, 1, scale: 3))
-      let k = Halves(noise(s.kv, 2, scale: 3))
-      let v = Halves(noise(s.kv, 3))
-      let dy = Halves(noise(s.q, 4))
+      let q = BFloats(noise(s.q, 1, scale: 3))
+      let k = BFloats(noise(s.kv, 2, scale: 3))
+      let v = BFloats(noise(s.kv, 3))
+      let dy = BFloats(noise(s.q, 4))
       let want = Reference(
         s, scale, q: Floats(q.values), k: Floats(k.values), v: Floats(v.values),
         dy: Floats(dy.values))
@@ -199,15 +203,15 @@ extension KernelTests {
         var first: [[UInt16]] = []
         var firstLse: [UInt32] = []
         for threads in [1, 2, 3] {
-          let (y, dq, dk, dv) = (Halves(s.q), Halves(s.q), Halves(s.kv), Halves(s.kv))
+          let (y, dq, dk, dv) = (BFloats(s.q), BFloats(s.q), BFloats(s.kv), BFloats(s.kv))
           let lse = Floats(s.b * s.h * s.t)
           run(
-            KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list + [1], [scale],
+            .attention([y.raw, lse.raw, q.raw, k.raw, v.raw], s.arguments(scale, bf16: true)),
             threads: threads)
           run(
-            KERNEL_ATTENTION_BACKWARD,
-            [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw], s.list + [1],
-            [scale], threads: threads)
+            .attentionBackward(
+              [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw],
+              s.arguments(scale, bf16: true)), threads: threads)
           expectClose(y.values, want.y, 6e-3, "\(isa) \(s) y")
           expectClose(lse.values, want.lse, 3e-5, "\(isa) \(s) lse")
           expectClose(dq.values, want.dq, 8e-3, "\(isa) \(s) dq")
@@ -232,14 +236,14 @@ extension KernelTests {
         func results(_ s: Sizes, _ q: [Float], _ k: [Float], _ v: [Float], _ dy: [Float])
           -> [[UInt16]]
         {
-          let (q, k, v, dy) = (Halves(q), Halves(k), Halves(v), Halves(dy))
-          let (y, dq, dk, dv) = (Halves(s.q), Halves(s.q), Halves(s.kv), Halves(s.kv))
+          let (q, k, v, dy) = (BFloats(q), BFloats(k), BFloats(v), BFloats(dy))
+          let (y, dq, dk, dv) = (BFloats(s.q), BFloats(s.q), BFloats(s.kv), BFloats(s.kv))
           let lse = Floats(s.b * s.h * s.t)
-          run(KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list + [1], [0.2])
+          run(.attention([y.raw, lse.raw, q.raw, k.raw, v.raw], s.arguments(0.2, bf16: true)))
           run(
-            KERNEL_ATTENTION_BACKWARD,
-            [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw], s.list + [1],
-            [0.2])
+            .attentionBackward(
+              [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw],
+              s.arguments(0.2, bf16: true)))
           return [y, dq, dk, dv].map(\.bits)
         }
         let all = results(s, q, k, v, dy)
@@ -251,16 +255,16 @@ extension KernelTests {
 
     @Test func bf16LargeScoresStayFinite() {
       let s = Sizes(b: 1, t: 150, h: 1, g: 1, d: 16)
-      let q = Halves(noise(s.q, 1, scale: 40))
-      let k = Halves(noise(s.kv, 2, scale: 40))
-      let v = Halves(noise(s.kv, 3))
+      let q = BFloats(noise(s.q, 1, scale: 40))
+      let k = BFloats(noise(s.kv, 2, scale: 40))
+      let v = BFloats(noise(s.kv, 3))
       let zero = Floats([Float](repeating: 0, count: s.q))
       let want = Reference(
         s, 0.25, q: Floats(q.values), k: Floats(k.values), v: Floats(v.values), dy: zero)
       forEachISA { isa in
-        let y = Halves(s.q)
+        let y = BFloats(s.q)
         let lse = Floats(s.t)
-        run(KERNEL_ATTENTION, [y.raw, lse.raw, q.raw, k.raw, v.raw], s.list + [1], [0.25])
+        run(.attention([y.raw, lse.raw, q.raw, k.raw, v.raw], s.arguments(0.25, bf16: true)))
         expectClose(y.values, want.y, 5e-3, isa)
         expectClose(lse.values, want.lse, 1e-6, isa)
       }

@@ -7,19 +7,15 @@ private func rounded(_ x: Floats) -> [Double] {
   x.values.map { Double(Float(bitPattern: UInt32(bfloat16($0)) << 16)) }
 }
 
-/// Bytes of a pack, aligned as a kernel wants them, NaN at first.
-private func packRoom(_ n: Int, _ k: Int, _ transposed: Int) -> Floats {
-  Floats(Int(kernel_packed_bytes_bf16(Int64(n), Int64(k), Int32(transposed))) / 4)
-}
-
 extension KernelTests {
   @Suite struct BFloat16 {
     /// Packs w[n, k] and returns all of the pack, by columns of the operand: [columns][depth].
-    func packed(_ w: Floats, n: Int, k: Int, transposed: Int, threads: Int = 2) -> [[UInt16]] {
-      let room = packRoom(n, k, transposed)
-      run(KERNEL_PACK, [room.raw, w.raw], [n, k, transposed, 1], threads: threads)
-      let columns = transposed == 1 ? k : n
-      let depth = transposed == 1 ? n : k
+    func packed(_ w: Floats, n: Int, k: Int, transposed: Bool, threads: Int = 2) -> [[UInt16]] {
+      let room = packRoom(n: n, k: k, transposed: transposed, bf16: true)
+      run(
+        .pack([room.raw, w.raw], n: n, k: k, transposed: transposed, bf16: true), threads: threads)
+      let columns = transposed ? k : n
+      let depth = transposed ? n : k
       let width = columns <= 32 ? 32 : 64
       let padded = (columns + width - 1) / width * width
       let even = (depth + 1) / 2 * 2
@@ -45,15 +41,15 @@ extension KernelTests {
       }
       let w = Floats(values, shift: 1)
       forEachISA { isa in
-        for transposed in [0, 1] {
+        for transposed in [false, true] {
           let got = packed(w, n: n, k: k, transposed: transposed)
-          let columns = transposed == 1 ? k : n
-          let depth = transposed == 1 ? n : k
+          let columns = transposed ? k : n
+          let depth = transposed ? n : k
           var wrong = 0
           for (j, column) in got.enumerated() {
             for (d, number) in column.enumerated() {
               let inside = j < columns && d < depth
-              let place = transposed == 1 ? d * k + j : j * k + d
+              let place = transposed ? d * k + j : j * k + d
               let want = inside ? bfloat16(w.pointer[place]) : 0
               if number != want { wrong += 1 }
             }
@@ -63,22 +59,18 @@ extension KernelTests {
       }
     }
 
-    /// y[m, n] = x[m, k] wᵀ (or x w) with leading dimensions larger than the rows.
-    func product(
-      m: Int, n: Int, k: Int, transposed: Bool, accumulate: Bool, pad: Int, threads: Int = 2
-    ) -> Floats {
-      let x = Floats(noise(m * (k + pad), 1), shift: pad % 3)
-      let w = Floats(noise(n * k, 2), shift: pad % 5)
-      let y = Floats(noise(m * (n + pad), 3), shift: pad)
+    /// y[m, n] = x[m, k] wᵀ (or x w), from any address.
+    func product(m: Int, n: Int, k: Int, transposed: Bool, shift: Int, threads: Int = 2) -> Floats {
+      let x = Floats(noise(m * k, 1), shift: shift % 3)
+      let w = Floats(noise(n * k, 2), shift: shift % 5)
+      let y = Floats([Float](repeating: .nan, count: m * n), shift: shift)
       let wn = transposed ? k : n
       let wk = transposed ? n : k
-      let room = packRoom(wn, wk, transposed ? 1 : 0)
+      let room = packRoom(n: wn, k: wk, transposed: transposed, bf16: true)
       runCalls(
         [
-          makeCall(KERNEL_PACK, [room.raw, w.raw], [wn, wk, transposed ? 1 : 0, 1]),
-          makeCall(
-            KERNEL_MATMUL, [y.raw, x.raw, room.raw],
-            [m, n, k, n + pad, k + pad, accumulate ? 1 : 0, 1], barrier: true),
+          .pack([room.raw, w.raw], n: wn, k: wk, transposed: transposed, bf16: true),
+          .matmul([y.raw, x.raw, room.raw], m: m, n: n, k: k, bf16: true).afterAll,
         ], threads: threads)
       return y
     }
@@ -88,85 +80,75 @@ extension KernelTests {
       (1, 1, 1), (1, 64, 128), (7, 33, 17), (65, 97, 67), (130, 64, 33), (128, 128, 256),
       (200, 300, 65), (33, 7, 300), (64, 20, 64), (67, 130, 513), (17, 65, 1), (2051, 33, 7),
     ]) func productsMatchPlainLoops(m: Int, n: Int, k: Int) {
+      let x = rounded(Floats(noise(m * k, 1)))
+      let w = rounded(Floats(noise(n * k, 2)))
       for transposed in [false, true] {
-        for pad in [0, 3] {
-          let ldx = k + pad
-          let ldy = n + pad
-          let x = rounded(Floats(noise(m * ldx, 1)))
-          let w = rounded(Floats(noise(n * k, 2)))
-          let before = noise(m * ldy, 3).map(Double.init)
-          var sums = [Double](repeating: 0, count: m * ldy)
-          for i in 0..<m {
-            for j in 0..<n {
-              var sum = 0.0
-              for c in 0..<k { sum += x[i * ldx + c] * (transposed ? w[c * n + j] : w[j * k + c]) }
-              sums[i * ldy + j] = sum
+        var want = [Double](repeating: 0, count: m * n)
+        for i in 0..<m {
+          for j in 0..<n {
+            for c in 0..<k {
+              want[i * n + j] += x[i * k + c] * (transposed ? w[c * n + j] : w[j * k + c])
             }
           }
-          for accumulate in [false, true] {
-            let want = before.indices.map {
-              $0 % ldy >= n ? before[$0] : sums[$0] + (accumulate ? before[$0] : 0)
-            }
-            var plain: [UInt32]?
-            forEachISA { isa in
-              let y = product(
-                m: m, n: n, k: k, transposed: transposed, accumulate: accumulate, pad: pad)
-              let what = "\(isa) \(m)x\(n)x\(k) turned \(transposed) added \(accumulate) pad \(pad)"
-              expectClose(y.values, want, 1e-5, what)
-              if isa != "avx512bf16" {
-                #expect(plain == nil || plain! == y.bits, "\(what): other bits than portable")
-                plain = y.bits
-              }
+        }
+        for shift in [0, 3] {
+          var plain: [UInt32]?
+          forEachISA { isa in
+            let y = product(m: m, n: n, k: k, transposed: transposed, shift: shift)
+            let what = "\(isa) \(m)x\(n)x\(k) turned \(transposed) shift \(shift)"
+            expectClose(y.values, want, 1e-5, what)
+            if isa != "avx512bf16" {
+              #expect(plain == nil || plain! == y.bits, "\(what): other bits than portable")
+              plain = y.bits
             }
           }
         }
       }
     }
 
-    /// x and y in f32 or bf16, tiles of a fixed height, NaN between the rows: the bits are those of
-    /// rounded f32 operands with tiles of the kernel's choice.
+    /// x and y in f32 or bf16, tiles of a fixed height: the bits are those of rounded f32 operands
+    /// with tiles of the kernel's choice. The last row of an odd depth ends within a word, and what
+    /// follows it in memory (NaN) must not come in.
     @Test(arguments: [
       (1, 1, 1), (7, 33, 17), (65, 97, 67), (130, 64, 34), (200, 300, 65), (67, 20, 514),
       (301, 128, 256),
     ]) func operandsInMemoryAsBFloat16(m: Int, n: Int, k: Int) {
-      for pad in [0, 1, 2] {
-        let (ldx, ldy) = (k + pad, n + pad)
-        let numbers = noise(m * ldx, 1).enumerated().map { i, number in
-          i % ldx < k ? number : Float.nan
-        }
-        let x = Floats(numbers)
-        let half = Halves(numbers, shift: pad)
-        let w = Floats(noise(n * k, 2))
-        let room = packRoom(n, k, 0)
+      let numbers = noise(m * k, 1)
+      let x = Floats(numbers)
+      let w = Floats(noise(n * k, 2))
+      let room = packRoom(n: n, k: k, bf16: true)
+      for shift in [0, 1, 2] {
+        let stored = BFloats(numbers + [.nan, .nan], shift: shift)
         forEachISA { isa in
-          run(KERNEL_PACK, [room.raw, w.raw], [n, k, 0, 1])
-          let before = noise(m * ldy, 3)
-          let plain = Floats(before)
-          run(KERNEL_MATMUL, [plain.raw, x.raw, room.raw], [m, n, k, ldy, ldx, 0, 1])
+          run(.pack([room.raw, w.raw], n: n, k: k, bf16: true))
+          let plain = Floats(m * n)
+          run(.matmul([plain.raw, x.raw, room.raw], m: m, n: n, k: k, bf16: true))
           for tileRows in [0, 1, 6, 64, 96, 1000] {
             for threads in [1, 3] {
-              for bits in 0..<4 {
-                let from = bits & 1 == 1 ? half.raw : x.raw
-                let what = "\(isa) \(m)x\(n)x\(k) pad \(pad) tile \(tileRows) half \(bits)"
-                let sizes = [m, n, k, ldy, ldx, 0, 1, bits, tileRows]
-                if bits & 2 == 0 {
-                  let y = Floats(before)
-                  run(KERNEL_MATMUL, [y.raw, from, room.raw], sizes, threads: threads)
-                  #expect(y.bits == plain.bits, "\(what)")
-                } else {
-                  let y = Halves(before)
-                  run(KERNEL_MATMUL, [y.raw, from, room.raw], sizes, threads: threads)
+              for (xIsBF16, yIsBF16) in [
+                (false, false), (true, false), (false, true), (true, true),
+              ] {
+                let what =
+                  "\(isa) \(m)x\(n)x\(k) shift \(shift) tile \(tileRows) \(xIsBF16) \(yIsBF16)"
+                func product(_ y: UnsafeMutableRawPointer) {
+                  run(
+                    .matmul(
+                      [y, xIsBF16 ? stored.raw : x.raw, room.raw], m: m, n: n, k: k,
+                      tileRows: tileRows, bf16: true, xIsBF16: xIsBF16, yIsBF16: yIsBF16),
+                    threads: threads)
+                }
+                if yIsBF16 {
+                  let y = BFloats(m * n)
+                  product(y.raw)
                   #expect(y.bits == plain.values.map(bfloat16), "\(what)")
+                } else {
+                  let y = Floats(m * n)
+                  product(y.raw)
+                  #expect(y.bits == plain.bits, "\(what)")
                 }
               }
             }
           }
-          let added = Floats(before)
-          run(KERNEL_MATMUL, [added.raw, half.raw, room.raw], [m, n, k, ldy, ldx, 1, 1, 1, 96])
-          let want = before.indices.map { i in
-            Double(before[i]) + (i % ldy < n ? plain[i] : 0)
-          }
-          expectClose(added.values, want, 1e-5, "\(isa) \(m)x\(n)x\(k) added")
         }
       }
     }
@@ -175,9 +157,7 @@ extension KernelTests {
       forEachISA { isa in
         for (n, k) in [(200, 97), (32, 513), (1030, 64)] {
           func bits(_ threads: Int) -> [UInt32] {
-            product(
-              m: 300, n: n, k: k, transposed: false, accumulate: false, pad: 1, threads: threads
-            ).bits
+            product(m: 300, n: n, k: k, transposed: false, shift: 1, threads: threads).bits
           }
           let one = bits(1)
           for threads in [2, 3, 5] { #expect(one == bits(threads), "\(isa) \(threads) threads") }
@@ -191,12 +171,12 @@ extension KernelTests {
         for (n, k) in [(100, 131), (20, 64), (320, 257), (40, 601)] {
           let w = Floats(noise(n * k, 5))
           let all = Floats(noise(2100 * k, 6))
-          let room = packRoom(n, k, 0)
-          run(KERNEL_PACK, [room.raw, w.raw], [n, k, 0, 1])
+          let room = packRoom(n: n, k: k, bf16: true)
+          run(.pack([room.raw, w.raw], n: n, k: k, bf16: true))
           func rows(_ first: Int, _ count: Int) -> [UInt32] {
             let x = Floats(Array(all.values[(first * k)..<((first + count) * k)]))
             let y = Floats(count * n)
-            run(KERNEL_MATMUL, [y.raw, x.raw, room.raw], [count, n, k, n, k, 0, 1])
+            run(.matmul([y.raw, x.raw, room.raw], m: count, n: n, k: k, bf16: true))
             return y.bits
           }
           let whole = rows(0, 2100)
@@ -210,27 +190,26 @@ extension KernelTests {
       }
     }
 
-    /// Every word, from f32 and from bf16, whatever the tiles and threads, NaN beside the rows.
+    /// Every word, from f32 and from bf16, whatever the tiles and threads.
     @Test(arguments: [
       (1, 1), (2, 16), (7, 17), (64, 33), (193, 64), (200, 70), (97, 128), (300, 1000),
     ]) func tokensArePackedInPairs(m: Int, n: Int) {
-      let ldx = n + 3
-      let numbers = noise(m * ldx, 1).enumerated().map { $0 % ldx < n ? $1 : Float.nan }
+      let numbers = noise(m * n, 1)
       let x = Floats(numbers, shift: 1)
-      let half = Halves(numbers, shift: 1)
+      let stored = BFloats(numbers + [.nan, .nan], shift: 1)
       let pairs = (m + 1) / 2
       let step = (pairs | 1) * 16
       let panels = (n + 15) / 16
       func number(_ token: Int, _ column: Int) -> UInt32 {
-        token < m && column < n ? UInt32(bfloat16(numbers[token * ldx + column])) : 0
+        token < m && column < n ? UInt32(bfloat16(numbers[token * n + column])) : 0
       }
       forEachISA { isa in
         for tileRows in [0, 12, 24, 48, 96, 1000] {
           for threads in [1, 3] {
-            for bits in [0, 1] {
+            for isStored in [false, true] {
               let got = tokenPanels(
-                bits == 1 ? half.raw : x.raw, m: m, n: n, ldx: ldx, bf16: 1,
-                half: bits, tileRows: tileRows, threads: threads)
+                isStored ? stored.raw : x.raw, m: m, n: n, bf16: true, xIsBF16: isStored,
+                tileRows: tileRows, threads: threads)
               #expect(got.count == panels * step)
               var wrong = 0
               for panel in 0..<panels {
@@ -243,7 +222,7 @@ extension KernelTests {
                   }
                 }
               }
-              #expect(wrong == 0, "\(isa) \(m)x\(n) tile \(tileRows) half \(bits)")
+              #expect(wrong == 0, "\(isa) \(m)x\(n) tile \(tileRows) stored \(isStored)")
             }
           }
         }
@@ -254,39 +233,33 @@ extension KernelTests {
       (1, 1, 1), (7, 17, 33), (65, 67, 97), (300, 130, 64), (257, 256, 128), (513, 65, 300),
       (601, 520, 515), (1030, 64, 128), (255, 16, 1000),
     ]) func weightGradientsMatchPlainLoops(m: Int, n: Int, k: Int) {
-      let lddy = n + 2
-      let ldx = k + 5
-      let dy = Floats(noise(m * lddy, 7))
-      let x = Floats(noise(m * ldx, 8), shift: 1)
+      let dy = Floats(noise(m * n, 7))
+      let x = Floats(noise(m * k, 8), shift: 1)
       let a = rounded(dy)
       let b = rounded(x)
-      let before = noise(n * k, 9)
       var sums = [Double](repeating: 0, count: n * k)
       for t in 0..<m {
         for i in 0..<n {
-          for j in 0..<k { sums[i * k + j] += a[t * lddy + i] * b[t * ldx + j] }
+          for j in 0..<k { sums[i * k + j] += a[t * n + i] * b[t * k + j] }
         }
       }
-      for accumulate in [false, true] {
-        let want = zip(sums, before).map { accumulate ? $0 + Double($1) : $0 }
-        var plain: [UInt32]?
-        forEachISA { isa in
-          let left = tokenPanels(dy.raw, m: m, n: n, ldx: lddy, bf16: 1)
-          let right = tokenPanels(x.raw, m: m, n: k, ldx: ldx, bf16: 1)
-          var bits: [UInt32]?
-          for threads in [1, 2, 3] {
-            let dw = Floats(before)
-            run(
-              KERNEL_MATMUL_WEIGHT, [dw.raw, left.raw, right.raw],
-              [m, n, k, accumulate ? 1 : 0, 1], threads: threads)
-            expectClose(dw.values, want, 1e-5, "\(isa) \(m)x\(n)x\(k) added \(accumulate)")
-            #expect(bits == nil || bits! == dw.bits, "\(isa) \(threads) threads")
-            bits = dw.bits
-          }
-          if isa != "avx512bf16" {
-            #expect(plain == nil || plain! == bits!, "\(isa) \(m)x\(n)x\(k): other bits")
-            plain = bits
-          }
+      var plain: [UInt32]?
+      forEachISA { isa in
+        let left = tokenPanels(dy.raw, m: m, n: n, bf16: true)
+        let right = tokenPanels(x.raw, m: m, n: k, bf16: true)
+        var bits: [UInt32]?
+        for threads in [1, 2, 3] {
+          let dw = Floats(n * k)
+          run(
+            .matmulWeight([dw.raw, left.raw, right.raw], m: m, n: n, k: k, bf16: true),
+            threads: threads)
+          expectClose(dw.values, sums, 1e-5, "\(isa) \(m)x\(n)x\(k)")
+          #expect(bits == nil || bits! == dw.bits, "\(isa) \(threads) threads")
+          bits = dw.bits
+        }
+        if isa != "avx512bf16" {
+          #expect(plain == nil || plain! == bits!, "\(isa) \(m)x\(n)x\(k): other bits")
+          plain = bits
         }
       }
     }
@@ -297,7 +270,8 @@ extension KernelTests {
     // wide), twice as much is lost.
     @Test(
       arguments: [
-        (1, 1), (7, 33), (33, 7), (64, 64), (65, 130), (130, 97), (192, 320), (200, 400), (500, 256),
+        (1, 1), (7, 33), (33, 7), (64, 64), (65, 130), (130, 97), (192, 320), (200, 400),
+        (500, 256),
       ])
     func muonStaysNearItsF32Form(shape: (Int, Int)) {
       let (rows, cols) = shape
@@ -310,22 +284,24 @@ extension KernelTests {
       let coefficients = Floats((0..<5).flatMap { _ in [Float(3.4445), -4.775, 2.0315] })
       let size = max(1, Float(rows) / Float(cols)).squareRoot()
       let limit = (shape == (1, 1) ? 0.04 : min(rows, cols) >= 200 ? 0.05 : 0.02) * 0.5 * size
-      func update(_ bf16: Int, _ threads: Int = 2) -> (w: Floats, m: Floats) {
+      func update(bf16: Bool, _ threads: Int = 2) -> (w: Floats, m: Floats) {
         let gw = Floats(w)
         let gm = Floats(m)
         run(
-          KERNEL_MUON, [gw.raw, gm.raw, g.raw, lr.raw, factor.raw, mu.raw, coefficients.raw],
-          [rows, cols, 5, 0, bf16], [0.1], threads: threads)
+          .muon(
+            [gw.raw, gm.raw, g.raw, lr.raw, factor.raw, mu.raw, coefficients.raw], rows: rows,
+            cols: cols, steps: 5, bf16: bf16, decay: 0.1),
+          threads: threads)
         return (gw, gm)
       }
       forEachISA { isa in
-        let want = update(0)
-        let got = update(1)
+        let want = update(bf16: false)
+        let got = update(bf16: true)
         let worst = zip(got.w.values, want.w.values).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
         #expect(worst <= limit, "\(isa) \(shape): \(worst)")
         #expect(worst > 0, "\(isa) \(shape): no difference, so it was not computed in bf16")
         #expect(got.m.bits == want.m.bits, "\(isa) \(shape)")
-        #expect(got.w.bits == update(1, 3).w.bits, "\(isa) \(shape)")
+        #expect(got.w.bits == update(bf16: true, 3).w.bits, "\(isa) \(shape)")
       }
     }
   }

@@ -33,31 +33,37 @@ extension KernelTests {
           let lse = Floats(rows)
           let dz = Floats(rows * vocab)
           run(
-            KERNEL_CROSS_ENTROPY, [nll.raw, lse.raw, z.raw, targets.raw], [rows, vocab], [cap],
+            .crossEntropy(
+              [nll.raw, lse.raw, z.raw, targets.raw], rows: rows, vocab: vocab, cap: cap),
             threads: threads)
           run(
-            KERNEL_CROSS_ENTROPY_BACKWARD, [dz.raw, z.raw, targets.raw, lse.raw, dnll.raw],
-            [rows, vocab], [cap], threads: threads)
+            .crossEntropyBackward(
+              [dz.raw, z.raw, targets.raw, lse.raw, dnll.raw], rows: rows, vocab: vocab, cap: cap),
+            threads: threads)
           for r in 0..<rows { #expect(abs(nll[r] - wantNll[r]) < 5e-6, "\(isa) row \(r)") }
           if vocab == 1 {
             #expect(abs(dz[0]) < 1e-6, "\(isa): one word is always right")
           } else {
             expectClose(dz.values, wantDz, 5e-6, "\(isa) \(shape) cap \(cap)")
           }
-          let half = Halves(rows * vocab)
+          let stored = BFloats(rows * vocab)
           run(
-            KERNEL_CROSS_ENTROPY_BACKWARD, [half.raw, z.raw, targets.raw, lse.raw, dnll.raw],
-            [rows, vocab, 2, 1], [cap], threads: threads)
-          #expect(half.bits == dz.values.map(bfloat16), "\(isa) \(shape) cap \(cap)")
+            .crossEntropyBackward(
+              [stored.raw, z.raw, targets.raw, lse.raw, dnll.raw], rows: rows, vocab: vocab,
+              cap: cap, tileRows: 2, dzIsBF16: true),
+            threads: threads)
+          #expect(stored.bits == dz.values.map(bfloat16), "\(isa) \(shape) cap \(cap)")
           // In place, and with NaN visible.
           let same = Floats(z.values)
           run(
-            KERNEL_CROSS_ENTROPY_BACKWARD, [same.raw, same.raw, targets.raw, lse.raw, dnll.raw],
-            [rows, vocab], [cap])
+            .crossEntropyBackward(
+              [same.raw, same.raw, targets.raw, lse.raw, dnll.raw], rows: rows, vocab: vocab,
+              cap: cap))
           #expect(same.bits == dz.bits, "\(isa)")
           same.pointer[vocab / 2] = .nan
           run(
-            KERNEL_CROSS_ENTROPY, [nll.raw, lse.raw, same.raw, targets.raw], [rows, vocab], [cap])
+            .crossEntropy(
+              [nll.raw, lse.raw, same.raw, targets.raw], rows: rows, vocab: vocab, cap: cap))
           #expect(nll.values[0].isNaN, "\(isa): a NaN logit must not disappear")
         }
       }
@@ -75,9 +81,11 @@ extension KernelTests {
       forEachISA { isa in
         let out = Floats(rows * width)
         let dtable = Floats(vocab * width)
-        run(KERNEL_EMBED, [out.raw, table.raw, ids.raw], [rows, width, vocab], threads: 3)
         run(
-          KERNEL_EMBED_BACKWARD, [dtable.raw, dy.raw, ids.raw], [rows, width, vocab], threads: 3)
+          .embed([out.raw, table.raw, ids.raw], rows: rows, width: width, vocab: vocab), threads: 3)
+        run(
+          .embedBackward([dtable.raw, dy.raw, ids.raw], rows: rows, width: width, vocab: vocab),
+          threads: 3)
         let t = table.values
         #expect(
           out.values == (0..<(rows * width)).map { t[Int(ids[$0 / width]) * width + $0 % width] },
@@ -107,7 +115,10 @@ extension KernelTests {
       }
       forEachISA { isa in
         let table = Floats(positions * dims)
-        run(KERNEL_ROPE_TABLE, [table.raw], [positions, dims], [10_000, train, from, factor])
+        run(
+          .ropeTable(
+            [table.raw], positions: positions, dims: dims, base: 10_000, train: train,
+            rampFrom: from, rampFactor: factor))
         expectClose(table.values, want, 1e-7, isa)
       }
     }
@@ -119,8 +130,11 @@ extension KernelTests {
       forEachISA { isa in
         let y = Floats(outer * count * inner)
         let back = Floats(x.count)
-        run(KERNEL_SLICE, [y.raw, x.raw], [outer, extent, inner, start, count])
-        run(KERNEL_UNSLICE, [back.raw, y.raw], [outer, extent, inner, start, count])
+        let part = slice_args(
+          outer: Int64(outer), extent: Int64(extent), inner: Int64(inner), start: Int64(start),
+          count: Int64(count), bf16: 0)
+        run(.slice([y.raw, x.raw], part))
+        run(.unslice([back.raw, y.raw], part))
         for i in 0..<x.count {
           let (o, e) = (i / (extent * inner), i / inner % extent)
           let inside = e >= start && e < start + count

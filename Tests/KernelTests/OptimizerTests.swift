@@ -23,9 +23,11 @@ extension KernelTests {
         let sw = Floats(w)
         let sm = Floats(m)
         run(
-          KERNEL_ADAMW, [aw.raw, am.raw, av.raw, g.raw, lr.raw, factor.raw, step.raw], [n],
-          [b1, b2, eps, decay])
-        run(KERNEL_SGD, [sw.raw, sm.raw, g.raw, lr.raw, factor.raw], [n], [0.9, decay])
+          .adamw(
+            [aw.raw, am.raw, av.raw, g.raw, lr.raw, factor.raw, step.raw], n: n, beta1: b1,
+            beta2: b2, epsilon: eps, decay: decay))
+        run(
+          .sgd([sw.raw, sm.raw, g.raw, lr.raw, factor.raw], n: n, momentum: 0.9, decay: decay))
         var want = [[Double]](repeating: [], count: 5)
         for i in 0..<n {
           let slope = g[i] * f
@@ -55,10 +57,10 @@ extension KernelTests {
         let factor = Floats(1)
         let norm = Floats(1)
         let parts = Floats([9, 16])
-        run(KERNEL_DOT, [dot.raw, a.raw, b.raw], [a.count])
+        run(.dot([dot.raw, a.raw, b.raw], n: a.count))
         #expect(abs(dot[0] - exact) < 1e-6 * abs(exact) + 1e-9, "\(isa)")
         for (limit, want) in [(0.0, 1.0), (2.5, 0.5), (100.0, 1.0)] {
-          run(KERNEL_CLIP_FACTOR, [factor.raw, norm.raw, parts.raw], [2], [limit])
+          run(.clipFactor([factor.raw, norm.raw, parts.raw], n: 2, limit: limit))
           #expect(norm[0] == 5 && abs(factor[0] - want) < 1e-6, "\(isa)")
         }
       }
@@ -130,8 +132,9 @@ extension KernelTests {
         let gw = Floats(w)
         let gm = Floats(m)
         run(
-          KERNEL_MUON, [gw.raw, gm.raw, g.raw, lr.raw, factor.raw, mu.raw, coefficients.raw],
-          [rows, cols, steps, normalise ? 1 : 0], [decay])
+          .muon(
+            [gw.raw, gm.raw, g.raw, lr.raw, factor.raw, mu.raw, coefficients.raw], rows: rows,
+            cols: cols, steps: steps, normalise: normalise, decay: decay))
         expectClose(gm.values, moments, 1e-6, "\(route) \(shape)")
         expectClose(gw.values, want, 3e-5, "\(route) \(shape)")
       }

@@ -40,19 +40,17 @@ extension KernelTests {
           let full = Floats(rows)
           let limit = Floats(rows)
           let tiled = Floats(rows)
+          var arguments = quant_scale_args(
+            rows: Int64(rows), cols: Int64(cols), clip: Int32(rule.0), qmax: Int32(qmax),
+            parameter: rule.1, floor: floor, half_floor: 0)
+          let work = Floats(cols)
           quantise_scales(
-            scale.pointer, full.pointer, limit.pointer, w.pointer, Int64(rows), Int64(cols),
-            Int32(rule.0), Int32(qmax), rule.1, floor, 0)
+            scale.pointer, full.pointer, limit.pointer, w.pointer, &arguments, work.pointer)
           #expect(scale.values == halves, "\(isa) \(shape) rule \(rule)")
           expectClose(full.values, exact, 1e-7, isa)
           expectClose(limit.values, clips, 1e-7, isa)
-          run(
-            KERNEL_QUANT_SCALE, [tiled.raw, w.raw], [rows, cols, rule.0, qmax], [rule.1, floor, 0])
+          run(.quantScale([tiled.raw, w.raw], arguments))
           #expect(tiled.values == halves, "\(isa)")
-          run(
-            KERNEL_QUANT_SCALE, [tiled.raw, w.raw], [rows, cols, rule.0, qmax, 1],
-            [rule.1, floor, 0])
-          #expect(tiled.values == full.values, "\(isa)")
 
           var codes = [Int8](repeating: 99, count: rows * cols)
           quantise_codes(
@@ -63,7 +61,11 @@ extension KernelTests {
           let alpha = Floats([1])
           quantise_dequantise(back.pointer, codes, scale.pointer, Int64(rows), Int64(cols))
           run(
-            KERNEL_FAKE_QUANT, [fake.raw, w.raw, scale.raw, alpha.raw], [rows, cols, qmin, qmax, 0])
+            .fakeQuant(
+              [fake.raw, w.raw, scale.raw, alpha.raw],
+              .init(
+                rows: Int64(rows), cols: Int64(cols), qmin: Int32(qmin), qmax: Int32(qmax), mode: 0)
+            ))
           #expect(fake.values == back.values, "\(isa): training rounds as export does")
           for i in codes.indices {
             let s = halves[i / cols]
@@ -122,9 +124,10 @@ extension KernelTests {
       forEachISA { isa in
         let out = Floats(w.count)
         let dw = Floats(w.count)
-        let sizes = [rows, cols, -31, qmax, mode]
-        run(KERNEL_FAKE_QUANT, [out.raw, w.raw, scale.raw, a.raw], sizes)
-        run(KERNEL_FAKE_QUANT_BACKWARD, [dw.raw, dy.raw, w.raw, scale.raw, a.raw], sizes)
+        let arguments = fake_quant_args(
+          rows: Int64(rows), cols: Int64(cols), qmin: -31, qmax: Int32(qmax), mode: Int32(mode))
+        run(.fakeQuant([out.raw, w.raw, scale.raw, a.raw], arguments))
+        run(.fakeQuantBackward([dw.raw, dy.raw, w.raw, scale.raw, a.raw], arguments))
         expectClose(out.values, want, 2e-6, "\(isa) alpha \(alpha)")
         expectClose(dw.values, slopes, 1e-5, "\(isa) alpha \(alpha)")
       }

@@ -8,14 +8,14 @@ struct Program {
   var value = row_program()
 
   mutating func register(
-    _ shape: row_shape, _ buffer: Int = -1, period: Int = 0, half: Bool = false,
+    _ shape: row_shape, _ buffer: Int = -1, period: Int = 0, isBF16: Bool = false,
     positions: Int = 0, dims: Int = 0
   ) -> Int32 {
     let index = value.registers
     withUnsafeMutableBytes(of: &value.reg) {
       $0.bindMemory(to: row_register.self)[Int(index)] = row_register(
         shape: Int32(shape.rawValue), buffer: Int32(buffer), period: Int32(period),
-        half: half ? 1 : 0, positions: Int32(positions), dims: Int32(dims))
+        bf16: isBF16 ? 1 : 0, positions: Int32(positions), dims: Int32(dims))
     }
     value.registers += 1
     return index
@@ -38,7 +38,7 @@ struct Program {
   func run(_ buffers: [UnsafeMutableRawPointer?], rows: Int, width: Int, threads: Int = 2) {
     withUnsafePointer(to: value) {
       runCalls(
-        [makeCall(KERNEL_ROWS, buffers, [rows, width, Self.rowsPerTile(width)], program: $0)],
+        [.rows(buffers, rows: rows, width: width, tileRows: Self.rowsPerTile(width), program: $0)],
         threads: threads)
     }
   }
@@ -147,7 +147,8 @@ extension KernelTests {
             [x.raw, y.raw, dot.raw, columns.raw, all.raw, periodic.raw, products.raw], rows: rows,
             width: width, threads: threads)
           for (sum, part) in zip(sums, [columns, all, periodic, products]) {
-            run(KERNEL_SUM_PARTIALS, [sum.raw, part.raw], [sum.count, tiles], threads: threads)
+            run(
+              .sumPartials([sum.raw, part.raw], n: sum.count, parts: tiles), threads: threads)
           }
           let dots = (0..<rows).map { r in
             (0..<width).reduce(0) { $0 + x[r * width + $1] * y[r * width + $1] }
@@ -317,7 +318,7 @@ extension KernelTests {
     }
 
     /// What is read from bf16 is exact, what is written is the f32 result rounded.
-    @Test(arguments: heads) func buffersMayHoldHalves(width: Int) {
+    @Test(arguments: heads) func buffersMayHoldBFloats(width: Int) {
       let (rows, positions, heads) = (70, 7, 5)
       let dims = max(width / 2 * 2, 2)
       let table = Floats(noise(positions * max(dims, 2), 4))
@@ -329,50 +330,50 @@ extension KernelTests {
         (ROW_ROPE, ROW_TABLE), (ROW_ROPE_INVERSE, ROW_TABLE),
       ].filter { $0.1 != ROW_TABLE || width > 1 }
       for (op, shape) in operations {
-        let x = Halves(noise(rows * width, 1))
+        let x = BFloats(noise(rows * width, 1))
         let isFull = shape == ROW_FULL
         let second =
           shape == ROW_TABLE ? table : Floats(isFull ? x.values : noise(max(rows, width), 2))
-        func program(half: Bool) -> Program {
+        func program(bf16: Bool) -> Program {
           var p = Program()
-          let a = p.register(ROW_FULL, 0, half: half)
+          let a = p.register(ROW_FULL, 0, isBF16: bf16)
           let b = p.register(
-            shape, 1, period: heads, half: half && isFull, positions: positions, dims: dims)
-          let d = p.register(ROW_FULL, 2, half: half)
+            shape, 1, period: heads, isBF16: bf16 && isFull, positions: positions, dims: dims)
+          let d = p.register(ROW_FULL, 2, isBF16: bf16)
           p.add(op, d, a, b, 0.5, c: a)
           return p
         }
         forEachISA { isa in
           let wide = Floats(x.values)
           let out = Floats(rows * width)
-          let half = Halves(rows * width)
-          program(half: false).run([wide.raw, second.raw, out.raw], rows: rows, width: width)
-          program(half: true).run(
-            [x.raw, isFull ? x.raw : second.raw, half.raw], rows: rows, width: width)
-          #expect(half.bits == out.values.map(bfloat16), "\(isa) op \(op.rawValue)")
+          let stored = BFloats(rows * width)
+          program(bf16: false).run([wide.raw, second.raw, out.raw], rows: rows, width: width)
+          program(bf16: true).run(
+            [x.raw, isFull ? x.raw : second.raw, stored.raw], rows: rows, width: width)
+          #expect(stored.bits == out.values.map(bfloat16), "\(isa) op \(op.rawValue)")
         }
       }
     }
 
-    @Test(arguments: heads) func sumsReadHalves(width: Int) {
+    @Test(arguments: heads) func sumsReadBFloats(width: Int) {
       let rows = 70
-      let (x, y) = (Halves(noise(rows * width, 1)), Halves(noise(rows * width, 2)))
+      let (x, y) = (BFloats(noise(rows * width, 1)), BFloats(noise(rows * width, 2)))
       let tiles = (rows + Program.rowsPerTile(width) - 1) / Program.rowsPerTile(width)
-      func sums(half: Bool) -> [[UInt32]] {
+      func sums(bf16: Bool) -> [[UInt32]] {
         let (a, b) = (Floats(x.values), Floats(y.values))
         let out = [Floats(tiles * width), Floats(tiles * width), Floats(tiles), Floats(rows)]
         var p = Program()
-        let ra = p.register(ROW_FULL, 0, half: half)
-        let rb = p.register(ROW_FULL, 1, half: half)
+        let ra = p.register(ROW_FULL, 0, isBF16: bf16)
+        let rb = p.register(ROW_FULL, 1, isBF16: bf16)
         p.add(ROW_SUM_COLUMNS, p.register(ROW_VECTOR, 2), ra)
         p.add(ROW_SUM_COLUMNS_PRODUCT, p.register(ROW_VECTOR, 3), ra, rb)
         p.add(ROW_SUM_ALL, p.register(ROW_CONSTANT, 4), ra)
         p.add(ROW_DOT, p.register(ROW_SCALAR, 5), ra, rb)
         p.run(
-          (half ? [x.raw, y.raw] : [a.raw, b.raw]) + out.map(\.raw), rows: rows, width: width)
+          (bf16 ? [x.raw, y.raw] : [a.raw, b.raw]) + out.map(\.raw), rows: rows, width: width)
         return out.map(\.bits)
       }
-      forEachISA { isa in #expect(sums(half: true) == sums(half: false), "\(isa)") }
+      forEachISA { isa in #expect(sums(bf16: true) == sums(bf16: false), "\(isa)") }
     }
 
     // The shared exp, tanh and logistic function over their whole range.

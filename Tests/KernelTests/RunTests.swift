@@ -26,12 +26,13 @@ extension KernelTests {
             // Slices of another width read rows that other threads wrote.
             let rows = i % 3 == 0 ? 64 : 256
             calls.append(
-              makeCall(
-                KERNEL_ROWS, [from.raw, to.raw, one.raw], [rows, n / rows, 8], program: program,
-                barrier: true))
+              .rows(
+                [from.raw, to.raw, one.raw], rows: rows, width: n / rows, tileRows: 8,
+                program: program
+              ).afterAll)
           }
-          calls.append(makeCall(KERNEL_DOT, [total.raw, x.raw, x.raw], [n], barrier: true))
-          kernels_prepare(&calls, Int64(calls.count))
+          calls.append(.dot([total.raw, x.raw, x.raw], n: n).afterAll)
+          kernels_layout(&calls, Int64(calls.count))
           for round in 1...5 {
             kernels_run(calls, Int64(calls.count), Int32(threads))
             #expect(x.values.allSatisfy { $0 == Float(lengths * round) }, "\(threads) threads")
@@ -79,11 +80,12 @@ extension KernelTests {
       let buffers = (0..<3).map { _ in Floats(noise(rows * width, 3)) }
       withUnsafePointer(to: p.value) { program in
         var calls = (0..<2).map {
-          makeCall(
-            KERNEL_ROWS, [buffers[$0].raw, buffers[$0 + 1].raw], [rows, width, 8], program: program)
+          kernel_call.rows(
+            [buffers[$0].raw, buffers[$0 + 1].raw], rows: rows, width: width, tileRows: 8,
+            program: program)
         }
         calls[0].chain = 2
-        kernels_prepare(&calls, 2)
+        kernels_layout(&calls, 2)
         #expect(calls.allSatisfy { $0.tiles == 8 })
         for threads in [1, 2, 3] { expectRecorded(calls, threads: threads) }
       }
@@ -103,16 +105,15 @@ extension KernelTests {
       for threads in [1, 2, 3, 5] {
         let outs = (0..<40).map { _ in Floats(5_000) }
         let x = Floats(noise(5_000, 1))
-        runCalls(
-          outs.map { makeCall(KERNEL_SLICE, [$0.raw, x.raw], [5_000, 1, 1, 0, 1]) },
-          threads: threads)
+        let all = slice_args(outer: 5_000, extent: 1, inner: 1, start: 0, count: 1, bf16: 0)
+        runCalls(outs.map { .slice([$0.raw, x.raw], all) }, threads: threads)
         #expect(outs.allSatisfy { $0.values == x.values }, "\(threads) threads")
       }
     }
 
     @Test func anEmptyListAndEmptyCallsAreFine() {
       kernels_run(nil, 0, 2)
-      runCalls([makeCall(KERNEL_SGD, [nil, nil, nil, nil, nil], [0], [0, 0])])
+      run(.sgd([nil, nil, nil, nil, nil], n: 0, momentum: 0, decay: 0))
     }
 
     @Test func theMachineIsNamed() {

@@ -61,7 +61,7 @@ func bfloat16(_ x: Float) -> UInt16 {
 }
 
 /// Numbers in bf16, with the same guard.
-final class Halves {
+final class BFloats {
   private let pointer: UnsafeMutablePointer<UInt16>
   private let count: Int
   private let base: UnsafeMutablePointer<UInt16>
@@ -117,50 +117,30 @@ func noise(_ count: Int, _ seed: UInt64, scale: Float = 1) -> [Float] {
   }
 }
 
-func makeCall(
-  _ kernel: kernel_id, _ buffers: [UnsafeMutableRawPointer?], _ sizes: [Int],
-  _ scalars: [Double] = [], program: UnsafePointer<row_program>? = nil, barrier: Bool = false
-) -> kernel_call {
-  var call = kernel_call()
-  call.kernel = Int32(kernel.rawValue)
-  call.barrier = barrier ? 1 : 0
-  withUnsafeMutableBytes(of: &call.buffer) {
-    let slots = $0.bindMemory(to: UnsafeMutableRawPointer?.self)
-    for (i, buffer) in buffers.enumerated() { slots[i] = buffer }
-  }
-  withUnsafeMutableBytes(of: &call.size) {
-    let slots = $0.bindMemory(to: Int64.self)
-    for (i, size) in sizes.enumerated() { slots[i] = Int64(size) }
-  }
-  withUnsafeMutableBytes(of: &call.scalar) {
-    let slots = $0.bindMemory(to: Double.self)
-    for (i, scalar) in scalars.enumerated() { slots[i] = scalar }
-  }
-  call.program = program
-  return call
-}
-
 func runCalls(_ calls: [kernel_call], threads: Int = 2) {
   var calls = calls
-  kernels_prepare(&calls, Int64(calls.count))
+  kernels_layout(&calls, Int64(calls.count))
   kernels_run(calls, Int64(calls.count), Int32(threads))
 }
 
-func run(
-  _ kernel: kernel_id, _ buffers: [UnsafeMutableRawPointer?], _ sizes: [Int],
-  _ scalars: [Double] = [], threads: Int = 2
-) {
-  runCalls([makeCall(kernel, buffers, sizes, scalars)], threads: threads)
+func run(_ call: kernel_call, threads: Int = 2) { runCalls([call], threads: threads) }
+
+/// Room for the packed form of w[n, k], NaN at first.
+func packRoom(n: Int, k: Int, transposed: Bool = false, bf16: Bool = false) -> Floats {
+  let bytes = kernel_packed_bytes(Int64(n), Int64(k), transposed ? 1 : 0, bf16 ? 1 : 0)
+  return Floats(Int(bytes) / 4)
 }
 
 /// Panels of x[m, n] for a weight gradient.
 func tokenPanels(
-  _ x: UnsafeMutableRawPointer, m: Int, n: Int, ldx: Int, bf16: Int = 0, half: Int = 0,
+  _ x: UnsafeMutableRawPointer, m: Int, n: Int, bf16: Bool = false, xIsBF16: Bool = false,
   tileRows: Int = 0, threads: Int = 2
 ) -> Floats {
-  let bytes = Int(kernel_token_panel_bytes(Int64(m), Int64(n), Int32(bf16)))
+  let bytes = Int(kernel_token_panel_bytes(Int64(m), Int64(n), bf16 ? 1 : 0))
   let room = Floats(bytes / 4, fill: 3)
-  run(KERNEL_PACK_TOKENS, [room.raw, x], [m, n, ldx, half, tileRows, bf16], threads: threads)
+  run(
+    .packTokens([room.raw, x], m: m, n: n, tileRows: tileRows, bf16: bf16, xIsBF16: xIsBF16),
+    threads: threads)
   return room
 }
 

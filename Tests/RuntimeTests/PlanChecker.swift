@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Proves of one lowered function that every call reads what was meant to be there. Knows only the
-// contract in CKernels.h: which bytes each kernel reads and writes.
+// Proves of one lowered function that every call reads what was meant to be there. Knows only what
+// the kernels say: which bytes each of them reads and writes.
 
-import CKernels
 import IR
+import Runtime
 
 /// Runs a function on a map of its memory that holds, for every byte, which call wrote it.
 struct PlanChecker {
@@ -231,17 +231,13 @@ extension KernelCall {
   /// The bytes a call reads and writes, by its kernel's contract.
   var accesses: (reads: [PlanChecker.Access], writes: [PlanChecker.Access]) {
     if kernel == .rows { return rowAccesses }
-    let (written, counts) = contract
-    precondition(counts.count == buffers.count, "\(kernel.rawValue) of \(source)")
     var reads: [PlanChecker.Access] = []
     var writes: [PlanChecker.Access] = []
-    for (index, count) in counts.enumerated() {
-      let access = access(
-        index, bytes: count * (halfBuffers.contains(index) ? 2 : 4),
-        isRowwise: rowwiseBuffers.contains(index))
-      if index < written { writes.append(access) }
+    for (index, bytes) in extents.enumerated() {
+      let access = access(index, bytes: bytes, isRowwise: rowwiseBuffers.contains(index))
+      if index < outputs { writes.append(access) }
       // Updates read what they overwrite.
-      if index >= written || [.adamw, .sgd, .muon].contains(kernel) { reads.append(access) }
+      if index >= outputs || [.adamw, .sgd, .muon].contains(kernel) { reads.append(access) }
     }
     return (reads, writes)
   }
@@ -278,88 +274,30 @@ extension KernelCall {
     }
   }
 
-  /// Buffers that hold bf16.
-  private var halfBuffers: Set<Int> {
+  /// How many of the first buffers are written.
+  private var outputs: Int {
     switch kernel {
-    case .matmul:
-      return Set((sizes[7] & 1 != 0 ? [1] : []) + (sizes[7] & 2 != 0 ? [0] : []))
-    case .packTokens: return sizes[3] != 0 ? [1] : []
-    case .attention: return sizes[5] != 0 ? [0, 2, 3, 4] : []
-    case .attentionBackward: return sizes[5] != 0 ? [0, 1, 2, 3, 4, 5, 6, 8] : []
-    case .crossEntropyBackward: return sizes[3] != 0 ? [0] : []
-    case .slice, .unslice: return sizes[5] != 0 ? [0, 1] : []
-    default: return []
-    }
-  }
-
-  /// How many buffers are written, and the elements of each.
-  private var contract: (written: Int, counts: [Int]) {
-    let s = sizes
-    func packed(_ n: Int, _ k: Int, _ isTransposed: Bool, _ isHalf: Bool) -> Int {
-      let bytes = isHalf ? kernel_packed_bytes_bf16 : kernel_packed_bytes
-      return Int(bytes(Int64(n), Int64(k), isTransposed ? 1 : 0)) / 4
-    }
-    func panels(_ m: Int, _ n: Int, _ isHalf: Bool) -> Int {
-      Int(kernel_token_panel_bytes(Int64(m), Int64(n), isHalf ? 1 : 0)) / 4
-    }
-    switch kernel {
-    case .embed: return (1, [s[0] * s[1], s[2] * s[1], s[0]])
-    case .embedBackward: return (1, [s[2] * s[1], s[0] * s[1], s[0]])
-    case .pack: return (1, [packed(s[0], s[1], s[2] == 1, s[3] == 1), s[0] * s[1]])
-    case .matmul:
-      let operand = packed(s[1], s[2], false, s[6] == 1)
-      return (1, [(s[0] - 1) * s[3] + s[1], (s[0] - 1) * s[4] + s[2], operand])
-    case .packTokens: return (1, [panels(s[0], s[1], s[5] == 1), (s[0] - 1) * s[2] + s[1]])
-    case .matmulWeight:
-      return (1, [s[1] * s[2], panels(s[0], s[1], s[4] == 1), panels(s[0], s[2], s[4] == 1)])
-    case .rows: return (0, [])
-    case .sumPartials: return (1, [s[0], s[0] * s[1]])
-    case .ropeTable: return (1, [s[0] * s[1]])
-    case .attention, .attentionBackward:
-      let queries = kernel == .attention && s[6] > 0 ? s[6] : s[1]
-      let (q, lse) = (s[0] * queries * s[2] * s[4], s[0] * queries * s[2])
-      let k = s[0] * s[1] * s[3] * s[4]
-      return kernel == .attention
-        ? (2, [q, lse, q, k, k]) : (3, [q, k, k, q, k, k, q, lse, q])
-    case .crossEntropy: return (2, [s[0], s[0], s[0] * s[1], s[0]])
-    case .crossEntropyBackward: return (1, [s[0] * s[1], s[0] * s[1], s[0], s[0], s[0]])
-    case .dot: return (1, [1, s[0], s[0]])
-    case .clipFactor: return (2, [1, 1, s[0]])
-    case .adamw: return (3, [s[0], s[0], s[0], s[0], 1, 1, 1])
-    case .sgd: return (2, [s[0], s[0], s[0], 1, 1])
-    case .muon:
-      let all = s[0] * s[1]
-      return (2, [all, all, all, 1, 1, 1, s[2] * 3])
-    case .quantScale: return (1, [s[0], s[0] * s[1]])
-    case .fakeQuant: return (1, [s[0] * s[1], s[0] * s[1], s[0], 1])
-    case .fakeQuantBackward: return (1, [s[0] * s[1], s[0] * s[1], s[0] * s[1], s[0], 1])
-    case .slice: return (1, [s[0] * s[4] * s[2], s[0] * s[1] * s[2]])
-    case .unslice: return (1, [s[0] * s[1] * s[2], s[0] * s[4] * s[2]])
+    case .rows: 0
+    case .attention, .crossEntropy, .clipFactor, .sgd, .muon: 2
+    case .attentionBackward, .adamw: 3
+    case .embed, .embedBackward, .pack, .matmul, .packTokens, .matmulWeight, .sumPartials,
+      .ropeTable, .crossEntropyBackward, .dot, .quantScale, .fakeQuant, .fakeQuantBackward, .slice,
+      .unslice:
+      1
     }
   }
 
   private var rowAccesses: (reads: [PlanChecker.Access], writes: [PlanChecker.Access]) {
     let program = program!
-    let (rows, width, tile) = (sizes[0], sizes[1], sizes[2])
-    let tiles = (rows + tile - 1) / tile
+    let extents = extents
     var reads: [PlanChecker.Access] = []
     var writes: [PlanChecker.Access] = []
     for (index, register) in program.registers.enumerated() {
       guard let buffer = register.buffer else { continue }
-      var elements: Int
-      switch register.shape {
-      case .full: elements = rows * width
-      case .vector: elements = width
-      case .scalar: elements = rows
-      case .periodic: elements = register.period
-      case .constant: elements = 1
-      case .table: elements = register.positions * register.dims
-      }
       let makers = program.instructions.filter { $0.destination == index }
-      if makers.contains(where: \.operation.isSum) { elements *= tiles }
       let isSum = makers.contains(where: \.operation.isSum)
       let access = access(
-        buffer, bytes: elements * (register.isHalf ? 2 : 4),
+        buffer, bytes: extents[buffer],
         isRowwise: !isSum && [.full, .scalar].contains(register.shape))
       if makers.isEmpty { reads.append(access) } else { writes.append(access) }
     }

@@ -45,9 +45,9 @@ public final class Executable {
     setup = bind(function.setup, &next)
     prepare = bind(function.prepare, &next)
     body = bind(function.body, &next)
-    setup.withUnsafeMutableBufferPointer { kernels_prepare($0.baseAddress, Int64($0.count)) }
-    prepare.withUnsafeMutableBufferPointer { kernels_prepare($0.baseAddress, Int64($0.count)) }
-    body.withUnsafeMutableBufferPointer { kernels_prepare($0.baseAddress, Int64($0.count)) }
+    setup.withUnsafeMutableBufferPointer { kernels_layout($0.baseAddress, Int64($0.count)) }
+    prepare.withUnsafeMutableBufferPointer { kernels_layout($0.baseAddress, Int64($0.count)) }
+    body.withUnsafeMutableBufferPointer { kernels_layout($0.baseAddress, Int64($0.count)) }
     prepareAgain = changing.map { callsToPrepareAgain(after: $0) } ?? prepare
     execute(setup)
   }
@@ -194,9 +194,13 @@ public final class Executable {
   }
 
   private func bind(_ call: KernelCall, _ nextProgram: inout Int) -> kernel_call {
-    var bound = kernel_call()
-    bound.kernel = Int32(call.kernel.id.rawValue)
-    bound.barrier = call.barrier ? 1 : 0
+    var program: UnsafePointer<row_program>?
+    if let rows = call.program {
+      programs[nextProgram] = row_program(rows)
+      program = UnsafePointer(programs + nextProgram)
+      nextProgram += 1
+    }
+    var bound = kernel_call(call, program: program)
     withUnsafeMutableBytes(of: &bound.buffer) { bytes in
       let buffers = bytes.bindMemory(to: UnsafeMutableRawPointer?.self)
       for (index, reference) in call.buffers.enumerated() {
@@ -214,44 +218,6 @@ public final class Executable {
     bound.local = call.buffers.enumerated().reduce(0) { mask, buffer in
       mask | (buffer.element.space == .tile ? 1 << UInt32(buffer.offset) : 0)
     }
-    withUnsafeMutableBytes(of: &bound.size) { bytes in
-      let sizes = bytes.bindMemory(to: Int64.self)
-      for (index, size) in call.sizes.enumerated() { sizes[index] = Int64(size) }
-    }
-    withUnsafeMutableBytes(of: &bound.scalar) { bytes in
-      let scalars = bytes.bindMemory(to: Double.self)
-      for (index, scalar) in call.scalars.enumerated() { scalars[index] = scalar }
-    }
-    if let program = call.program {
-      programs[nextProgram] = encoded(program)
-      bound.program = UnsafePointer(programs + nextProgram)
-      nextProgram += 1
-    }
     return bound
-  }
-
-  private func encoded(_ program: RowProgram) -> row_program {
-    var result = row_program()
-    result.registers = Int32(program.registers.count)
-    result.instructions = Int32(program.instructions.count)
-    withUnsafeMutableBytes(of: &result.reg) { bytes in
-      let registers = bytes.bindMemory(to: row_register.self)
-      for (index, register) in program.registers.enumerated() {
-        registers[index] = row_register(
-          shape: Int32(register.shape.code.rawValue), buffer: Int32(register.buffer ?? -1),
-          period: Int32(register.period), half: register.isHalf ? 1 : 0,
-          positions: Int32(register.positions), dims: Int32(register.dims))
-      }
-    }
-    withUnsafeMutableBytes(of: &result.code) { bytes in
-      let code = bytes.bindMemory(to: row_instruction.self)
-      for (index, instruction) in program.instructions.enumerated() {
-        let operands = instruction.operands.map(Int32.init) + [0, 0]
-        code[index] = row_instruction(
-          op: Int32(instruction.operation.code.rawValue), dst: Int32(instruction.destination),
-          a: operands[0], b: operands[1], c: operands[2], immediate: Float(instruction.immediate))
-      }
-    }
-    return result
   }
 }

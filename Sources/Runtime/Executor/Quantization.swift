@@ -25,9 +25,12 @@ extension Precision {
       var full = scales
       var clip = scales
       var codes = [Int8](repeating: 0, count: values.count)
-      quantise_scales(
-        &scales, &full, &clip, values.baseAddress, Int64(rows), columns, quantizer.clip.rule,
-        Int32(quantizer.qmax), quantizer.clip.parameter, quantizer.floor, quantizer.halfFloor)
+      var arguments = quant_scale_args(
+        rows: Int64(rows), cols: columns, clip: quantizer.clip.rule, qmax: Int32(quantizer.qmax),
+        parameter: quantizer.clip.parameter, floor: quantizer.floor,
+        half_floor: quantizer.halfFloor)
+      var work = [Float](repeating: 0, count: Int(columns))
+      quantise_scales(&scales, &full, &clip, values.baseAddress, &arguments, &work)
       let (qmin, qmax) = (Int32(quantizer.qmin), Int32(quantizer.qmax))
       if quantizer.codesFromUnrounded {
         quantise_codes(
@@ -59,10 +62,12 @@ extension StoredTensor {
 extension Quantizer.Clip {
   /// The number of the rule in the kernels' contract.
   var rule: Int32 {
-    switch self {
-    case .max: return 0
-    case .quantile: return 1
-    case .sdclip: return 2
-    }
+    let rule =
+      switch self {
+      case .max: CLIP_MAX
+      case .quantile: CLIP_QUANTILE
+      case .sdclip: CLIP_DEVIATIONS
+      }
+    return Int32(rule.rawValue)
   }
 }

@@ -18,31 +18,30 @@ static void fetch_add(const kernel_call *call, int32_t buffer, int64_t offset, i
 }
 
 static void fetch_rows(const kernel_call *call, int64_t tile) {
-  const row_program *program = call->program;
-  const int64_t width = call->size[1], first = tile * call->size[2];
-  const int64_t rows = least(call->size[2], call->size[0] - first);
+  const row_program *program = call->rows.program;
+  const tile_range rows = range_of(call, tile, call->rows.rows);
   for (int32_t i = 0; i < program->registers; i++) {
     const row_register *r = &program->reg[i];
     if (r->buffer < 0 || r->shape != ROW_FULL) continue;
-    const int64_t row = width * (r->half ? 2 : 4);
-    fetch_add(call, r->buffer, first * row, rows * row, 0, 1);
+    const int64_t row = numbers(call->rows.width, r->bf16);
+    fetch_add(call, r->buffer, rows.begin * row, (rows.end - rows.begin) * row, 0, 1);
   }
 }
 
 static void fetch_packed_tokens(const kernel_call *call, int64_t tile) {
-  const int64_t m = call->size[0], first = tile * token_tile_rows(call);
-  const int64_t rows = least(token_tile_rows(call), m - first), bf16 = call->size[5];
-  fetch_add(call, 0, token_words(first, bf16) * FETCH_LINE, token_words(rows, bf16) * FETCH_LINE,
-            token_panel_step(m, bf16) * (int64_t)sizeof(float), parts_of(call->size[1], TOKEN_PANEL));
+  const pack_tokens_args *a = &call->pack_tokens;
+  const tile_range rows = range_of(call, tile, a->m);
+  fetch_add(call, PACK_TOKENS_PACKED, token_words(rows.begin, a->bf16) * FETCH_LINE,
+            token_words(rows.end - rows.begin, a->bf16) * FETCH_LINE,
+            floats(token_panel_step(a->m, a->bf16)), parts_of(a->n, TOKEN_PANEL));
 }
 
 static void fetch_product(const kernel_call *call, int64_t tile) {
-  const int64_t n = call->size[1], k = call->size[2], first = tile * call->size[8];
-  const int64_t rows = least(call->size[8], call->size[0] - first);
-  const int64_t x = call->size[7] & 1 ? 2 : 4, y = call->size[7] & 2 ? 2 : 4;
-  const int64_t x_step = call->size[4] * x, y_step = call->size[3] * y;
-  fetch_add(call, 0, first * y_step, n * y, y_step, rows);
-  fetch_add(call, 1, first * x_step, k * x, x_step, rows);
+  const matmul_args *a = &call->matmul;
+  const int64_t first = tile * a->tile_rows, rows = least(a->tile_rows, a->m - first);
+  const int64_t y = numbers(a->n, a->y_bf16), x = numbers(a->k, a->x_bf16);
+  fetch_add(call, MATMUL_Y, first * y, rows * y, 0, 1);
+  fetch_add(call, MATMUL_X, first * x, rows * x, 0, 1);
 }
 
 // Returns whether the call is a product. Embedding and losses, of which a step has one each, are left
@@ -61,7 +60,7 @@ void fetch_after(const kernel_call *chain, int64_t length, int64_t i, int64_t ti
   fetching.next = fetching.at = fetching.repeat = 0;
   if (length == 1 || chain[i].kernel != KERNEL_MATMUL) return;
   // Neither the JIT nor a BLAS asks for anything.
-  if (!chain[i].size[6] && gemm_current_route() != GEMM_BUILT_IN) return;
+  if (!chain[i].matmul.bf16 && gemm_current_route() != GEMM_BUILT_IN) return;
   for (int64_t next = i + 1; next < length; next++)
     if (fetch_call(&chain[next], tile)) return;
   if (then >= chain->tiles) return;

@@ -24,12 +24,18 @@ const char *gemm_name(void);
 const char *gemm_jit_name(void);
 const char *gemm_blas_name(void);
 
+// What every kernel has for each ISA: a body, which computes one tile; a layout, which sets the tiles
+// of a call and returns the bytes of scratch that one takes; and the bytes of each buffer.
 typedef void (*kernel_tile)(const kernel_call *call, int64_t tile, void *scratch);
+typedef int64_t (*kernel_layout)(kernel_call *call);
+typedef void (*kernel_extents)(const kernel_call *call, int64_t *bytes);
 
 typedef struct kernel_table {
   kernel_tile tile[KERNEL_COUNT];
-  void (*scales)(float *scale, float *full, float *clip, const float *w, int64_t rows, int64_t cols,
-                 int32_t rule, int32_t qmax, double parameter, double floor, double half_floor);
+  kernel_layout layout[KERNEL_COUNT];
+  kernel_extents extents[KERNEL_COUNT];
+  void (*scales)(float *scale, float *full, float *clip, const float *w,
+                 const quant_scale_args *args, float *work);
   void (*codes)(int8_t *codes, const float *w, const float *scale, const float *clip, int64_t rows,
                 int64_t cols, int32_t qmin, int32_t qmax);
   void (*dequantise)(float *w, const int8_t *codes, const float *scale, int64_t rows, int64_t cols);
@@ -51,50 +57,43 @@ static inline int64_t round_up(int64_t n, int64_t to) { return parts_of(n, to) *
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
+static inline int64_t floats(int64_t n) { return n * (int64_t)sizeof(float); }
+static inline int64_t numbers(int64_t n, int32_t bf16) { return n * (bf16 ? 2 : 4); }
+
 // Elementwise tiles: 64 KiB of one operand, a few microseconds of work.
 enum { TILE_ELEMENTS = 16384 };
 static inline int64_t rows_per_tile(int64_t width) {
   return most(1, TILE_ELEMENTS / most(width, 1));
 }
 
-// The rows of a tile: what the call asks for, or as many as make a tile of that width.
-static inline int64_t tile_rows(int64_t asked, int64_t width) {
-  return asked > 0 ? asked : rows_per_tile(width);
+// Cuts n rows (columns, elements) into tiles of so many.
+static inline void cut(kernel_call *call, int64_t n, int64_t extent) {
+  call->tile_extent = extent;
+  call->tiles = parts_of(n, extent);
 }
 
-// A tile of a row program runs in blocks this large, so that several temporaries share L1.
-enum { ROW_BLOCK_ELEMENTS = 4096 };
-static inline int64_t row_block(int64_t width) {
-  return most(1, ROW_BLOCK_ELEMENTS / most(width, 1));
+// Cuts rows into tiles as high as the call asks, or as make a tile of that width.
+static inline void cut_rows(kernel_call *call, int64_t rows, int64_t asked, int64_t width) {
+  cut(call, rows, asked > 0 ? asked : rows_per_tile(width));
 }
 
-// Floats of scratch that a register takes: a temporary, or a periodic operand written out.
-static inline int64_t row_register_room(const row_register *r, int64_t block, int64_t width) {
-  if (r->buffer >= 0) return r->shape == ROW_PERIODIC ? round_up(block + r->period, 16) : 0;
-  const int64_t size = r->shape == ROW_FULL       ? block * width
-                       : r->shape == ROW_VECTOR   ? width
-                       : r->shape == ROW_SCALAR   ? block
-                       : r->shape == ROW_PERIODIC ? r->period : 1;
-  return round_up(size, 16);
+// The rows of a tile of a call that was cut so.
+typedef struct tile_range { int64_t begin, end; } tile_range;
+static inline tile_range range_of(const kernel_call *call, int64_t tile, int64_t n) {
+  const int64_t begin = tile * call->tile_extent;
+  return (tile_range){begin, least(n, begin + call->tile_extent)};
 }
 
-enum { EMBED_COLUMNS = 32, SUM_COLUMNS = 256, PACK_DEPTH = 256 };
-enum { ATTENTION_BLOCK = 64 };
-
-// Of the queries of an attention call perhaps only those of the last n positions are wanted: the
-// first block that has one.
-static inline int64_t attention_queries(const kernel_call *call) {
-  return call->size[6] ? call->size[6] : call->size[1];
-}
-static inline int64_t attention_start(const kernel_call *call) {
-  return (call->size[1] - attention_queries(call)) / ATTENTION_BLOCK;
-}
-// The blocks of one sequence and kv head go to so many tiles. Each packs keys and values again, so
-// there are more than one only where there would be few tiles.
-static inline int64_t attention_parts(const kernel_call *call) {
-  enum { TILES = 16 };
-  const int64_t blocks = parts_of(call->size[1], ATTENTION_BLOCK) - attention_start(call);
-  return least(blocks, parts_of(TILES, call->size[0] * call->size[3]));
+// Takes pieces of a tile's scratch, one after the other. Without a base it only measures: what a
+// layout reserves and what a body takes are one computation.
+typedef struct carver {
+  char *base;
+  int64_t used;
+} carver;
+static inline float *carve(carver *room, int64_t count) {
+  float *at = room->base ? (float *)(room->base + room->used) : NULL;
+  room->used += round_up(floats(count), 64);
+  return at;
 }
 
 // Panels of a packed operand: 64 columns for strips and JIT code, wider where a BLAS packs again
@@ -107,39 +106,17 @@ static inline int64_t panel_width(int64_t n, gemm_route route) {
 // Height of a tile that a BLAS computes: a multiple of all its register blocks.
 enum { BLAS_ROWS = 96 };
 
-// Products in bfloat16: two numbers that follow each other in depth are one word. A row of x is
-// converted once for at most so many panels.
-enum { BF16_PANELS = 8 };
+// Products in bfloat16: two numbers that follow each other in depth are one word.
 static inline int64_t bf16_pairs(int64_t depth) { return parts_of(depth, 2); }
-// Words from one converted row to the next: rows a power of two apart would share cache sets.
-static inline int64_t bf16_row_step(int64_t pairs) { return round_up(pairs, 16) + 16; }
 
-// Newton-Schulz in bfloat16 takes two steps at once where that is cheaper, in more scratch. In small
-// matrices errors average out less, and there is little to win.
-static inline int32_t muon_is_wide(int64_t rows, int64_t cols) {
-  return rows >= 256 && 2 * cols >= 3 * rows;
-}
-
-// Weight gradients take panels sixteen columns wide, a line of cache for each word of the depth, so
-// many words at a time, and are computed in blocks 64 columns wide.
-enum { TOKEN_PANEL = 16, WEIGHT_DEPTH = 128, WEIGHT_BLOCK = 64 };
+// Weight gradients take panels sixteen columns wide, a line of cache for each word of the depth.
+enum { TOKEN_PANEL = 16 };
 // Words of so many tokens, and words from one panel to the next: an odd number of lines, so no power
 // of two.
 static inline int64_t token_words(int64_t m, int64_t bf16) { return bf16 ? bf16_pairs(m) : m; }
 static inline int64_t token_panel_step(int64_t m, int64_t bf16) {
   return (token_words(m, bf16) | 1) * TOKEN_PANEL;
 }
-// Rows of a tile, even because a pair is a word.
-static inline int64_t token_tile_rows(const kernel_call *call) {
-  return call->size[4] ? call->size[4] : 96;
-}
-
-// Whether a bf16 product takes x as it lies. With an odd depth the last word of a row would hold the
-// first number of the next, and NaN times the padding of the operand is not zero.
-static inline int32_t bf16_rows_are_words(const kernel_call *call) {
-  return (call->size[7] & 1) && call->size[2] % 2 == 0 && call->size[4] % 2 == 0;
-}
-
 // Memory to be fetched by the product that runs: the pieces, and how far it came (fetch.c).
 typedef struct fetch_piece {
   const char *at;

@@ -5,11 +5,9 @@
 
 #include "internal.h"
 
-void quantise_scales(float *scale, float *full, float *clip, const float *w, int64_t rows,
-                     int64_t cols, int32_t rule, int32_t qmax, double parameter, double floor,
-                     double half_floor) {
-  kernels_table()->scales(scale, full, clip, w, rows, cols, rule, qmax, parameter, floor,
-                          half_floor);
+void quantise_scales(float *scale, float *full, float *clip, const float *w,
+                     const quant_scale_args *args, float *work) {
+  kernels_table()->scales(scale, full, clip, w, args, work);
 }
 
 void quantise_codes(int8_t *codes, const float *w, const float *scale, const float *clip,

@@ -39,6 +39,8 @@ INLINE v16h bf16_load(const uint16_t *p, int64_t part) {
 #endif
 }
 
+INLINE v16 bf16_widen(v16h x) { return (v16)(__builtin_convertvector(x, v16i) << 16); }
+
 INLINE void bf16_store(uint16_t *p, v16 x, int64_t part) {
 #if defined(__AVX512BF16__)
   const v16h y = (v16h)_mm512_cvtneps_pbh((__m512)x);

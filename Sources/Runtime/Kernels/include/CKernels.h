@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The contract between the executor and the kernels: every kernel, its buffers in order, its sizes,
-// its scalars. Kernels know no graph, allocate nothing while running, and cannot fail: the caller
+// The contract between the executor and the kernels: every kernel, its arguments, its buffers in
+// order. Kernels know no graph, allocate nothing while running, and cannot fail: the caller
 // checks sizes. All matrices are row-major f32; `ids` and `targets` are int32.
 //
 // Determinism: a call is cut into tiles whose extent depends on the sizes only, every output
@@ -13,11 +13,10 @@
 // sums; the packs of all ISAs, and the products of all others, agree bit by bit (unless a product of
 // two numbers underflows).
 //
-// half names the operands that lie in memory as bf16 (row-major, 2 bytes an element, rounded as
-// above), one bit each; the others are f32. Only calls with bf16 = 1, packs of tokens, row programs
-// and losses have such operands.
+// Operands named in x_bf16 and its like lie in memory as bf16 (row-major, 2 bytes an element, rounded
+// as above); the others are f32.
 //
-// tile_rows, where a size has that name, fixes the rows of a tile; 0 leaves them to the kernel. Calls
+// tile_rows fixes the rows of a tile; 0 leaves them to the kernel. Calls
 // of a chain (below) have it set, so that tile i of each covers the same tokens.
 #ifndef GRAPHC_CKERNELS_H
 #define GRAPHC_CKERNELS_H
@@ -25,93 +24,221 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KERNEL_BUFFERS = 10, KERNEL_SIZES = 10, KERNEL_SCALARS = 6 };
+// ---- Arguments ----------------------------------------------------------------------------------
+// One struct a kernel, after what it computes from what. Buffers stand in the order in which a call
+// holds them, outputs first, and are numbered in the enum behind the struct.
 
-typedef enum kernel_id {
-  // out[rows,width]; table[vocab,width], ids[rows] | sizes rows, width, vocab, tile_rows
-  KERNEL_EMBED,
-  // dtable[vocab,width] overwritten; dy[rows,width], ids[rows] | rows, width, vocab
-  KERNEL_EMBED_BACKWARD,
-  // packed; w[n,k] | n, k, transposed, bf16(0|1). transposed 0: for y[.,n] = x[.,k] wᵀ; 1: for
-  // dx[.,k] = dy[.,n] w
-  KERNEL_PACK,
-  // y[m,n]; x[m,k], packed | m, n, k, ldy, ldx, accumulate(0|1), bf16(0|1), half (1: x, 2: y),
-  // tile_rows. packed holds an [n,k] operand in the panel layout of KERNEL_PACK with the same bf16
-  // (for the transposed pack the roles of n and k are already exchanged). With tile_rows a tile is
-  // that many rows of all columns. y in bf16 cannot accumulate.
-  KERNEL_MATMUL,
-  // packed; x[m,n] | m, n, ldx, half (1: x; only if bf16), tile_rows (even), bf16(0|1). The operand
-  // of a weight gradient: panels of 16 columns, each contiguous over all tokens: [m][16] f32, or in bf16
-  // [ceil(m/2)][16] words of two numbers, the earlier token low. Missing columns, and what follows an
-  // odd last token, are zero. From one panel to the next are 16 times the words, made odd.
-  KERNEL_PACK_TOKENS,
-  // dw[n,k]; dy[m,n], x[m,k], both packed by KERNEL_PACK_TOKENS | m, n, k, accumulate(0|1),
-  // bf16(0|1). dw = dyᵀ x.
-  KERNEL_MATMUL_WEIGHT,
-  // A row program (struct row_program): buffers are named by the program. | rows, width, rows_per_tile
-  // The plan chooses the rows of a tile, because they fix the order of its sums: ROW_SUM_* write one
-  // part a tile.
-  KERNEL_ROWS,
-  // out[n]; partial[parts,n] | n, parts. Fixed tree over parts; out is overwritten.
-  KERNEL_SUM_PARTIALS,
-  // table[positions, dims] (dims/2 cosines, then dims/2 sines per position)
-  // | positions, dims | base, train_length (0: none), ramp_from, ramp_factor
-  // inv_freq_i = base^(-2i/dims); if positions > train_length > 0 the base becomes
-  // base * (positions/train_length)^(dims/(dims-2)); with ramp_factor != 1: t = clamp((2i/dims -
-  // ramp_from)/(1 - ramp_from), 0, 1), inv_freq_i /= t (ramp_factor - 1) + 1. Computed in double.
-  KERNEL_ROPE_TABLE,
-  // y[b,n,h,d], lse[b,h,n]; q[b,n,h,d], k[b,t,g,d], v[b,t,g,d] | b, t, h, g, d, bf16(0|1), n | scale
-  // Causal; query head i reads kv head i / (h/g). lse is the natural log of the sum of exp. The n
-  // queries are those of the last n positions; 0 stands for t. With bf16 everything but lse lies in
-  // memory as bf16, the products are bf16 with f32 sums, and scale is positive.
-  KERNEL_ATTENTION,
-  // dq, dk, dv; q, k, v, y, lse, dy | b, t, h, g, d, bf16(0|1) | scale. n is t.
-  KERNEL_ATTENTION_BACKWARD,
-  // nll[rows], lse[rows]; z[rows,vocab], targets[rows] | rows, vocab, tile_rows | cap. Logits are
-  // cap*tanh(z/cap), or z itself where cap is 0.
-  KERNEL_CROSS_ENTROPY,
-  // dz; z, targets, lse, dnll[rows] | rows, vocab, tile_rows, half (1: dz) | cap. dz may be z if both
-  // are f32.
-  KERNEL_CROSS_ENTROPY_BACKWARD,
-  // out[1]; a[n], b[n] | n.  Fixed-tree sum of a*b (accumulated in double, stored f32).
-  KERNEL_DOT,
-  // factor[1], norm[1]; parts[n] | n | limit.  norm = sqrt(sum parts), factor = min(1,
-  // limit/(norm+1e-6)); limit 0: factor 1.
-  KERNEL_CLIP_FACTOR,
-  // w, m, v updated in place; g, lr[1], factor[1], step[1] | n | beta1, beta2, eps, decay
-  // g is multiplied by factor first; m, v moments with bias correction (step counts from 1);
-  // w = (1 - lr decay) w - lr mhat/(sqrt(vhat)+eps).
-  KERNEL_ADAMW,
-  // w, m in place; g, lr[1], factor[1] | n | momentum, decay.  m = momentum m + factor g; w = (1-lr
-  // decay) w - lr m.
-  KERNEL_SGD,
-  // w, m in place; g, lr[1], factor[1], momentum[1], coefficients[steps,3] | rows, cols, steps,
-  // row_normalise, bf16(0|1: the products of the steps) | decay
-  // m = mu m + g; u = g + mu m; optional row L2 normalise (max(norm,1e-7)); X = u/(|u|_F+1e-7),
-  // transposed if rows > cols; steps: A = X Xᵀ, X = aX + (bA + cA²)X;
-  // w = (1 - lr decay) w - lr sqrt(max(1, rows/cols)) X.  One call is one tile.
-  KERNEL_MUON,
-  // scale[rows]; w[rows,cols] | rows, cols, clip(0 max,1 quantile,2 sdclip), qmax | parameter(q or
-  // k), floor, half_floor An optional size[4] != 0 leaves the scale unrounded (QAT, "codes_from
-  // full"). scale = max(clip/qmax, floor), rounded to f16, then raised to half_floor. quantile:
-  // linear interpolation at q(n-1) of |w|; sdclip: k * standard deviation with n-1.
-  KERNEL_QUANT_SCALE,
-  // out[rows,cols]; w, scale[rows], alpha[1] | rows, cols, qmin, qmax, mode
-  // alpha <= 0: out = w (off). Mode 0, straight-through: code*scale. Soft modes, with y = w/scale and
-  // r = y - floor y, times scale and clamped to +-qmax: 1: floor y + 1/2 + tanh(alpha (r - 1/2)) /
-  // (2 tanh(alpha/2)); 2: floor y + logistic(alpha (r - 1/2)).
-  KERNEL_FAKE_QUANT,
-  // dw; dy, w, scale, alpha | as KERNEL_FAKE_QUANT. Straight-through: dw = dy. Soft: dy * slope, 0
-  // where clamped.
-  KERNEL_FAKE_QUANT_BACKWARD,
-  // out[outer, count*inner]; x[outer, extent*inner] | outer, extent, inner, start, count, half (1:
-  // both)
-  KERNEL_SLICE,
-  // out[outer, extent*inner] zero elsewhere; y[outer, count*inner] | outer, extent, inner, start,
-  // count, half (1: both)
-  KERNEL_UNSLICE,
-  KERNEL_COUNT
-} kernel_id;
+enum { KERNEL_BUFFERS = 24 };
+
+// out[rows,width] = table[ids[r]]; table[vocab,width], ids[rows].
+typedef struct embed_args { int64_t rows, width, vocab, tile_rows; } embed_args;
+enum { EMBED_OUT, EMBED_TABLE, EMBED_IDS };
+
+// dtable[vocab,width] overwritten; dy[rows,width], ids[rows].
+typedef struct embed_backward_args { int64_t rows, width, vocab; } embed_backward_args;
+enum { EMBED_BACKWARD_DTABLE, EMBED_BACKWARD_DY, EMBED_BACKWARD_IDS };
+
+// packed; w[n,k]. transposed 0: for y[.,n] = x[.,k] wᵀ; 1: for dx[.,k] = dy[.,n] w.
+typedef struct pack_args {
+  int64_t n, k;
+  int32_t transposed, bf16;
+} pack_args;
+enum { PACK_PACKED, PACK_W };
+
+// y[m,n]; x[m,k], packed. packed holds an [n,k] operand in the panel layout of KERNEL_PACK with the
+// same bf16 (for the transposed pack the roles of n and k are already exchanged). With tile_rows a
+// tile is that many rows of all columns.
+typedef struct matmul_args {
+  int64_t m, n, k, tile_rows;
+  int32_t bf16, x_bf16, y_bf16;
+} matmul_args;
+enum { MATMUL_Y, MATMUL_X, MATMUL_PACKED };
+
+// packed; x[m,n]. The operand of a weight gradient: panels of 16 columns, each contiguous over all
+// tokens: [m][16] f32, or in bf16 [ceil(m/2)][16] words of two numbers, the earlier token low.
+// Missing columns, and what follows an odd last token, are zero. From one panel to the next are 16
+// times the words, made odd. x_bf16 only if bf16; tile_rows is even.
+typedef struct pack_tokens_args {
+  int64_t m, n, tile_rows;
+  int32_t bf16, x_bf16;
+} pack_tokens_args;
+enum { PACK_TOKENS_PACKED, PACK_TOKENS_X };
+
+// dw[n,k] = dyᵀ x; dy[m,n], x[m,k], both packed by KERNEL_PACK_TOKENS.
+typedef struct matmul_weight_args {
+  int64_t m, n, k;
+  int32_t bf16;
+} matmul_weight_args;
+enum { MATMUL_WEIGHT_DW, MATMUL_WEIGHT_DY, MATMUL_WEIGHT_X };
+
+// A row program (below), which names its buffers. The plan chooses the rows of a tile, because they
+// fix the order of its sums: ROW_SUM_* write one part a tile.
+typedef struct rows_args {
+  int64_t rows, width, tile_rows;
+  const struct row_program *program;
+} rows_args;
+
+// out[n] overwritten; partial[parts,n]. Fixed tree over parts.
+typedef struct sum_partials_args { int64_t n, parts; } sum_partials_args;
+enum { SUM_PARTIALS_OUT, SUM_PARTIALS_PARTIAL };
+
+// table[positions, dims] (dims/2 cosines, then dims/2 sines per position).
+// inv_freq_i = base^(-2i/dims); if positions > train_length > 0 the base becomes
+// base * (positions/train_length)^(dims/(dims-2)); with ramp_factor != 1: t = clamp((2i/dims -
+// ramp_from)/(1 - ramp_from), 0, 1), inv_freq_i /= t (ramp_factor - 1) + 1. Computed in double.
+typedef struct rope_table_args {
+  int64_t positions, dims;
+  double base, train_length, ramp_from, ramp_factor;  // train_length 0: none
+} rope_table_args;
+enum { ROPE_TABLE_TABLE };
+
+// y[b,n,h,d], lse[b,h,n]; q[b,n,h,d], k[b,t,g,d], v[b,t,g,d], where b, n, t, h, g, d are batch,
+// queries, positions, heads, groups, width. Causal; query head i reads kv head i / (h/g). lse is the
+// natural log of the sum of exp. The n queries are those of the last n positions. With bf16
+// everything but lse lies in memory as bf16, the products are bf16 with f32 sums, and scale is
+// positive.
+typedef struct attention_args {
+  int64_t batch, positions, queries, heads, groups, width;
+  int32_t bf16;
+  double scale;
+} attention_args;
+enum { ATTENTION_Y, ATTENTION_LSE, ATTENTION_Q, ATTENTION_K, ATTENTION_V };
+
+// dq, dk, dv; q, k, v, y, lse, dy, with attention_args, all positions being queries.
+enum {
+  ATTENTION_BACKWARD_DQ, ATTENTION_BACKWARD_DK, ATTENTION_BACKWARD_DV, ATTENTION_BACKWARD_Q,
+  ATTENTION_BACKWARD_K, ATTENTION_BACKWARD_V, ATTENTION_BACKWARD_Y, ATTENTION_BACKWARD_LSE,
+  ATTENTION_BACKWARD_DY
+};
+
+// nll[rows], lse[rows]; z[rows,vocab], targets[rows]. Logits are cap*tanh(z/cap), or z itself where
+// cap is 0.
+typedef struct cross_entropy_args {
+  int64_t rows, vocab, tile_rows;
+  double cap;
+} cross_entropy_args;
+enum { CROSS_ENTROPY_NLL, CROSS_ENTROPY_LSE, CROSS_ENTROPY_Z, CROSS_ENTROPY_TARGETS };
+
+// dz; z, targets, lse, dnll[rows]. dz may be z if both are f32.
+typedef struct cross_entropy_backward_args {
+  int64_t rows, vocab, tile_rows;
+  double cap;
+  int32_t dz_bf16;
+} cross_entropy_backward_args;
+enum {
+  CROSS_ENTROPY_BACKWARD_DZ, CROSS_ENTROPY_BACKWARD_Z, CROSS_ENTROPY_BACKWARD_TARGETS,
+  CROSS_ENTROPY_BACKWARD_LSE, CROSS_ENTROPY_BACKWARD_DNLL
+};
+
+// out[1]; a[n], b[n]. Fixed-tree sum of a*b (accumulated in double, stored f32).
+typedef struct dot_args { int64_t n; } dot_args;
+enum { DOT_OUT, DOT_A, DOT_B };
+
+// factor[1], norm[1]; parts[n]. norm = sqrt(sum parts), factor = min(1, limit/(norm+1e-6)); limit 0:
+// factor 1.
+typedef struct clip_factor_args {
+  int64_t n;
+  double limit;
+} clip_factor_args;
+enum { CLIP_FACTOR_FACTOR, CLIP_FACTOR_NORM, CLIP_FACTOR_PARTS };
+
+// w, m, v updated in place; g, lr[1], factor[1], step[1]. g is multiplied by factor first; m, v
+// moments with bias correction (step counts from 1); w = (1 - lr decay) w - lr mhat/(sqrt(vhat)+eps).
+typedef struct adamw_args {
+  int64_t n;
+  double beta1, beta2, epsilon, decay;
+} adamw_args;
+enum { ADAMW_W, ADAMW_M, ADAMW_V, ADAMW_G, ADAMW_LR, ADAMW_FACTOR, ADAMW_STEP };
+
+// w, m in place; g, lr[1], factor[1]. m = momentum m + factor g; w = (1 - lr decay) w - lr m.
+typedef struct sgd_args {
+  int64_t n;
+  double momentum, decay;
+} sgd_args;
+enum { SGD_W, SGD_M, SGD_G, SGD_LR, SGD_FACTOR };
+
+// w, m in place; g, lr[1], factor[1], momentum[1], coefficients[steps,3]. m = mu m + g; u = g + mu m;
+// optional row L2 normalise (max(norm,1e-7)); X = u/(|u|_F+1e-7), transposed if rows > cols; steps:
+// A = X Xᵀ, X = aX + (bA + cA²)X; w = (1 - lr decay) w - lr sqrt(max(1, rows/cols)) X. bf16: the
+// products of the steps. One call is one tile.
+typedef struct muon_args {
+  int64_t rows, cols, steps;
+  int32_t row_normalise, bf16;
+  double decay;
+} muon_args;
+enum { MUON_W, MUON_M, MUON_G, MUON_LR, MUON_FACTOR, MUON_MOMENTUM, MUON_COEFFICIENTS };
+
+// scale[rows]; w[rows,cols]. scale = max(clip/qmax, floor), rounded to f16, then raised to
+// half_floor. The clip of a row: the largest |w|; linear interpolation at parameter (n-1) of |w|;
+// parameter times the standard deviation with n-1.
+typedef enum quantiser_clip { CLIP_MAX, CLIP_QUANTILE, CLIP_DEVIATIONS } quantiser_clip;
+typedef struct quant_scale_args {
+  int64_t rows, cols;
+  int32_t clip, qmax;  // clip: quantiser_clip
+  double parameter, floor, half_floor;
+} quant_scale_args;
+enum { QUANT_SCALE_SCALE, QUANT_SCALE_W };
+
+// out[rows,cols]; w, scale[rows], alpha[1]. alpha <= 0: out = w (off). Straight-through: code*scale.
+// Soft modes, with y = w/scale and r = y - floor y, times scale and clamped to +-qmax: soft: floor y
+// + 1/2 + tanh(alpha (r - 1/2)) / (2 tanh(alpha/2)); logistic: floor y + logistic(alpha (r - 1/2)).
+typedef enum quantiser_mode { MODE_STRAIGHT_THROUGH, MODE_SOFT, MODE_LOGISTIC } quantiser_mode;
+typedef struct fake_quant_args {
+  int64_t rows, cols;
+  int32_t qmin, qmax, mode;  // mode: quantiser_mode
+} fake_quant_args;
+enum { FAKE_QUANT_OUT, FAKE_QUANT_W, FAKE_QUANT_SCALE, FAKE_QUANT_ALPHA };
+
+// dw; dy, w, scale, alpha, with fake_quant_args. Straight-through: dw = dy. Soft: dy * slope, 0 where
+// clamped.
+enum {
+  FAKE_QUANT_BACKWARD_DW, FAKE_QUANT_BACKWARD_DY, FAKE_QUANT_BACKWARD_W, FAKE_QUANT_BACKWARD_SCALE,
+  FAKE_QUANT_BACKWARD_ALPHA
+};
+
+// out[outer, count*inner]; x[outer, extent*inner], both bf16 or both f32.
+typedef struct slice_args {
+  int64_t outer, extent, inner, start, count;
+  int32_t bf16;
+} slice_args;
+enum { SLICE_OUT, SLICE_X };
+
+// out[outer, extent*inner], zero elsewhere; y[outer, count*inner], with slice_args.
+enum { UNSLICE_OUT, UNSLICE_Y };
+
+// Every kernel: its identifier, and its name in plans, which begins the names of its functions (a
+// body, a layout and extents, in Kernels/bodies). Whatever lists kernels is made of this.
+#define KERNELS(X)                                 \
+  X(EMBED, embed)                                  \
+  X(EMBED_BACKWARD, embed_backward)                \
+  X(PACK, pack)                                    \
+  X(MATMUL, matmul)                                \
+  X(PACK_TOKENS, pack_tokens)                      \
+  X(MATMUL_WEIGHT, matmul_weight)                  \
+  X(ROWS, rows)                                    \
+  X(SUM_PARTIALS, sum_partials)                    \
+  X(ROPE_TABLE, rope_table)                        \
+  X(ATTENTION, attention)                          \
+  X(ATTENTION_BACKWARD, attention_backward)        \
+  X(CROSS_ENTROPY, cross_entropy)                  \
+  X(CROSS_ENTROPY_BACKWARD, cross_entropy_backward) \
+  X(DOT, dot)                                      \
+  X(CLIP_FACTOR, clip_factor)                      \
+  X(ADAMW, adamw)                                  \
+  X(SGD, sgd)                                      \
+  X(MUON, muon)                                    \
+  X(QUANT_SCALE, quant_scale)                      \
+  X(FAKE_QUANT, fake_quant)                        \
+  X(FAKE_QUANT_BACKWARD, fake_quant_backward)      \
+  X(SLICE, slice)                                  \
+  X(UNSLICE, unslice)
+
+#define KERNEL_ID(ID, name) KERNEL_##ID,
+typedef enum kernel_id { KERNELS(KERNEL_ID) KERNEL_COUNT } kernel_id;
+#undef KERNEL_ID
+
+// The kernel of that name, -1 if there is none.
+int32_t kernel_named(const char *name);
 
 // ---- Row programs -------------------------------------------------------------------------------
 // A tiny vector machine: one fused region over a [rows, width] space. Registers are either bound to
@@ -128,35 +255,55 @@ typedef enum row_shape {
                                           // row r has index (r / period) % positions
 } row_shape;
 
-typedef enum row_op {
-  ROW_COPY, ROW_ADD, ROW_SUB, ROW_MUL,    // any shapes that broadcast into dst's
-  ROW_MULTIPLY_ADD,                       // a * b + c, likewise
-  ROW_SCALE, ROW_OFFSET,                  // a * immediate, a + immediate
-  ROW_SQUARE, ROW_SIGMOID, ROW_TANH,      // elementwise
-  ROW_LEAKY_RELU,                         // a > 0 ? a : immediate * a
-  ROW_LEAKY_RELU_BACKWARD,                // a = dy, b = x: x > 0 ? dy : immediate * dy
-  ROW_SQUARED_LEAKY_RELU,                 // the square of ROW_LEAKY_RELU
-  ROW_SQUARED_LEAKY_RELU_BACKWARD,        // a = dy, b = x: dy * x * (x > 0 ? 2 : 2 immediate^2)
-  ROW_SOFTCAP,                            // immediate * tanh(a / immediate)
-  ROW_SOFTCAP_BACKWARD,                   // a = dy, b = y = softcap(x): dy * (1 - (y/immediate)^2)
-  ROW_RMS_NORM,                           // a * r, r = 1/sqrt(mean(a^2) + immediate); all full
-  ROW_RMS_NORM_BACKWARD,                  // a = dy, b = x: r dy - x r^3 (dy . x) / width; all full
-  ROW_RMS_NORM_BACKWARD_ADD,              // the same + c
-  ROW_ROPE,                               // full a, table b: (u,w) -> (u cos + w sin, w cos - u sin),
-                                          // halves of the first `dims`; the rest is copied
-  ROW_ROPE_INVERSE,                       // turns back
-  ROW_DOT,                                // dst scalar = sum over width of full a * full b
-  ROW_SUM_COLUMNS,                        // dst partial[tiles, width]: full a over the tile's rows
-  ROW_SUM_COLUMNS_PRODUCT,                // the same of full a * full b
-  ROW_SUM_PERIODIC,                       // dst partial[tiles, period]: scalar a by row % period
-  ROW_SUM_ALL                             // dst partial[tiles, 1]: sum of a (full or scalar)
-} row_op;
+// Every operation: its identifier, its name in plans, how many operands it has. Elementwise ones take
+// any shapes that broadcast into dst's.
+#define ROW_ELEMENTWISE_OPERATIONS(X)                                                              \
+  X(COPY, copy, 1)                                                                                 \
+  X(ADD, add, 2)                                                                                   \
+  X(SUB, sub, 2)                                                                                   \
+  X(MUL, mul, 2)                                                                                   \
+  X(MULTIPLY_ADD, multiply_add, 3) /* a * b + c */                                                 \
+  X(SCALE, scale, 1)               /* a * immediate */                                             \
+  X(OFFSET, offset, 1)             /* a + immediate */                                             \
+  X(SQUARE, square, 1)                                                                             \
+  X(SIGMOID, sigmoid, 1)                                                                           \
+  X(TANH, tanh, 1)                                                                                 \
+  X(LEAKY_RELU, leaky_relu, 1) /* a > 0 ? a : immediate * a */                                     \
+  X(LEAKY_RELU_BACKWARD, leaky_relu_backward, 2) /* a = dy, b = x: x > 0 ? dy : immediate * dy */  \
+  X(SQUARED_LEAKY_RELU, squared_leaky_relu, 1)   /* the square of LEAKY_RELU */                    \
+  /* a = dy, b = x: dy * x * (x > 0 ? 2 : 2 immediate^2) */                                        \
+  X(SQUARED_LEAKY_RELU_BACKWARD, squared_leaky_relu_backward, 2)                                   \
+  X(SOFTCAP, softcap, 1) /* immediate * tanh(a / immediate) */                                     \
+  X(SOFTCAP_BACKWARD, softcap_backward, 2) /* a = dy, b = softcap(x): dy (1 - (b/immediate)^2) */
+#define ROW_OPERATIONS(X)                                                                          \
+  ROW_ELEMENTWISE_OPERATIONS(X)                                                                    \
+  X(RMS_NORM, rms_norm, 1) /* a * r, r = 1/sqrt(mean(a^2) + immediate); all full */                \
+  /* a = dy, b = x: r dy - x r^3 (dy . x) / width; all full */                                     \
+  X(RMS_NORM_BACKWARD, rms_norm_backward, 2)                                                       \
+  X(RMS_NORM_BACKWARD_ADD, rms_norm_backward_add, 3) /* the same + c */                            \
+  /* full a, table b: (u,w) -> (u cos + w sin, w cos - u sin), halves of the first `dims`; the     \
+     rest is copied */                                                                             \
+  X(ROPE, rope, 2)                                                                                 \
+  X(ROPE_INVERSE, rope_inverse, 2)           /* turns back */                                      \
+  X(DOT, dot, 2)                             /* dst scalar = sum over width of full a * full b */  \
+  X(SUM_COLUMNS, sum_columns, 1) /* dst partial[tiles, width]: full a over the tile's rows */        \
+  X(SUM_COLUMNS_PRODUCT, sum_columns_product, 2) /* the same of full a * full b */                 \
+  X(SUM_PERIODIC, sum_periodic, 1) /* dst partial[tiles, period]: scalar a by row % period */      \
+  X(SUM_ALL, sum_all, 1)           /* dst partial[tiles, 1]: sum of a (full or scalar) */
+
+#define ROW_ID(ID, name, operands) ROW_##ID,
+typedef enum row_op { ROW_OPERATIONS(ROW_ID) ROW_OPERATION_COUNT } row_op;
+#undef ROW_ID
+
+// The row operation of that name, -1 if there is none, and how many operands one has.
+int32_t kernel_row_operation(const char *name);
+int32_t kernel_row_operands(int32_t operation);
 
 typedef struct row_register {
   int32_t shape;   // row_shape; for the dst of a ROW_SUM_* it is ignored (a partial)
   int32_t buffer;  // index into the call's buffers, or -1: temporary
   int32_t period;  // ROW_PERIODIC and ROW_SUM_PERIODIC; of a ROW_TABLE the rows of a position
-  int32_t half;    // the buffer holds bf16; ROW_FULL only
+  int32_t bf16;    // the buffer holds bf16; ROW_FULL only
   int32_t positions, dims;  // ROW_TABLE only
 } row_register;
 
@@ -165,7 +312,7 @@ typedef struct row_instruction {
   float immediate;
 } row_instruction;
 
-enum { ROW_BUFFERS = 24, ROW_REGISTERS = 64, ROW_INSTRUCTIONS = 64 };
+enum { ROW_REGISTERS = 64, ROW_INSTRUCTIONS = 64 };
 
 typedef struct row_program {
   int32_t registers, instructions;
@@ -174,6 +321,14 @@ typedef struct row_program {
 } row_program;
 
 // ---- Calls and execution ------------------------------------------------------------------------
+
+// What a layout chose for products: extents of tiles, and their small products in f32.
+typedef struct matmul_tiles {
+  int64_t height, group;      // rows and panels of a tile
+  const struct gemm *shapes;  // f32 only
+} matmul_tiles;
+typedef struct matmul_weight_tiles { int64_t height, width; } matmul_weight_tiles;
+
 typedef struct kernel_call {
   int32_t kernel;                       // kernel_id
   int32_t barrier;                      // nonzero: every tile of all earlier calls is done first
@@ -184,30 +339,55 @@ typedef struct kernel_call {
   // Bit b: buffer b lives in thread-private scratch. buffer[b] is its offset there, and advance[b]
   // the bytes of one tile, so that row r of the whole lies where it would in memory.
   uint32_t local;
-  int32_t advance[ROW_BUFFERS];
-  void *buffer[ROW_BUFFERS];            // in the order written beside the kernel: outputs first
-  int64_t size[KERNEL_SIZES];
-  double scalar[KERNEL_SCALARS];
-  const row_program *program;           // KERNEL_ROWS only
-  // Filled by kernels_prepare:
+  int32_t advance[KERNEL_BUFFERS];
+  void *buffer[KERNEL_BUFFERS];
+  union {
+    embed_args embed;
+    embed_backward_args embed_backward;
+    pack_args pack;
+    matmul_args matmul;
+    pack_tokens_args pack_tokens;
+    matmul_weight_args matmul_weight;
+    rows_args rows;
+    sum_partials_args sum_partials;
+    rope_table_args rope_table;
+    attention_args attention;           // both passes
+    cross_entropy_args cross_entropy;
+    cross_entropy_backward_args cross_entropy_backward;
+    dot_args dot;
+    clip_factor_args clip_factor;
+    adamw_args adamw;
+    sgd_args sgd;
+    muon_args muon;
+    quant_scale_args quant_scale;
+    fake_quant_args fake_quant;         // both passes
+    slice_args slice;                   // and KERNEL_UNSLICE
+  };
+  // Filled by kernels_layout:
   int64_t tiles;
-  int64_t scratch;                      // bytes of thread-private scratch one tile needs
-  void *jit[4];                         // code for the tile shapes of this call
+  int64_t scratch;                      // bytes of thread-private scratch that one tile needs
+  union {
+    int64_t tile_extent;                // rows, columns or elements of a tile, where it has one extent
+    int64_t pack_width;                 // columns of a panel
+    matmul_tiles matmul_tiles;
+    matmul_weight_tiles matmul_weight_tiles;
+    const struct gemm *muon_shapes;     // f32 only
+  };
 } kernel_call;
 
-// Bytes of the packed form of w[n,k] (64-byte aligned panels 64 wide, or 32, padded).
-int64_t kernel_packed_bytes(int64_t n, int64_t k, int32_t transposed);
-
-// The same for a bf16 pack: panels of 64 columns (32 if there are at most 32), the last one padded,
-// depth rounded up to even: round_up(columns, panel) * round_up(depth, 2) * 2 bytes, with columns,
-// depth = n, k, or k, n for a transposed pack. A panel is [depth/2][panel][2] bf16; padding is zero.
-int64_t kernel_packed_bytes_bf16(int64_t n, int64_t k, int32_t transposed);
+// Bytes of the packed form of w[n,k]: panels of 64 columns (32 if there are at most 32), 64-byte
+// aligned, the last one padded; columns, depth = n, k, or k, n for a transposed pack. A panel is
+// [depth][panel] f32, or in bf16 [depth/2][panel][2], the depth rounded up to even; padding is zero.
+int64_t kernel_packed_bytes(int64_t n, int64_t k, int32_t transposed, int32_t bf16);
 
 // Bytes of the operand of a weight gradient that KERNEL_PACK_TOKENS makes of x[m,n].
 int64_t kernel_token_panel_bytes(int64_t m, int64_t n, int32_t bf16);
 
-// Fills tiles, scratch and jit. Once per plan and machine; not thread safe.
-void kernels_prepare(kernel_call *calls, int64_t count);
+// The bytes of a buffer that a call touches, all tiles together.
+int64_t kernel_extent(const kernel_call *call, int32_t buffer);
+
+// Cuts calls into tiles and measures their scratch. Once per plan and machine, before they run.
+void kernels_layout(kernel_call *calls, int64_t count);
 
 // Runs the calls in one parallel region; threads claim tiles. `barrier` is the only order between
 // calls.
@@ -251,16 +431,15 @@ typedef enum kernel_probe { PROBE_F32, PROBE_BF16, PROBE_MEMORY, PROBE_COUNT } k
 double kernels_peak(kernel_probe kind, int32_t threads, double seconds);
 
 // For tests and replays: the same choice by name, at any time between runs; NULL takes that of kernels_init.
-// Calls must be prepared (and weights packed) again afterwards. Returns 1 if both were available.
+// Calls must be laid out (and weights packed) again afterwards. Returns 1 if both were available.
 int32_t kernels_select(const char *isa, const char *gemm);
 
 // ---- Quantiser ----------------------------------------------------------------------------------
 // The definitions behind KERNEL_QUANT_SCALE and KERNEL_FAKE_QUANT, serial, for export.
 // scale[rows]: rounded to f16 and raised to half_floor; full[rows]: before that; clip[rows]: the
-// limit itself. Each of the three may be NULL. `rule` and `parameter` as in KERNEL_QUANT_SCALE.
-void quantise_scales(float *scale, float *full, float *clip, const float *w, int64_t rows,
-                     int64_t cols, int32_t rule, int32_t qmax, double parameter, double floor,
-                     double half_floor);
+// limit itself. Each of the three may be NULL. work[cols] is for quantiles and NULL for others.
+void quantise_scales(float *scale, float *full, float *clip, const float *w,
+                     const quant_scale_args *args, float *work);
 // codes = clamp(half-even(w / scale), qmin, qmax); with `clip` (may be NULL) w is clamped to it
 // first; scale 0 gives codes 0. Pass `full` as scale where codes come from the unrounded scale.
 void quantise_codes(int8_t *codes, const float *w, const float *scale, const float *clip,
