@@ -3,73 +3,174 @@
 
 import IR
 
-/// Compiles all functions that the sections of the model ask for.
+/// Compiles all functions that the sections of the model ask for, each name once.
 public func compile(
   _ model: Model, target: TargetMachine, runner: inout PassRunner
 ) throws -> Plan {
-  var functions: [PlanFunction] = []
-  let layout = ParameterLayout(model.graph.parameters)
-  func add(_ name: String, _ graph: Graph, _ passes: [Pass], _ runner: inout PassRunner) throws {
-    guard !functions.contains(where: { $0.name == name }) else { return }
-    var named = graph
-    named.name = name
-    let last = [.chooseComputePrecision(target.compute)] + Pipeline.fuse
-    var compiled = try runner.run(passes.map { $0.naming(name) } + last, on: named)
-    compiled.name = name
-    functions.append(try lower(compiled, layout: layout, runner: &runner))
-  }
   for variant in model.variants { _ = try runner.run(Pipeline.forward, on: variant.graph) }
-  if let train = model.settings.train {
-    let sizes = ["B": train.rows, "T": train.seq]
-    let (precision, qat) = (model.precisionTable, model.settings.qat.form)
-    let optimizer = try model.trainOptimizer()
-    for variant in model.variants {
-      let zLoss = train.zLoss ?? 0
-      let bound = variant.graph.openSizes(sizes)
-      if train.accumulate == 1 {
-        try add(
-          FunctionName.train(variant.name), variant.graph,
-          Pipeline.train(
-            sizes: bound, zLoss: zLoss, precision: precision, qat: qat, optimizer: optimizer),
-          &runner)
-      } else {
-        try add(
-          FunctionName.gradient(variant.name), variant.graph,
-          Pipeline.trainGradient(sizes: bound, zLoss: zLoss, precision: precision, qat: qat),
-          &runner)
-        try add(FunctionName.update, variant.graph, Pipeline.update(optimizer), &runner)
-      }
-    }
-    // Validation on the way, with the windows of training.
-    try addScore(window: train.seq, rows: scoringRows(window: train.seq), last: nil)
-  }
-  func addScore(window: Int, rows: Int, last: Int?) throws {
-    // The first window of a sliding pass scores all of its targets.
-    for count in Set([nil, last]).sorted(by: { ($0 ?? 0) < ($1 ?? 0) }) {
-      let graph = model.scored.graph
-      try add(
-        FunctionName.score(window: window, rows: rows, last: count), graph,
-        Pipeline.score(sizes: graph.openSizes(["B": rows, "T": window]), last: count), &runner)
-    }
-  }
-  for evaluation in model.settings.evaluate {
-    let rows = evaluation.batch ?? scoringRows(window: evaluation.window)
-    try addScore(window: evaluation.window, rows: rows, last: evaluation.scoredPerWindow)
-  }
-  if let ttt = model.settings.ttt {
-    try addScore(
-      window: ttt.window, rows: scoringRows(window: ttt.window),
-      last: ttt.stride == ttt.window ? nil : ttt.stride)
-    let graph = model.scored.graph
-    try add(FunctionName.adapt, graph, try model.adaptPipeline(ttt), &runner)
+  var functions: [PlanFunction] = []
+  for (kind, sizes) in model.functions {
+    let name = model.name(of: kind, sizes)
+    guard !functions.contains(where: { $0.name == name }) else { continue }
+    functions.append(
+      try compileFunction(kind, sizes, of: model, target: target, runner: &runner))
   }
   return Plan(target: target, model: model, functions: functions)
 }
 
-/// Compiles without a look at the passes.
+/// Compiles all functions without dumps and times.
 public func compile(_ model: Model, target: TargetMachine) throws -> Plan {
   var runner = PassRunner()
   return try compile(model, target: target, runner: &runner)
+}
+
+/// Compiles one function for tokens of these sizes. It reads the sections that its kind names and no
+/// other: what does not fit elsewhere in the file is no error here.
+public func compileFunction(
+  _ kind: FunctionKind, _ sizes: TokenSizes, of model: Model, target: TargetMachine,
+  runner: inout PassRunner
+) throws -> PlanFunction {
+  let derived = try derivedGraph(kind, sizes, of: model, runner: &runner)
+  var graph = try runner.run(
+    [.chooseComputePrecision(target.compute)] + Pipeline.fuse, on: derived)
+  graph.name = derived.name
+  return try lower(
+    graph, layout: ParameterLayout(model.graph.parameters), runner: &runner)
+}
+
+/// Compiles one function without dumps and times.
+public func compileFunction(
+  _ kind: FunctionKind, _ sizes: TokenSizes, of model: Model, target: TargetMachine
+) throws -> PlanFunction {
+  var runner = PassRunner()
+  return try compileFunction(kind, sizes, of: model, target: target, runner: &runner)
+}
+
+/// The graph of one function, as the reference interpreter runs it.
+public func derivedGraph(
+  _ kind: FunctionKind, _ sizes: TokenSizes, of model: Model, runner: inout PassRunner
+) throws -> Graph {
+  var graph = model.variant(of: kind).graph
+  let passes = try model.passes(of: kind, graph.openSizes(["B": sizes.rows, "T": sizes.seq]))
+  let name = model.name(of: kind, sizes)
+  graph.name = name
+  graph = try runner.run(passes.map { $0.naming(name) }, on: graph)
+  graph.name = name
+  return graph
+}
+
+/// Sizes of the tokens that a function takes, [rows, seq].
+public struct TokenSizes: Hashable, Sendable {
+  public var rows: Int
+  public var seq: Int
+
+  public init(rows: Int, seq: Int) { (self.rows, self.seq) = (rows, seq) }
+}
+
+/// What a function computes. Everything that is executed is one of these.
+public enum FunctionKind: Sendable {
+  /// Logits of every position.
+  case logits
+  /// Weighted loss and nll of given targets, with the train section's z_loss.
+  case loss
+  /// `loss` with the gradients of all parameters.
+  case gradient
+  /// nll of the last targets of each row; nil: of all.
+  case score(last: Int?)
+  /// One training step of a variant, by its index, with the updates of the train section.
+  case train(variant: Int)
+  /// Gradients of one micro-batch of a variant, as training takes them: of quantised weights, if the
+  /// file trains so.
+  case trainGradient(variant: Int)
+  /// The updates of the train section on sums of gradients.
+  case update
+  /// One step of test-time training.
+  case adapt
+  /// One step with given updates, whatever the sections say.
+  case step(OptimizerPlan)
+}
+
+extension Model {
+  /// All functions that the sections ask for. Equal ones may stand here several times.
+  var functions: [(kind: FunctionKind, sizes: TokenSizes)] {
+    var functions: [(FunctionKind, TokenSizes)] = []
+    func addScore(_ sizes: TokenSizes, last: Int?) {
+      // The first window of a sliding pass scores all of its targets.
+      functions.append((.score(last: nil), sizes))
+      if let last { functions.append((.score(last: last), sizes)) }
+    }
+    if let train = settings.train, let step {
+      let sizes = TokenSizes(rows: train.rows, seq: train.seq)
+      for variant in variants.indices {
+        functions.append(
+          (step.isWhole ? .train(variant: variant) : .trainGradient(variant: variant), sizes))
+        if !step.isWhole { functions.append((.update, sizes)) }
+      }
+      // Validation on the way, with the windows of training.
+      addScore(TokenSizes(rows: scoringRows(window: train.seq), seq: train.seq), last: nil)
+    }
+    for evaluation in settings.evaluate {
+      let rows = evaluation.batch ?? scoringRows(window: evaluation.window)
+      addScore(
+        TokenSizes(rows: rows, seq: evaluation.window), last: evaluation.scoredPerWindow)
+    }
+    if let ttt = settings.ttt {
+      addScore(
+        TokenSizes(rows: scoringRows(window: ttt.window), seq: ttt.window),
+        last: ttt.stride == ttt.window ? nil : ttt.stride)
+      functions.append((.adapt, TokenSizes(rows: ttt.batch, seq: ttt.window)))
+    }
+    return functions
+  }
+
+  /// The name of a function in a plan and in dumps.
+  fileprivate func name(of kind: FunctionKind, _ sizes: TokenSizes) -> String {
+    switch kind {
+    case .logits: return "logits"
+    // As the pass names what it derives.
+    case .loss, .gradient, .step: return "loss"
+    case .score(let last):
+      return FunctionName.score(window: sizes.seq, rows: sizes.rows, last: last)
+    case .train(let index): return FunctionName.train(variants[index].name)
+    case .trainGradient(let index): return FunctionName.gradient(variants[index].name)
+    case .update: return FunctionName.update
+    case .adapt: return FunctionName.adapt
+    }
+  }
+
+  fileprivate func variant(of kind: FunctionKind) -> Variant {
+    switch kind {
+    case .train(let index), .trainGradient(let index): return variants[index]
+    case .update: return variants[0]
+    case .logits, .loss, .gradient, .score, .adapt, .step: return scored
+    }
+  }
+
+  /// What makes a function of a forward graph whose open sizes get these numbers.
+  fileprivate func passes(of kind: FunctionKind, _ sizes: [String: Int]) throws -> [Pass] {
+    let zLoss = settings.train?.zLoss ?? 0
+    let (precision, qat) = (precisionTable, settings.qat.form)
+    switch kind {
+    case .logits: return Pipeline.logits(sizes: sizes)
+    case .loss: return Pipeline.loss(sizes: sizes, zLoss: zLoss)
+    case .gradient: return Pipeline.gradient(sizes: sizes, zLoss: zLoss)
+    case .score(let last): return Pipeline.score(sizes: sizes, last: last)
+    case .train:
+      return Pipeline.train(
+        sizes: sizes, zLoss: zLoss, precision: precision, qat: qat, optimizer: try trainOptimizer())
+    case .trainGradient:
+      return Pipeline.trainGradient(sizes: sizes, zLoss: zLoss, precision: precision, qat: qat)
+    case .update: return Pipeline.update(try trainOptimizer())
+    case .adapt:
+      guard let ttt = settings.ttt else { throw OpError("the file has no ttt section") }
+      let updates = adaptUpdates(ttt)
+      return Pipeline.adapt(
+        sizes: sizes, OptimizerPlan(updates: updates, clip: ttt.clip ?? 0))
+    case .step(let optimizer):
+      return Pipeline.train(
+        sizes: sizes, zLoss: 0, precision: [:], qat: nil, optimizer: optimizer)
+    }
+  }
 }
 
 extension Pass {
@@ -125,16 +226,6 @@ extension Model {
       if ttt.frozen.contains(where: { $0.matches(path) }) { updates[path] = nil }
     }
     return updates
-  }
-
-  /// The passes of the adaptation step: all rows of `batch` windows, frozen parameters left out.
-  public func adaptPipeline(_ ttt: TTTSettings) throws -> [Pass] {
-    let updates = adaptUpdates(ttt)
-    let graph = scored.graph
-    return Pipeline.gradient(
-      sizes: graph.openSizes(["B": ttt.batch, "T": ttt.window]), only: Set(updates.keys))
-      + [.insertOptimizer(OptimizerPlan(updates: updates, clip: ttt.clip ?? 0))]
-      + [.foldConstants, .eliminateDuplicates, .eliminateDeadNodes]
   }
 
   /// Each parameter's update by the last entry that matches it.

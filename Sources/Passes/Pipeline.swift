@@ -58,12 +58,19 @@ public enum Pipeline {
     [.gradientsAsInputs, .insertOptimizer(optimizer)] + simplify
   }
 
+  /// One step of test-time training: parameters without an update are left out of the gradients.
+  public static func adapt(sizes: [String: Int], _ optimizer: OptimizerPlan) -> [Pass] {
+    gradient(sizes: sizes, only: Set(optimizer.updates.keys)) + [.insertOptimizer(optimizer)]
+      + simplify
+  }
+
   /// What turns a function into one the runtime executes well. Last before lowering.
   public static let fuse: [Pass] = [.recompute, .recomputeCheap, .fuseRows]
 
   /// One pass of each name, for `--help` and for documentation.
   public static let all: [Pass] = [
-    .proveCausality, .bindSizes([:]), .foldConstants, .eliminateDuplicates, .eliminateDeadNodes, .deriveLogits,
+    .proveCausality, .bindSizes([:]), .foldConstants, .eliminateDuplicates, .eliminateDeadNodes,
+    .deriveLogits,
     .deriveLoss(), .deriveScore(), .fuseSoftcapCrossEntropy, .sinkSlices, .assignPrecision([:]),
     .markQAT(form: "straight_through"), .differentiate(), .gradientsAsInputs,
     .insertOptimizer(OptimizerPlan(updates: [:])), .chooseComputePrecision(.f32), .recompute,

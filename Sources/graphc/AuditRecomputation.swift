@@ -36,8 +36,7 @@ extension Audit {
     var model = artifact.model
     model.settings.evaluate = chain.evaluations.map { scored($0.event, model.settings.evaluate) }
     if chain.adaptation == nil { model.settings.ttt = nil }
-    var runner = PassRunner()
-    let plan = try compile(model, target: route.target, runner: &runner)
+    let plan = try compile(model, target: route.target)
     let adapts = model.settings.ttt != nil
     let shortage = try MemoryShortage.of(plan) { MemoryNeed.evaluation($0, adapts: adapts) }
     if let shortage { throw shortage.failure }

@@ -64,20 +64,23 @@ struct BenchCommand: ParsableCommand {
       throw Failure.usage("--steps takes a number from 1 to 1000000, found \(steps)")
     }
     let threads = try Host.threads(threads)
-    let model = try loadModel(file, overrides: model.pairs())
+    let model = try loadModel(
+      file, overrides: model.pairs(), used: [.initial, .expect, .train])
     guard let train = model.settings.train else {
       throw Failure(exitCode: 3, message: "error: \(file) has no train section to take sizes from")
     }
     let (rows, seq) = (train.rows, train.seq)
     let layout = ParameterLayout(model.graph.parameters)
-    let compute = try precision.resolved()
-    let function = try compiled(model, rows: rows, seq: seq, layout: layout, compute: compute)
+    let target = try Host.target(precision)
+    let compute = target.compute
+    func compiled(rows: Int) throws -> PlanFunction {
+      try compileFunction(
+        kind(model, seq: seq), TokenSizes(rows: rows, seq: seq), of: model, target: target)
+    }
+    let function = try compiled(rows: rows)
     let shortage = try MemoryShortage(
       "the step", needed: layout.bytes + function.memoryBytes, rows: rows
-    ) {
-      let smaller = try compiled(model, rows: $0, seq: seq, layout: layout, compute: compute)
-      return layout.bytes + smaller.memoryBytes
-    }
+    ) { layout.bytes + (try compiled(rows: $0).memoryBytes) }
     if let shortage { throw shortage.failure }
     let parameters = try ParameterBlock(layout: layout)
     parameters.initialise(seed: 1)
@@ -152,21 +155,16 @@ struct BenchCommand: ParsableCommand {
   }
 
   /// The step of the phase, whatever the file's train and ttt sections say.
-  private func compiled(
-    _ model: Model, rows: Int, seq: Int, layout: ParameterLayout, compute: ComputePrecision
-  ) throws -> PlanFunction {
-    let graph = model.scored.graph
-    let sizes = graph.openSizes(["B": rows, "T": seq])
+  private func kind(_ model: Model, seq: Int) -> FunctionKind {
     let adamw = ParameterUpdate(
       rule: .adamw(beta1: 0.9, beta2: 0.95, epsilon: 1e-8), learningRate: 1e-3, decay: 0.01)
     let sgd = ParameterUpdate(rule: .sgd(momentum: 0.9), learningRate: 1e-3, decay: 0)
     let muon = ParameterUpdate(
       rule: .muon(steps: 5, iteration: "standard", rowNormalise: false), learningRate: 0.02,
       decay: 0)
-    let passes: [Pass]
     switch phase {
-    case .eval: passes = Pipeline.score(sizes: sizes, last: nil)
-    case .slide: passes = Pipeline.score(sizes: sizes, last: min(Self.slideTargets, seq))
+    case .eval: return .score(last: nil)
+    case .slide: return .score(last: min(Self.slideTargets, seq))
     case .train, .ttt:
       var updates: [String: ParameterUpdate] = [:]
       for parameter in model.graph.parameters {
@@ -174,14 +172,8 @@ struct BenchCommand: ParsableCommand {
         updates[parameter.path] =
           phase == .ttt ? sgd : optimizer == .muon && isMatrix ? muon : adamw
       }
-      passes = Pipeline.train(
-        sizes: sizes, zLoss: 0, precision: [:], qat: nil, optimizer: OptimizerPlan(updates: updates)
-      )
+      return .step(OptimizerPlan(updates: updates))
     }
-    var runner = PassRunner()
-    return try lower(
-      try runner.run(
-        passes + [.chooseComputePrecision(compute)] + Pipeline.fuse, on: graph), layout: layout)
   }
 }
 

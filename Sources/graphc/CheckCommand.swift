@@ -36,8 +36,7 @@ struct CheckCommand: ParsableCommand {
   mutating func run() throws {
     let model = try loadModel(file, overrides: model.pairs())
     if legal { return try printCertificate(model) }
-    var runner = PassRunner()
-    let plan = try compile(model, target: try Host.target(), runner: &runner)
+    let plan = try compile(model, target: Host.target())
     let parameters = model.graph.parameterCount
     let limit = MemoryLimit.current()
     let shortage = try MemoryShortage.of(plan, { MemoryNeed.run($0, adapts: true) }, limit: limit)

@@ -42,8 +42,7 @@ struct DumpCommand: ParsableCommand {
     }
     let model = try loadModel(file, text: text, overrides: self.model.pairs())
     try dump(model, as: form ?? .core) {
-      var runner = PassRunner()
-      return try compile(model, target: try Host.target(), runner: &runner)
+      try compile(model, target: Host.target())
     }
   }
 
@@ -65,8 +64,7 @@ struct DumpCommand: ParsableCommand {
     case .safetensors: try writeWeights(artifact)
     case let form:
       try dump(artifact.model, as: form) {
-        var runner = PassRunner()
-        return try compile(artifact.model, target: try Host.target(), runner: &runner)
+        try compile(artifact.model, target: Host.target())
       }
     }
   }

@@ -64,8 +64,7 @@ struct ExecCommand: ParsableCommand {
   var json = false
 
   mutating func run() throws {
-    let compute = try precision.resolved()
-    if interpreter && compute == .bf16 {
+    if try interpreter && precision.resolved() == .bf16 {
       throw Failure.usage("--interpreter computes in float64; drop --precision bf16")
     }
     let threads = try Host.threads(threads)
@@ -88,7 +87,10 @@ struct ExecCommand: ParsableCommand {
     let parameters = try ParameterBlock(layout: ParameterLayout(graph.graph.parameters))
     let names = try loaded.load(into: parameters)
     let values = try checkedTokens(ids, tokens, graph)
-    var results: [String: TensorBlob]
+    let exec = Exec(
+      model: graph, file: file, parameters: parameters, names: names,
+      target: try Host.target(precision), threads: threads)
+    let results: [String: TensorBlob]
     switch function {
     case .slide, .ttt:
       guard ids.shape.count == 1, ids.count > 1 else {
@@ -96,13 +98,12 @@ struct ExecCommand: ParsableCommand {
           .corrupt, file: tokens,
           "\(function.rawValue) takes a stream [targets + 1], found shape \(ids.shape)")
       }
-      results = try runStream(graph, parameters, values, threads, names)
+      results = try function == .slide ? exec.slide(values) : exec.adapt(values)
     case .loss, .logits, .grad:
-      let batch = try Batch(ids.shape, values, try readTargets(ids.shape, graph))
-      results =
-        interpreter
-        ? try interpret(graph, parameters, batch, names)
-        : try execute(graph, parameters, batch, threads, compute, names)
+      let batch = ExecBatch(
+        sizes: TokenSizes(rows: ids.shape[0], seq: ids.shape[1]), ids: values,
+        targets: try readTargets(ids.shape, graph))
+      results = try exec.run(function, batch, interpreted: interpreter)
     }
     if let output { _ = try SafeTensors.write(output, results) }
     try printSummary(results)
@@ -146,174 +147,6 @@ struct ExecCommand: ParsableCommand {
     return try checkedTokens(blob, targets, model)
   }
 
-  private struct Batch {
-    let rows: Int
-    let seq: Int
-    let ids: [Int32]
-    let targets: [Int32]?
-    var sizes: [String: Int] { ["B": rows, "T": seq] }
-
-    init(_ shape: [Int], _ ids: [Int32], _ targets: [Int32]?) throws {
-      (rows, seq) = (shape[0], shape[1])
-      self.ids = ids
-      self.targets = targets
-    }
-  }
-
-  private func passes(_ model: Model, _ batch: Batch) -> [Pass] {
-    let sizes = model.scored.graph.openSizes(batch.sizes)
-    let zLoss = model.settings.train?.zLoss ?? 0
-    switch function {
-    case .logits: return Pipeline.logits(sizes: sizes)
-    case .loss: return Pipeline.loss(sizes: sizes, zLoss: zLoss)
-    default: return Pipeline.gradient(sizes: sizes, zLoss: zLoss)
-    }
-  }
-
-  // MARK: Kernels
-
-  private func execute(
-    _ model: Model, _ parameters: ParameterBlock, _ batch: Batch, _ threads: Int,
-    _ compute: ComputePrecision, _ names: [String: String]
-  ) throws -> [String: TensorBlob] {
-    func lowered(_ batch: Batch) throws -> (Graph, PlanFunction) {
-      var runner = PassRunner()
-      let graph = try runner.run(
-        passes(model, batch) + [.chooseComputePrecision(compute)] + Pipeline.fuse,
-        on: model.scored.graph)
-      return (graph, try lower(graph, layout: parameters.layout))
-    }
-    let (graph, function) = try lowered(batch)
-    let others = parameters.layout.bytes
-    let shortage = try MemoryShortage(
-      function.name, needed: others + function.memoryBytes, rows: batch.rows
-    ) { others + (try lowered(try Batch([$0, batch.seq], [], nil)).1.memoryBytes) }
-    if let shortage { throw shortage.failure }
-    let executable = try Executable(function, parameters: parameters, threads: threads)
-    let sizes = [batch.rows, batch.seq]
-    _ = executable.tokens(function.inputs[0].name, sizes).update(from: batch.ids)
-    if let targets = batch.targets {
-      _ = executable.tokens("targets", sizes).update(from: targets)
-      executable.input("weights").update(repeating: 1 / Float(batch.rows * batch.seq))
-    }
-    executable.prepareParameters()
-    executable.run()
-    var results: [String: TensorBlob] = [:]
-    if self.function == .logits {
-      results["logits"] = TensorBlob(
-        Array(executable.output("logits")), shape: type(graph, "logits").sizes)
-      return results
-    }
-    let nll = executable.output("nll").map(Double.init)
-    results["nll"] = TensorBlob(nll, shape: [batch.rows, batch.seq])
-    results["loss"] = TensorBlob([nll.reduce(0, +) / Double(nll.count)], shape: [1])
-    if model.settings.train?.zLoss ?? 0 > 0 {
-      results["loss"] = TensorBlob([Double(executable.output("loss")[0])], shape: [1])
-    }
-    for output in function.outputs where output.name.hasPrefix("grad.") {
-      let path = String(output.name.dropFirst(5))
-      results["grad." + (names[path] ?? path)] = TensorBlob(
-        Array(executable.output(output.name)), shape: output.type.sizes)
-    }
-    return keep(results)
-  }
-
-  private func type(_ graph: Graph, _ output: String) -> TensorType {
-    graph.type(graph.output(named: output)!)
-  }
-
-  /// loss has loss and nll; grad has loss and gradients.
-  private func keep(_ results: [String: TensorBlob]) -> [String: TensorBlob] {
-    function == .grad ? results.filter { $0.key != "nll" } : results
-  }
-
-  // MARK: Interpreter
-
-  private func interpret(
-    _ model: Model, _ parameters: ParameterBlock, _ batch: Batch, _ names: [String: String]
-  ) throws -> [String: TensorBlob] {
-    var runner = PassRunner()
-    let graph = try runner.run(passes(model, batch), on: model.scored.graph)
-    var values: [String: [Double]] = [:]
-    for entry in parameters.layout.entries {
-      values[entry.parameter.path] = parameters[entry.parameter.path]!.map(Double.init)
-    }
-    var inputs: [String: Interpreter.Content] = [graph.name(graph.inputs[0]): .ids(batch.ids)]
-    if let targets = batch.targets {
-      inputs["targets"] = .ids(targets)
-      let count = batch.rows * batch.seq
-      inputs["weights"] = .reals([Double](repeating: 1 / Double(count), count: count))
-    }
-    let outputs = try Interpreter(graph).run(parameters: values, inputs: inputs).outputs
-    var results: [String: TensorBlob] = [:]
-    for (name, content) in outputs {
-      guard case .reals(let reals) = content else { continue }
-      let shape = type(graph, name).sizes
-      switch name {
-      case "loss": results[name] = TensorBlob(reals, shape: [1])
-      case "nll": results[name] = TensorBlob(reals, shape: shape)
-      case "logits": results[name] = TensorBlob(reals.map(Float.init), shape: shape)
-      case let name where name.hasPrefix("grad."):
-        let path = String(name.dropFirst(5))
-        results["grad." + (names[path] ?? path)] = TensorBlob(reals.map(Float.init), shape: shape)
-      default: break
-      }
-    }
-    return keep(results)
-  }
-
-  // MARK: Streams
-
-  private func runStream(
-    _ model: Model, _ parameters: ParameterBlock, _ tokens: [Int32], _ threads: Int,
-    _ names: [String: String]
-  ) throws -> [String: TensorBlob] {
-    var model = model
-    var runner = PassRunner()
-    if function == .slide {
-      guard let sliding = model.settings.evaluate.first(where: { $0.stride != nil }) else {
-        throw Failure(
-          exitCode: 3, message: "error: the evaluate section of \(file) has no entry with a stride")
-      }
-      model.settings.evaluate = [sliding]
-      let plan = try compile(model, target: try Host.target(precision), runner: &runner)
-      try requireMemory(plan)
-      let scorer = try Scorer(
-        plan.functions, window: sliding.window,
-        rows: sliding.batch ?? scoringRows(window: sliding.window), scored: sliding.scoredPerWindow,
-        parameters: parameters, threads: threads)
-      var nll = [Float](repeating: 0, count: tokens.count - 1)
-      let windows = slidingWindows(
-        targets: nll.count, length: sliding.window, stride: sliding.stride!)
-      scorer.score(windows, of: tokens, into: &nll)
-      return ["nll": TensorBlob(nll.map(Double.init), shape: [nll.count])]
-    }
-    guard let ttt = model.settings.ttt else {
-      throw Failure(exitCode: 3, message: "error: the ttt section of \(file) is off or missing")
-    }
-    let plan = try compile(model, target: try Host.target(precision), runner: &runner)
-    try requireMemory(plan)
-    let adaptation = try Adaptation(
-      plan.functions, settings: ttt, parameters: parameters, threads: threads)
-    let result = try adaptation.run(tokens)
-    var results: [String: TensorBlob] = [
-      "nll": TensorBlob(result.nll.map(Double.init), shape: [result.nll.count]),
-      "chunk_nll": TensorBlob(result.chunks, shape: [result.chunks.count]),
-      "grad_norm": TensorBlob(result.gradientNorms, shape: [result.gradientNorms.count]),
-    ]
-    for entry in parameters.layout.entries {
-      let path = entry.parameter.path
-      results["final." + (names[path] ?? path)] = TensorBlob(
-        Array(parameters[path]!), shape: entry.parameter.type.sizes)
-    }
-    return results
-  }
-
-  private func requireMemory(_ plan: Plan) throws {
-    let shortage = try MemoryShortage.of(plan) { MemoryNeed.evaluation($0, adapts: true) }
-    if let shortage { throw shortage.failure }
-  }
-
   private func printSummary(_ results: [String: TensorBlob]) throws {
     var summary: [String: JSONValue] = [
       "schema": "graphc-exec/1", "function": .string(function.rawValue),
@@ -332,49 +165,5 @@ struct ExecCommand: ParsableCommand {
       }
       if let output { try printOutput("\(results.count) tensors in \(output)") }
     }
-  }
-}
-
-/// A safetensors file of weights, matched to parameters with or without the suffix `.weight`.
-struct WeightsFile {
-  private let path: String
-  private let tensors: [String: TensorBlob]
-
-  init(_ path: String) throws {
-    self.path = path
-    tensors = try SafeTensors.read(path)
-  }
-
-  /// Fills a block and returns the file's name of each parameter. Everything must match exactly.
-  func load(into parameters: ParameterBlock) throws -> [String: String] {
-    var names: [String: String] = [:]
-    let paths = parameters.layout.entries.map(\.parameter.path)
-    for entry in parameters.layout.entries {
-      let (path, shape) = (entry.parameter.path, entry.parameter.type.sizes)
-      let name = tensors[path] != nil ? path : path + ".weight"
-      guard let tensor = tensors[name] else {
-        let hint = suggestion(for: path, among: Array(tensors.keys)).map { "; " + $0 } ?? ""
-        throw FormatError(
-          .corrupt, file: path == "" ? nil : self.path, "no tensor named \(path)\(hint)")
-      }
-      guard tensor.shape == shape else {
-        throw FormatError(
-          .corrupt, file: self.path, field: name,
-          "shape \(tensor.shape), the graph declares \(shape); check --set")
-      }
-      let values = try tensor.floats()
-      if let index = values.firstIndex(where: { !$0.isFinite }) {
-        throw FormatError(.corrupt, file: self.path, field: name, "element \(index) is not finite")
-      }
-      _ = parameters[path]!.update(from: values)
-      names[path] = name
-    }
-    let known = Set(names.values)
-    if let extra = tensors.keys.sorted().first(where: { !known.contains($0) }) {
-      let hint = suggestion(for: extra, among: paths).map { "; " + $0 } ?? ""
-      throw FormatError(
-        .corrupt, file: path, field: extra, "the graph has no such parameter\(hint)")
-    }
-    return names
   }
 }

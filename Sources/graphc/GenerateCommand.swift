@@ -63,12 +63,8 @@ struct GenerateCommand: ParsableCommand {
         exitCode: 3, message: "error: \(artifact) declares no evaluation, so its window is unknown")
     }
     let parameters = try loaded.parameters()
-    let graph = loaded.model.scored.graph
-    var runner = PassRunner()
-    let logits = try runner.run(
-      Pipeline.logits(sizes: graph.openSizes(["B": 1, "T": window]))
-        + [.chooseComputePrecision(try precision.resolved())] + Pipeline.fuse, on: graph)
-    let function = try lower(logits, layout: parameters.layout)
+    let function = try compileFunction(
+      .logits, TokenSizes(rows: 1, seq: window), of: loaded.model, target: Host.target(precision))
     let shortage = MemoryShortage(
       "a window of \(window)", needed: parameters.layout.bytes + function.memoryBytes, rows: 1
     ) { _ in 0 }

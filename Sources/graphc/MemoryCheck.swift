@@ -104,8 +104,7 @@ extension Plan {
       model.settings.evaluate[0].batch = rows
     case .adaptation: model.settings.ttt?.batch = rows
     }
-    var runner = PassRunner()
-    return try compile(model, target: target, runner: &runner)
+    return try compile(model, target: target)
   }
 
   /// What `graphc check --json` says of memory.

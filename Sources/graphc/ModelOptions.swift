@@ -134,8 +134,7 @@ func loadPlan(
   let host = try Host.target(compute)
   guard Plan.isPlan(text) else {
     let model = try loadModel(path, text: text, overrides: overrides)
-    var runner = PassRunner()
-    return try compile(model, target: host, runner: &runner)
+    return try compile(model, target: host)
   }
   if let first = overrides.first {
     throw Failure.usage(

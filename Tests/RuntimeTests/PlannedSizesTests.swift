@@ -31,14 +31,11 @@ import Testing
     let model = try Repository.model(
       "graphs/tiny.graph",
       set: ["layers": "2", "dim": "16", "heads": "1", "kv_heads": "1", "vocab": "32"])
-    var runner = PassRunner()
-    let graph = model.scored.graph
-    let layout = ParameterLayout(graph.parameters)
-    let function = try lower(
-      try runner.run(
-        Pipeline.score(sizes: graph.openSizes(["B": rows, "T": 8]), last: nil)
-          + [.chooseComputePrecision(.f32)] + Pipeline.fuse, on: graph), layout: layout)
     Machine.initialise()
+    let function = try compileFunction(
+      .score(last: nil), TokenSizes(rows: rows, seq: 8), of: model,
+      target: TargetMachine(machine: Machine.name, isa: Machine.isa))
+    let layout = ParameterLayout(model.graph.parameters)
     return try Executable(function, parameters: ParameterBlock(layout: layout), threads: 1)
   }
 }

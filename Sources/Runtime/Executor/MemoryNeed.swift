@@ -58,10 +58,8 @@ public struct MemoryNeed: Sendable {
 
   /// Training with its validation on the way.
   private static func training(_ plan: Plan) -> [MemoryNeed] {
-    guard let train = plan.model.settings.train else { return [] }
-    let names = plan.model.variants.map {
-      train.accumulate == 1 ? FunctionName.train($0.name) : FunctionName.gradient($0.name)
-    }
+    guard let train = plan.model.settings.train, let step = plan.model.step else { return [] }
+    let names = step.forwardBackward
     let steps = names.map { bytes(plan, $0) }
     // Whole steps share their states.
     let shared = (names.count - 1) * (plan[names[0]]?.stateBytes ?? 0)
@@ -71,7 +69,7 @@ public struct MemoryNeed: Sendable {
     return [
       MemoryNeed(
         bytes: sum(
-          [plan.layout.bytes, plan.layout.bytes, bytes(plan, FunctionName.update)]
+          [plan.layout.bytes, plan.layout.bytes, step.update.map { bytes(plan, $0) } ?? 0]
             + [bytes(plan, score)] + steps) - shared, batch: .training)
     ]
   }

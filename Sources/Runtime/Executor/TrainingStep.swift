@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// The phases of a training step on loaded functions: forward and backward, the sum, the update.
+
+import IR
+
+/// The functions of a step over one block of parameters.
+final class TrainingStep {
+  /// What the phases of one step found.
+  struct Result {
+    /// Σ over micro-batches.
+    var loss = 0.0
+    /// Before clipping.
+    var gradientNorm = 0.0
+    /// Whether the z_loss penalty made a loss another number.
+    var hasZLoss = false
+  }
+
+  private let plan: StepPlan
+  private let forwardBackward: [Executable]
+  private let update: Executable?
+  private var reducer: any GradientReducer
+
+  init(
+    _ plan: Plan, _ step: StepPlan, parameters: ParameterBlock, threads: Int,
+    reducer: any GradientReducer
+  ) throws {
+    func load(_ name: String, sharing states: MemoryBlock? = nil) throws -> Executable {
+      guard let function = plan[name] else { preconditionFailure("the plan has no \(name)") }
+      return try Executable(function, parameters: parameters, threads: threads, sharing: states)
+    }
+    self.plan = step
+    var loaded: [Executable] = []
+    for name in step.forwardBackward {
+      // States of updates are the model's, not a variant's: all whole steps have the same ones.
+      loaded.append(try load(name, sharing: loaded.first?.states))
+    }
+    forwardBackward = loaded
+    update = try step.update.map { try load($0) }
+    self.reducer = reducer
+  }
+
+  /// The function that owns the states of the updates.
+  var updating: Executable { update ?? forwardBackward[0] }
+
+  /// Does one step of a variant. `load` writes the tokens of the next micro-batch, `setScalars` the
+  /// scalar inputs; with `observe` every function that runs is recorded and handed over.
+  func run(
+    variant: Int, load: (Executable) throws -> Void, setScalars: (Executable) -> Void,
+    observe: ((Profile) -> Void)?
+  ) throws -> Result {
+    let executable = forwardBackward[variant]
+    let gradients = executable.function.outputs.map(\.name).filter { $0.hasPrefix("grad.") }
+    var result = Result()
+    for _ in 0..<plan.microBatches {
+      try load(executable)
+      setScalars(executable)
+      TrainingStep.run(executable, observe)
+      result.loss += Double(executable.output("loss")[0])
+      result.hasZLoss = result.hasZLoss || executable.hasZLoss
+      if update != nil { reducer.add(gradients.map { executable.output($0) }) }
+    }
+    if let update {
+      for (name, sum) in zip(gradients, reducer.finish()) {
+        _ = update.input(name).update(from: sum)
+      }
+      setScalars(update)
+      TrainingStep.run(update, observe)
+    }
+    result.gradientNorm = Double((update ?? executable).output("grad_norm")[0])
+    return result
+  }
+
+  private static func run(_ executable: Executable, _ observe: ((Profile) -> Void)?) {
+    if let observe {
+      observe(executable.profile(preparing: true))
+    } else {
+      executable.prepareParameters()
+      executable.run()
+    }
+  }
+}
+
+extension Executable {
+  /// Writes the scalar inputs of updates: the multiplier of their learning rates, the number of the
+  /// step, from 1, and the momentum of every Muon entry.
+  func setUpdateScalars(rate: Double, step: Int, optimizers: [OptimizerEntry]) {
+    setScalar("learning_rate", rate)
+    setScalar("step", Double(step))
+    for (index, entry) in optimizers.enumerated() {
+      guard case .muon(let rule) = entry.rule else { continue }
+      setScalar("momentum.\(index)", Schedule.momentum(rule, step: step - 1))
+    }
+  }
+
+  /// Whether the penalty of the last run made the loss another number.
+  fileprivate var hasZLoss: Bool {
+    guard function.outputs.contains(where: { $0.name == "z_loss" }) else { return false }
+    let loss = output("loss")[0]
+    return loss - output("z_loss")[0] != loss
+  }
+}
