@@ -144,7 +144,14 @@ extension RuntimeTests {
       let recomputation = try Self.recomputation(model, adapts: true)
       let places = recomputation.places(5, below: 700, for: "test")
       let settings = try #require(model.settings.ttt)
-      let leak = try recomputation.leakWhileAdapting(places, settings, ahead: 1)
+      let honest = settings.steps(targets: 700)
+      #expect(try recomputation.leakWhileAdapting(places, settings, honest) == nil)
+      let ahead = honest.map { step -> AdaptationStep in
+        guard case .learn(let chunk, let targets, let rate, let epochs) = step else { return step }
+        let next = targets.upperBound..<min(targets.upperBound + settings.chunk, 700)
+        return .learn(chunk: chunk, targets: next, rate: rate, epochs: epochs)
+      }
+      let leak = try recomputation.leakWhileAdapting(places, settings, ahead)
       #expect(leak?.cause == .laterChunks)
       #expect(leak?.place == 64)
     }

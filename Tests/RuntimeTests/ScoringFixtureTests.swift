@@ -30,7 +30,7 @@ extension RuntimeTests {
         compiled.plan.functions, window: window, rows: 3, scored: stride,
         parameters: try block(base, compiled.plan), threads: 1)
       var nll = [Float](repeating: .nan, count: targets)
-      scorer.score(windows, of: tokens, into: &nll)
+      try scorer.score(windows, of: tokens, into: &nll)
       let expected = try fixture.tensors("expected")
       let reference = try #require(expected["nll"]).doubles()
       #expect(absoluteDifference(nll.map(Double.init), reference) < fixture.tolerance("nll"))

@@ -138,14 +138,6 @@ struct LiveReport {
   }
 }
 
-/// What an update at test time showed of the features.
-public struct AdaptationUpdate: Sendable, Equatable {
-  /// The schedule's multiplier of the learning rates.
-  public var rate: Double
-  /// Before clipping.
-  public var gradientNorm: Double
-}
-
 extension Model {
   /// The features of `ttt`, with the updates in which each changed a number.
   func live(_ ttt: TTTSettings, _ updates: [AdaptationUpdate]) -> [LiveFeature] {

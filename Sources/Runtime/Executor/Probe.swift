@@ -49,70 +49,69 @@ extension Recomputation {
   public func probe(places count: Int) throws -> ProbeReport {
     var report = ProbeReport()
     for kind in windowKinds {
-      observe(.phase("probe " + kind.description))
+      try observe(.phase("probe " + kind.description))
       let windows = kind.windows(targets: stream.targets)
       let places = places(count, below: windows.last?.end ?? 0, for: "probe " + kind.description)
       var probe = Probe(
         name: kind.description, scorer: try kind.scorer(of: self), tokens: stream.tokens,
         vocabulary: stream.table.vocab)
-      report.leak = probe.leak(at: places, in: windows) { observe(.progress($0)) }
+      report.leak = try probe.leak(at: places, in: windows) { try observe(.progress($0)) }
       report.places.append((kind.description, places.count))
       if report.leak != nil { return report }
     }
     if let ttt {
-      observe(.phase("probe ttt"))
+      try observe(.phase("probe ttt"))
       let places = places(count, below: stream.targets, for: "probe ttt")
       report.places.append(("ttt", places.count))
       report.leak =
         ttt.mode == .scoreFirst
-        ? try leakWhileAdapting(places, ttt)
+        ? try leakWhileAdapting(places, ttt, ttt.steps(targets: stream.targets))
         : try leakOfAdaptingFirst(ttt)
     }
     return report
   }
 
-  private func adaptation(_ ttt: TTTSettings) throws -> Adaptation {
-    try Adaptation(functions, settings: ttt, parameters: parameters.copy(), threads: threads)
-  }
-
   /// Runs the protocol twice, side by side: once on the stream, once on one whose tokens are others
-  /// behind the current chunk. Weights and scores must be equal in every chunk; then the
-  /// places of the chunk are probed with the weights that the protocol has there.
-  ///
-  /// `ahead` breaks the protocol for a test: it learns from a chunk that comes so much later.
+  /// behind the current chunk. States and scores must be equal in every chunk; then the places of the
+  /// chunk are probed with the state that the protocol has there. `steps` are the protocol's, or break
+  /// it for a test.
   package func leakWhileAdapting(
-    _ places: [Int], _ ttt: TTTSettings, ahead: Int = 0
+    _ places: [Int], _ ttt: TTTSettings, _ steps: [AdaptationStep]
   ) throws -> Leak? {
-    let (real, blind) = (try adaptation(ttt), try adaptation(ttt))
-    let chunks = real.chunks(stream.tokens)
+    func learner() throws -> any Learner {
+      try ttt.learner(functions, parameters: parameters.copy(), threads: threads)
+    }
+    let (real, blind) = (try learner(), try learner())
     var others = Others(vocabulary: stream.table.vocab)
     var seen = stream.tokens.map { others.other(than: $0) }
     var nll = [Float](repeating: 0, count: stream.targets)
     var blindNLL = nll
-    var known = 0
-    for (index, windows) in chunks.enumerated() {
-      // A chunk that is smaller than the windows of the one before it may have none of its own.
-      let end = windows.last?.end ?? known
-      seen.replaceSubrange(0...end, with: stream.tokens[0...end])
-      real.scorer.score(windows, of: stream.tokens, into: &nll)
-      blind.scorer.score(windows, of: seen, into: &blindNLL)
-      let hasEqualWeights = real.parameters.hasSameBits(as: blind.parameters)
-      let target = (known..<end).first { nll[$0].bitPattern != blindNLL[$0].bitPattern }
-      if target != nil || !hasEqualWeights {
-        return Leak(name: "ttt", cause: .laterChunks, place: known, target: target ?? known)
+    real.begin()
+    blind.begin()
+    for (index, step) in steps.enumerated() {
+      switch step {
+      case .score(_, let windows, let targets):
+        let end = targets.upperBound
+        seen.replaceSubrange(0...end, with: stream.tokens[0...end])
+        try real.scorer.score(windows, of: stream.tokens, into: &nll)
+        try blind.scorer.score(windows, of: seen, into: &blindNLL)
+        let target = targets.first { nll[$0].bitPattern != blindNLL[$0].bitPattern }
+        if target != nil || real.stateHash() != blind.stateHash() {
+          return Leak(
+            name: "ttt", cause: .laterChunks, place: targets.lowerBound,
+            target: target ?? targets.lowerBound)
+        }
+        var probe = Probe(
+          name: "ttt", scorer: real.scorer, tokens: stream.tokens, vocabulary: stream.table.vocab)
+        if let leak = try probe.leak(at: places.filter(targets.contains), in: windows) {
+          return leak
+        }
+      case .learn(_, let targets, let rate, let epochs):
+        _ = try real.learn(targets, of: stream.tokens, rate: rate, epochs: epochs) { _ in }
+        _ = try blind.learn(targets, of: seen, rate: rate, epochs: epochs) { _ in }
+      case .adaptedFirst: break
       }
-      var probe = Probe(
-        name: "ttt", scorer: real.scorer, tokens: stream.tokens, vocabulary: stream.table.vocab)
-      if let leak = probe.leak(at: places.filter { (known..<end).contains($0) }, in: windows) {
-        return leak
-      }
-      known = end
-      if index + 1 < chunks.count {
-        let learned = min(index + ahead, chunks.count - 1)
-        _ = try real.learn(chunk: learned, of: chunks.count, from: stream.tokens, ledger: nil)
-        _ = try blind.learn(chunk: learned, of: chunks.count, from: seen, ledger: nil)
-      }
-      observe(.progress(Double(index + 1) / Double(chunks.count)))
+      try observe(.progress(Double(index + 1) / Double(steps.count)))
     }
     return nil
   }
@@ -125,8 +124,11 @@ extension Recomputation {
     for index in end + 1..<max(changed.count, end + 1) {
       changed[index] = others.other(than: changed[index])
     }
-    let real = try adaptation(ttt).run(stream.tokens)
-    let blind = try adaptation(ttt).run(changed)
+    func run(_ tokens: [Int32]) throws -> Adaptation.Result {
+      try Adaptation(functions, settings: ttt, parameters: parameters.copy(), threads: threads)
+        .run(tokens)
+    }
+    let (real, blind) = (try run(stream.tokens), try run(changed))
     return (0..<end).first { real.nll[$0].bitPattern != blind.nll[$0].bitPattern }.map {
       Leak(name: "ttt", cause: .laterChunks, place: end, target: $0)
     }
@@ -163,15 +165,15 @@ private struct Probe {
   }
 
   mutating func leak(
-    at places: [Int], in windows: [Window], progress: (Double) -> Void = { _ in }
-  ) -> Leak? {
+    at places: [Int], in windows: [Window], progress: (Double) throws -> Void = { _ in }
+  ) throws -> Leak? {
     let rows = places.compactMap { windows.window(scoring: $0) }
     var done = 0
     for call in scorer.calls(rows) {
       let here = Array(places[done..<done + call.windows.count])
       if let leak = leak(at: here, in: call) { return leak }
       done += call.windows.count
-      progress(Double(done) / Double(places.count))
+      try progress(Double(done) / Double(places.count))
     }
     return nil
   }
@@ -222,12 +224,5 @@ private struct Probe {
       let index = call.place(of: $0, row: row)
       return found[index].bitPattern != expected[index].bitPattern
     }
-  }
-}
-
-extension ParameterBlock {
-  func hasSameBits(as other: ParameterBlock) -> Bool {
-    UnsafeRawBufferPointer(start: memory.base, count: layout.bytes)
-      .elementsEqual(UnsafeRawBufferPointer(start: other.memory.base, count: layout.bytes))
   }
 }

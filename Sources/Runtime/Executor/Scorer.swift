@@ -62,8 +62,8 @@ public final class Scorer {
   /// `tokens` is the stream, targets + 1 long. `progress` gets the number of windows done.
   public func score(
     _ windows: some Collection<Window>, of tokens: [Int32], into nll: inout [Float],
-    progress: (Int) -> Void = { _ in }
-  ) {
+    progress: (Int) throws -> Void = { _ in }
+  ) throws {
     var done = 0
     for call in calls(Array(windows)) {
       load(call, of: tokens)
@@ -74,7 +74,7 @@ public final class Scorer {
         }
       }
       done += call.windows.count
-      progress(done)
+      try progress(done)
     }
   }
 

@@ -31,14 +31,14 @@ extension Recomputation {
   public func sums(places count: Int) throws -> SumReport {
     var report = SumReport()
     for kind in windowKinds {
-      observe(.phase("sum " + kind.description))
+      try observe(.phase("sum " + kind.description))
       let scorer = try kind.scorer(of: self)
       let windows = kind.windows(targets: stream.targets)
       let chosen = summed(windows, count, rows: kind.rows)
       var places = 0
       for (index, window) in chosen.enumerated() {
         report.note(sums(window, scorer), kind.description, &places, window)
-        observe(.progress(Double(index + 1) / Double(chosen.count)))
+        try observe(.progress(Double(index + 1) / Double(chosen.count)))
       }
       report.places.append((kind.description, places))
     }
@@ -49,22 +49,26 @@ extension Recomputation {
   private func sumWhileAdapting(
     _ count: Int, _ ttt: TTTSettings, _ report: inout SumReport
   ) throws {
-    observe(.phase("sum ttt"))
-    let adaptation = try Adaptation(
-      functions, settings: ttt, parameters: parameters.copy(), threads: threads)
-    let chunks = adaptation.chunks(stream.tokens)
-    let chosen = Set(summed(chunks.flatMap { $0 }, count, rows: adaptation.scorer.rows))
-    if ttt.mode == .adaptFirst { _ = try adaptation.run(stream.tokens) }
+    try observe(.phase("sum ttt"))
+    let learner = try ttt.learner(functions, parameters: parameters.copy(), threads: threads)
+    let steps = ttt.steps(targets: stream.targets)
+    let windows = steps.flatMap { step -> [Window] in
+      if case .score(_, let windows, _) = step { windows } else { [] }
+    }
+    let chosen = Set(summed(windows, count, rows: learner.scorer.rows))
     var places = 0
-    for (index, windows) in chunks.enumerated() {
-      for window in windows where chosen.contains(window) {
-        report.note(sums(window, adaptation.scorer), "ttt", &places, window)
+    learner.begin()
+    for (index, step) in steps.enumerated() {
+      switch step {
+      case .score(_, let windows, _):
+        for window in windows where chosen.contains(window) {
+          report.note(sums(window, learner.scorer), "ttt", &places, window)
+        }
+      case .learn(_, let targets, let rate, let epochs):
+        _ = try learner.learn(targets, of: stream.tokens, rate: rate, epochs: epochs) { _ in }
+      case .adaptedFirst: break
       }
-      if ttt.mode == .scoreFirst, index + 1 < chunks.count {
-        _ = try adaptation.learn(
-          chunk: index, of: chunks.count, from: stream.tokens, ledger: nil)
-      }
-      observe(.progress(Double(index + 1) / Double(chunks.count)))
+      try observe(.progress(Double(index + 1) / Double(steps.count)))
     }
     report.places.append(("ttt", places))
   }
