@@ -61,8 +61,7 @@ struct EvalCommand: ParsableCommand {
       throw Failure.usage("--ttt: the ttt section of \(artifact) is off or missing")
     }
     if !ttt { model.settings.ttt = nil }
-    var runner = PassRunner()
-    let plan = try compile(model, target: try Host.target(precision), runner: &runner)
+    let plan = try compile(model, target: Host.target(precision))
     let adapts = ttt
     let shortage = try MemoryShortage.of(plan) { MemoryNeed.evaluation($0, adapts: adapts) }
     if let shortage { throw shortage.failure }
@@ -86,21 +85,14 @@ struct EvalCommand: ParsableCommand {
     let scores = try evaluator.evaluate(
       float: nil, quantized: loaded.parameters(), adapts: ttt, audit: directory?.audit)
     progress.end()
-    let bytes = try OpenFile(artifact).count
-    let document: JSONValue = [
-      "schema": "graphc-eval/1", "eval": scores.json,
-      "precision": .string(plan.target.compute.rawValue),
-      "artifact": ["bytes": .int(bytes), "path": .string(artifact)],
-    ]
-    try directory?.finish(document)
-    if json {
-      try printOutput(document.text)
-    } else {
-      try printOutput(table(scores, model))
-      try printOutput(
-        "\n\(grouped(bytes)) bytes in \(artifact); scored in \(plan.target.compute.rawValue)"
-          + (out.map { ", evidence in \($0)" } ?? ""))
-    }
+    let report = Report(
+      precision: plan.target.compute,
+      artifact: Report.ArtifactFile(path: artifact, bytes: try OpenFile(artifact).count),
+      scores: scores)
+    try directory?.finish(report)
+    try printOutput(
+      json
+        ? report.json.text : report.table(isPartial: validationTokens != nil, evidence: out))
   }
 
   /// The file's evaluations with the window and stride of the command line.
@@ -120,34 +112,4 @@ struct EvalCommand: ParsableCommand {
   }
 
   private var options: EvaluationOptions { EvaluationOptions(window: window, stride: stride) }
-
-  private func table(_ scores: EvaluationScores, _ model: Model) -> String {
-    var rows: [[String]] = []
-    func row(_ name: String, _ score: Score?, _ window: Int, _ stride: Int?) {
-      guard let score else { return }
-      rows.append([
-        "  " + fixed(score.bitsPerByte, 4), name,
-        "window \(window)" + (stride.map { ", stride \($0)" } ?? ""),
-        "\(grouped(score.tokens)) tokens, \(grouped(score.bytes)) bytes",
-      ])
-    }
-    for entry in scores.entries { row(entry.name, entry.score, entry.window, entry.stride) }
-    if let ttt = model.settings.ttt {
-      row("test-time training", scores.adapted, ttt.window, ttt.stride)
-      row("adapt_first: not a score", scores.illegal, ttt.window, ttt.stride)
-    }
-    var lines = ["bits per byte of the held-out text", textTable(rows)]
-    if !scores.leftOut.isEmpty {
-      lines.append(
-        "left out, an artifact holds no float weights: "
-          + scores.leftOut.joined(separator: ", "))
-    }
-    if let original = scores.originalBytes, let counted = scores.first(.quantized, strided: true),
-      original != counted.bytes
-    {
-      lines.append("\(grouped(original)) bytes in the documents")
-    }
-    if validationTokens != nil { lines.append("Only part of the validation data: not a score.") }
-    return lines.joined(separator: "\n")
-  }
 }

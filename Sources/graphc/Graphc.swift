@@ -79,6 +79,9 @@ struct Graphc: ParsableCommand {
       printError(
         "interrupted after step \(error.step); everything is saved, continue with --resume")
       return 128 + Interruption.signal
+    case is EvaluationInterrupted:
+      printError("interrupted; training is saved, continue with --resume")
+      return 128 + Interruption.signal
     default:
       let code = exitCode(for: error)
       if code == .success {

@@ -33,3 +33,6 @@ enum Interruption {
     sigprocmask(SIG_UNBLOCK, &blocked, nil)
   }
 }
+
+/// A signal stopped the work behind training.
+struct EvaluationInterrupted: Error {}

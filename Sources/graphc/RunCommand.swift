@@ -94,7 +94,7 @@ struct RunCommand: ParsableCommand {
       clock: now, isInterrupted: { Interruption.signal != 0 },
       observe: { event in
         if case .profiles(let recorded) = event { profiles = recorded }
-        progress.observe(event)
+        try progress.observe(event)
       })
     progress.begin(plan, threads: threads, directory: directory)
     let manifest = try RunManifest(
@@ -102,17 +102,22 @@ struct RunCommand: ParsableCommand {
     let outcome = Result { try run.run(manifest: manifest) }
     progress.end()
     // Of an interrupted or failed run too.
-    if !profiles.isEmpty { try report(profiles, in: directory) }
-    let result = try outcome.get()
+    if !profiles.isEmpty { try write(profiles, in: directory) }
+    var report = try outcome.get()
     if json {
-      try printOutput(result.json.text)
+      try printOutput(report.json.text)
     } else {
-      try printOutput(summary(result, plan, data))
+      report.heldOut = try HeldOutSizes(data)
+      try printOutput(
+        report.summary(
+          budget: plan.model.settings.quantize?.budget, isPartial: validationTokens != nil,
+          data: self.data))
     }
-    if let overBudget = result.overBudget { throw overBudget }
-    if let limit = plan.model.settings.expect.artifactAtMost, result.artifactBytes > limit {
+    if let overBudget = report.overBudget { throw overBudget }
+    if let limit = plan.model.settings.expect.artifactAtMost, report.artifact.bytes > limit {
       throw Failure.check(
-        "error: the artifact has \(result.artifactBytes) bytes, the expect section allows \(limit)")
+        "error: the artifact has \(report.artifact.bytes) bytes, the expect section allows \(limit)"
+      )
     }
   }
 
@@ -143,63 +148,11 @@ struct RunCommand: ParsableCommand {
   }
 
   /// Writes profile.txt and trace.json; the table goes to stderr too.
-  private func report(_ profiles: [Profile], in directory: String) throws {
+  private func write(_ profiles: [Profile], in directory: String) throws {
     let peaks = Machine.measuredPeaks(threads: profiles[0].threads)
     let text = profileText(profiles, peaks: peaks)
     printError(text)
     try AtomicFile.write(directory + "/profile.txt", text + "\n")
     try writeTrace(profiles, to: directory + "/trace.json")
-  }
-
-  // MARK: Summary
-
-  private func summary(_ result: RunResult, _ plan: Plan, _ data: DataFolder) throws -> String {
-    let scores = result.scores
-    var rows: [(bits: String, name: String, what: String)] = []
-    func row(_ name: String, _ score: Score, _ what: String) {
-      rows.append((fixed(score.bitsPerByte, 4), name, what))
-    }
-    for entry in scores.entries {
-      row(
-        entry.name, entry.score,
-        (entry.weights == .float ? "before" : "after") + " quantisation, window \(entry.window)"
-          + (entry.stride.map { ", stride \($0)" } ?? ""))
-    }
-    if let ttt = plan.model.settings.ttt {
-      let how = "after quantisation, window \(ttt.window), stride \(ttt.stride)"
-      if let score = scores.adapted { row("test-time training", score, how) }
-      if let score = scores.illegal { row("adapt_first: not a score", score, how) }
-    }
-    let (text, isOriginal) = try data.validationText()
-    for codec in ordinaryCompressors(text) {
-      let bits = codec.size.map { fixed(8 * Double($0) / Double(max(text.count, 1)), 4) }
-      rows.append((bits ?? "-", codec.name, codec.size == nil ? "not found" : ""))
-    }
-    var lines = ["", "bits per byte of the held-out text"]
-    lines.append(textTable(rows.map { ["  " + $0.bits, $0.name, $0.what] }))
-    lines.append("")
-    let count =
-      scores.first(.quantized, strided: true) ?? scores.first(.quantized, strided: false)
-    if let count {
-      lines.append(
-        "\(grouped(count.tokens)) tokens, \(grouped(count.bytes)) bytes scored"
-          + (scores.originalBytes.map {
-            $0 == count.bytes ? "" : ", \(grouped($0)) in the documents"
-          }
-            ?? "; the data folder does not say how many bytes its documents have"))
-    }
-    if !isOriginal {
-      lines.append("The tokenization is lossy: the text above is what its tokens decode to.")
-    }
-    if validationTokens != nil { lines.append("Only part of the validation data: not a score.") }
-    lines.append(
-      "\(grouped(result.artifactBytes)) bytes in \(result.artifactPath)"
-        + (plan.model.settings.quantize?.budget.map { ", budget \(grouped($0))" } ?? ""))
-    lines.append(
-      "\(counted(result.steps, "step")) in \(duration(result.trainSeconds)), "
-        + "\(grouped(Int(result.tokensPerSecond))) tokens/s")
-    lines.append("")
-    lines.append("Next: graphc generate \(result.artifactPath) --data \(self.data) --prompt 'The '")
-    return lines.joined(separator: "\n")
   }
 }

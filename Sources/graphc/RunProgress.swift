@@ -24,7 +24,8 @@ final class RunProgress {
         + "\(threads) thread\(threads == 1 ? "" : "s"), run in \(directory)")
   }
 
-  func observe(_ event: RunEvent) {
+  /// Throws `EvaluationInterrupted` when a signal asked to stop: training ends by itself, after saving.
+  func observe(_ event: RunEvent) throws {
     switch event {
     case .resumed(let step): line("resumed after step \(step)")
     case .step(let report, let speed): drawStep(report, speed)
@@ -39,8 +40,7 @@ final class RunProgress {
     case .progress(let part):
       if Interruption.signal != 0 {
         clear()
-        printError("interrupted; training is saved, continue with --resume")
-        exit(128 + Interruption.signal)
+        throw EvaluationInterrupted()
       }
       let time = now()
       guard isTerminal, time - lastDraw > 0.1 else { return }

@@ -58,7 +58,7 @@ extension RuntimeTests {
       _ folder: TemporaryFolder, _ name: String, model: Model? = nil,
       compute: ComputePrecision = .f32, threads: Int = 1, steps: Int = 12, resumes: Bool = false,
       adapts: Bool = false, stopAfter: Int? = nil, events: ((RunEvent) -> Void)? = nil
-    ) throws -> RunResult {
+    ) throws -> Report {
       let plan = try CompiledModel(model ?? Self.model(), compute: compute).plan
       var done = 0
       let run = Run(
@@ -85,8 +85,8 @@ extension RuntimeTests {
       var losses: [Double] = []
       for threads in 1...3 {
         let result = try run(folder, "threads-\(threads)", compute: compute, threads: threads)
-        losses.append(result.loss)
-        #expect(result.steps == 12)
+        losses.append(try #require(result.training).loss)
+        #expect(result.training?.steps == 12)
       }
       let artifacts = try (1...3).map { try bytes(folder, "threads-\($0)") }
       #expect(artifacts[0] == artifacts[1])
@@ -141,7 +141,7 @@ extension RuntimeTests {
       let folder = try TemporaryFolder()
       let result = try run(folder, "run", compute: compute)
       #expect(result.precision == compute)
-      let artifact = try Artifact.read(result.artifactPath)
+      let artifact = try Artifact.read(result.artifact.path)
       let plan = try CompiledModel(artifact.model, compute: compute).plan
       let evaluator = Evaluator(
         functions: plan.functions, settings: artifact.model.settings,
@@ -217,7 +217,8 @@ extension RuntimeTests {
       let name = FunctionName.score(window: 32, rows: scoringRows(window: 32), last: nil)
       let index = try #require(functions.firstIndex { $0.name == name })
       functions[index].updates = ["tok_emb"]
-      let parameters = try ParameterBlock(layout: ParameterLayout(try Self.model().graph.parameters))
+      let parameters = try ParameterBlock(
+        layout: ParameterLayout(try Self.model().graph.parameters))
       #expect(throws: LegalityError.self) {
         try Scorer(
           functions, window: 32, rows: scoringRows(window: 32), scored: nil,
@@ -348,7 +349,7 @@ extension RuntimeTests {
       let result = try run(folder, "run", model: model, steps: 2)
       let excess = try #require(result.overBudget)
       #expect(excess.budget == 100)
-      #expect(excess.bytes == result.artifactBytes)
+      #expect(excess.bytes == result.artifact.bytes)
       #expect(!excess.largest.isEmpty)
     }
 

@@ -39,8 +39,7 @@ public final class EvaluationDirectory {
   }
 
   /// Closes the log with the result and writes it.
-  public func finish(_ result: JSONValue) throws {
-    try audit.append(.result(ResultEvent(result)))
-    try AtomicFile.write(path + "/result.json", result.prettyText + "\n")
+  public func finish(_ report: Report) throws {
+    try audit.finish(report.json, in: path)
   }
 }

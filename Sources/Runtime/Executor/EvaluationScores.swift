@@ -24,20 +24,36 @@ public struct EvaluationScore: Sendable, Equatable {
   public var seconds: Double
 }
 
+/// The score of test-time training.
+public struct AdaptationScore: Sendable, Equatable {
+  public var mode: TTTSettings.Mode
+  public var window: Int
+  public var stride: Int
+  public var score: Score
+}
+
 /// All scores of one evaluation, in the order of the file.
 public struct EvaluationScores: Sendable {
   public var entries: [EvaluationScore] = []
   /// Entries on weights that are not there: an artifact holds no float weights.
   public var leftOut: [String] = []
-  public var adapted: Score?
-  /// The adapted score of adapt_first, which is not a score.
-  public var illegal: Score?
+  public var adaptation: AdaptationScore?
   /// The updates of test-time training.
   public var updates: [AdaptationUpdate] = []
   /// Bytes of the original documents behind all targets, where they are known and were all scored.
   public var originalBytes: Int?
 
   public init() {}
+
+  /// The adapted score, where it is one.
+  public var adapted: Score? { adaptation.flatMap { $0.mode == .scoreFirst ? $0.score : nil } }
+  /// The adapted score of adapt_first, which is not a score.
+  public var illegal: Score? { adaptation.flatMap { $0.mode == .adaptFirst ? $0.score : nil } }
+
+  /// The entry that says how much was scored: overlapping windows, where there are some.
+  public var counted: Score? {
+    first(.quantized, strided: true) ?? first(.quantized, strided: false)
+  }
 
   /// The first entry of a kind.
   public func first(_ weights: ScoredWeights, strided: Bool) -> Score? {
@@ -49,7 +65,6 @@ extension EvaluationScores {
   /// The `eval` object: null where nothing was scored. adapt_first never fills `bpb_ttt`.
   public var json: JSONValue {
     func bits(_ score: Score?) -> JSONValue { score.map { .double($0.bitsPerByte) } ?? .null }
-    let counted = first(.quantized, strided: true) ?? first(.quantized, strided: false)
     return [
       "scores": .array(entries.map(\.json)), "left_out": .array(leftOut.map(JSONValue.string)),
       "bpb_float": bits(first(.float, strided: false)),

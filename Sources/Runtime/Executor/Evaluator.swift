@@ -12,11 +12,11 @@ public final class Evaluator {
   private let stream: ValidationStream
   private let threads: Int
   private let clock: () -> Double
-  private let observe: (RunEvent) -> Void
+  private let observe: (RunEvent) throws -> Void
 
   public init(
     functions: [PlanFunction], settings: Settings, stream: ValidationStream, threads: Int,
-    clock: @escaping () -> Double, observe: @escaping (RunEvent) -> Void
+    clock: @escaping () -> Double, observe: @escaping (RunEvent) throws -> Void
   ) {
     self.functions = functions
     self.settings = settings
@@ -74,11 +74,11 @@ public final class Evaluator {
   }
 
   private func score(_ entry: Evaluation, _ weights: ParameterBlock) throws -> Score {
-    observe(.phase(entry.name))
+    try observe(.phase(entry.name))
     let scorer = try Scorer(
       functions, window: entry.window, rows: entry.batch ?? scoringRows(window: entry.window),
       scored: entry.scoredPerWindow, parameters: weights, threads: threads)
-    let score = try scorer.evaluate(stream, stride: entry.stride) { observe(.progress($0)) }
+    let score = try scorer.evaluate(stream, stride: entry.stride) { try observe(.progress($0)) }
     guard score.tokens > 0 else {
       throw FormatError(
         .usage,
@@ -95,7 +95,7 @@ public final class Evaluator {
     guard let ttt = settings.ttt else {
       throw FormatError(.usage, "--ttt was asked for, but the file's ttt section is off or missing")
     }
-    observe(.phase(ttt.mode == .scoreFirst ? "ttt" : "adapt_first (not a score)"))
+    try observe(.phase(ttt.mode == .scoreFirst ? "ttt" : "adapt_first (not a score)"))
     var begin = AdaptationBegin()
     (begin.mode, begin.chunk, begin.epochs) = (ttt.mode, ttt.chunk, ttt.epochs)
     (begin.window, begin.stride) = (ttt.window, ttt.stride)
@@ -104,7 +104,7 @@ public final class Evaluator {
     try audit?.append(.begin(begin))
     let adaptation = try Adaptation(
       functions, settings: ttt, parameters: weights.copy(), threads: threads)
-    let result = try adaptation.run(stream.tokens, audit: audit) { observe(.progress($0)) }
+    let result = try adaptation.run(stream.tokens, audit: audit) { try observe(.progress($0)) }
     let score = Score(
       result.nll, targets: 0..<stream.targets, tokens: stream.tokens, table: stream.table)
     try requireFinite(score, "ttt")
@@ -113,7 +113,8 @@ public final class Evaluator {
     end.legal = ttt.mode == .scoreFirst
     try audit?.append(.end(end))
     scores.updates = result.updates
-    if ttt.mode == .scoreFirst { scores.adapted = score } else { scores.illegal = score }
+    scores.adaptation = AdaptationScore(
+      mode: ttt.mode, window: ttt.window, stride: ttt.stride, score: score)
   }
 
   /// A score that is no number is no score: the run ends before anything is logged or written.
@@ -123,5 +124,23 @@ public final class Evaluator {
         "\(name): the score is not finite: the weights, or what the model computes from them, hold "
           + "numbers that are not; train again with lower learning rates")
     }
+  }
+}
+
+extension Scorer {
+  /// Evaluates a stream: windows that overlap if the scorer was made with fewer scored targets.
+  public func evaluate(
+    _ stream: ValidationStream, stride: Int?, progress: (Double) throws -> Void = { _ in }
+  ) throws -> Score {
+    let windows = evaluationWindows(targets: stream.targets, length: window, stride: stride)
+    var ledger = ScoreLedger(targets: windows.last?.end ?? 0)
+    for window in windows { try ledger.mark(window.firstScored..<window.end) }
+    try ledger.checkComplete()
+    var nll = [Float](repeating: 0, count: stream.targets)
+    try score(windows, of: stream.tokens, into: &nll) {
+      try progress(Double($0) / Double(windows.count))
+    }
+    return Score(
+      nll, targets: 0..<(windows.last?.end ?? 0), tokens: stream.tokens, table: stream.table)
   }
 }

@@ -15,13 +15,13 @@ public struct Recomputation {
   let adapts: Bool
   let threads: Int
   /// Hears which part is being computed and how far it is.
-  let observe: (RunEvent) -> Void
+  let observe: (RunEvent) throws -> Void
 
   /// `functions` are those that `settings` ask for; `parameters` keep their values.
   public init(
     functions: [PlanFunction], settings: Settings, stream: ValidationStream,
     parameters: ParameterBlock, adapts: Bool, threads: Int,
-    observe: @escaping (RunEvent) -> Void = { _ in }
+    observe: @escaping (RunEvent) throws -> Void = { _ in }
   ) {
     precondition(!adapts || settings.ttt != nil, "no ttt section to adapt by")
     self.functions = functions

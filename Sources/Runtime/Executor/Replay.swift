@@ -162,10 +162,10 @@ private final class Replay: AuditSink {
     _ claimed: JSONValue, _ found: JSONValue, _ key: String, _ event: AuditEvent
   ) -> Bool {
     guard case .close(let tolerance) = report.comparison else { return claimed == found }
-    switch (event, key) {
-    case (.score, "weights"), (.update, "before"), (.update, "after"), (.adaptFirst, "weights"):
-      return true
-    case (_, "nats"), (_, "blocks"):
+    switch event.rounding(of: key) {
+    case .none: return claimed == found
+    case .learnt: return true
+    case .sum:
       let claimed = claimed.arrayValue ?? [claimed]
       let found = found.arrayValue ?? [found]
       guard claimed.count == found.count else { return false }
@@ -174,7 +174,6 @@ private final class Replay: AuditSink {
         report.difference = max(report.difference, abs(one - other) / max(abs(one), 1e-300))
       }
       return report.difference <= tolerance
-    default: return claimed == found
     }
   }
 }

@@ -35,7 +35,7 @@ public struct RunOptions: Sendable {
   static let profiledStep = 3
 }
 
-/// What happens during a run, in order.
+/// What happens during a run, in order. Who hears of it may end the run by throwing.
 public enum RunEvent: Sendable {
   case resumed(step: Int)
   case step(StepReport, tokensPerSecond: Double)
@@ -48,31 +48,9 @@ public enum RunEvent: Sendable {
   case warning(String)
 }
 
-/// The run was stopped from outside, after saving.
+/// Training was stopped from outside, after saving.
 public struct Interrupted: Error {
   public let step: Int
-}
-
-/// Everything a run measured.
-public struct RunResult: Sendable {
-  public var steps = 0
-  public var tokensPerSecond = 0.0
-  public var trainSeconds = 0.0
-  /// Mean loss of the last 100 steps, nats per token.
-  public var loss = 0.0
-  public var artifactPath = ""
-  public var artifactBytes = 0
-  public var codeBytes = 0
-  /// Of products and attention, in training and in scoring.
-  public var precision = ComputePrecision.f32
-  /// What the result repeats of the manifest.
-  public var manifest: [String: JSONValue] = [:]
-  public var scores: EvaluationScores
-  public var live: [LiveFeature] = []
-  /// What of the file had no effect, or not all of it; a sentence each.
-  public var warnings: [String] = []
-  /// Set when the artifact does not fit. Everything was measured all the same.
-  public var overBudget: OverBudget?
 }
 
 /// Runs a plan from training to scores in a run directory.
@@ -82,13 +60,11 @@ public final class Run {
   private let options: RunOptions
   private let clock: () -> Double
   private let isInterrupted: () -> Bool
-  private let observe: (RunEvent) -> Void
-  private var recentLosses: [Double] = []
-  private var stepTimes: [Double] = []
+  private let observe: (RunEvent) throws -> Void
 
   public init(
     plan: Plan, data: DataFolder, options: RunOptions, clock: @escaping () -> Double,
-    isInterrupted: @escaping () -> Bool, observe: @escaping (RunEvent) -> Void
+    isInterrupted: @escaping () -> Bool, observe: @escaping (RunEvent) throws -> Void
   ) {
     self.plan = plan
     self.data = data
@@ -104,229 +80,75 @@ public final class Run {
   }
 
   /// Does everything. `manifest` is written first, so that a directory says what it is.
-  public func run(manifest: RunManifest) throws -> RunResult {
-    try plan.model.settings.checkScorable(
-      data, limit: options.validationTokens, adapts: options.adapts)
-    var result = RunResult(scores: EvaluationScores())
-    result.manifest = manifest.repeated
-    result.precision = plan.target.compute
-    let (weights, directory) = try trained(manifest, &result)
-    observe(.phase("pack"))
+  public func run(manifest: RunManifest) throws -> Report {
+    let settings = plan.model.settings
+    try settings.checkScorable(data, limit: options.validationTokens, adapts: options.adapts)
+    let trained = try trained(manifest)
+    try observe(.phase("pack"))
     let artifact = Artifact(
-      model: plan.model.forArtifact, parameters: weights, precision: plan.model.precisionTable)
-    try artifact.checkFinite(madeFrom: weights)
+      model: plan.model.forArtifact, parameters: trained.weights,
+      precision: plan.model.precisionTable)
+    try artifact.checkFinite(madeFrom: trained.weights)
     let container = try artifact.container()
-    result.artifactPath = options.directory + "/" + RunManifest.artifactName
-    result.artifactBytes = try container.write(result.artifactPath)
-    result.codeBytes = plan.model.settings.quantize?.codeBytes ?? 0
+    let path = options.directory + "/" + RunManifest.artifactName
+    let file = Report.ArtifactFile(
+      path: path, bytes: try container.write(path), codeBytes: settings.quantize?.codeBytes ?? 0)
     // From here on it cannot change: nothing that is scored can find its way into it.
-    try directory.audit.append(
+    try trained.directory.audit.append(
       .artifact(
         ArtifactEvent(
-          bytes: result.artifactBytes, codeBytes: result.codeBytes,
-          sha256: try SHA256.hex(file: result.artifactPath))))
+          bytes: file.bytes, codeBytes: file.codeBytes, sha256: try SHA256.hex(file: path))))
     let evaluator = Evaluator(
-      functions: plan.functions, settings: plan.model.settings,
+      functions: plan.functions, settings: settings,
       stream: try ValidationStream(data, limit: options.validationTokens),
       threads: options.threads, clock: clock, observe: observe)
-    result.scores = try evaluator.evaluate(
-      float: weights, quantized: try Artifact.read(result.artifactPath).parameters(),
-      adapts: options.adapts, audit: directory.audit)
-    if options.adapts, let ttt = plan.model.settings.ttt {
-      result.live += plan.model.live(ttt, result.scores.updates)
-      result.warnings += plan.model.remarks(ttt, result.scores.updates)
+    let scores = try evaluator.evaluate(
+      float: trained.weights, quantized: try Artifact.read(path).parameters(),
+      adapts: options.adapts, audit: trained.directory.audit)
+    var report = Report(
+      precision: plan.target.compute, training: trained.training, artifact: file, scores: scores)
+    report.manifest = manifest.repeated
+    (report.live, report.warnings) = (trained.live, trained.remarks)
+    if options.adapts, let ttt = settings.ttt {
+      report.live += plan.model.live(ttt, scores.updates)
+      report.warnings += plan.model.remarks(ttt, scores.updates)
     }
-    try directory.finish(result)
-    result.overBudget = OverBudget.exceeding(
-      plan.model.settings.quantize, bytes: result.artifactBytes, groups: container.groups)
-    for warning in result.warnings { observe(.warning(warning)) }
-    return result
+    try trained.directory.finish(report)
+    report.overBudget = OverBudget.exceeding(
+      settings.quantize, bytes: file.bytes, groups: container.groups)
+    for warning in report.warnings { try observe(.warning(warning)) }
+    return report
   }
 
   // MARK: Training
 
-  /// Trains to the weights to export. The trainer's memory is free again before anything is scored.
-  private func trained(
-    _ manifest: RunManifest, _ result: inout RunResult
-  ) throws -> (ParameterBlock, RunDirectory) {
+  /// What training leaves: the weights to export, and what is reported of it.
+  private struct Trained {
+    let weights: ParameterBlock
+    let directory: RunDirectory
+    let training: Report.Training
+    let live: [LiveFeature]
+    let remarks: [String]
+  }
+
+  /// The trainer's memory is free again before anything is scored.
+  private func trained(_ manifest: RunManifest) throws -> Trained {
     // Whatever is refused here leaves no directory behind.
     let trainer = try Trainer(
       plan, data: try data.train(), length: options.length, seed: options.seed,
       threads: options.threads, clock: clock)
     let directory = try RunDirectory(
       options.directory, resumes: options.resumes, manifest: manifest)
-    try resume(trainer, directory)
-    try train(trainer, directory)
-    result.steps = trainer.moment.step
-    result.trainSeconds = trainer.moment.seconds
-    result.tokensPerSecond =
-      Double(trainer.tokensPerStep * trainer.moment.step) / max(trainer.moment.seconds, 1e-9)
-    let losses = recentLosses.suffix(100)
-    result.loss = losses.reduce(0, +) / Double(max(losses.count, 1))
-    result.live = trainer.live
-    result.warnings = trainer.remarks
-    return (try trainer.exported(), directory)
-  }
-
-  private func resume(_ trainer: Trainer, _ directory: RunDirectory) throws {
-    for warning in directory.warnings { observe(.warning(warning)) }
-    guard let checkpoint = directory.checkpoint else { return }
-    try trainer.restore(checkpoint)
-    guard let losses = checkpoint.metadata["losses"]?.arrayValue else {
-      throw FormatError(.corrupt, file: checkpoint.path, field: "losses", "missing")
-    }
-    recentLosses = losses.compactMap(\.doubleValue)
-    observe(.resumed(step: checkpoint.step))
-  }
-
-  private func train(_ trainer: Trainer, _ directory: RunDirectory) throws {
-    guard let settings = plan.model.settings.train else { return }
-    let validation = try ValidationStream(
-      data, limit: min(settings.validateTokens, options.validationTokens ?? .max))
-    let scorer = try Scorer(
-      plan.functions, window: settings.seq, rows: scoringRows(window: settings.seq), scored: nil,
-      parameters: trainer.parameters, threads: options.threads)
-    if validation.targets < settings.seq {
-      observe(
-        .warning(
-          "\(validation.targets) validation targets do not fill a sequence of \(settings.seq): held-out "
-            + "text is not scored while training"))
-    }
-    observe(.phase("train"))
-    var savedStep = trainer.moment.step
-    let profiledStep = options.profiles ? savedStep + RunOptions.profiledStep : nil
-    while !trainer.schedule.isOver(trainer.moment) {
-      let report: StepReport
-      do {
-        report =
-          trainer.moment.step + 1 == profiledStep
-          ? try profiledStepReport(trainer, scorer) : try trainer.step()
-      } catch let failure as NumericFailure {
-        try directory.log(["event": "diverged", "message": .string(failure.description)])
-        throw failure
-      }
-      recentLosses.append(report.loss)
-      if recentLosses.count > 100 { recentLosses.removeFirst() }
-      stepTimes.append(report.seconds)
-      if stepTimes.count > 50 { stepTimes.removeFirst() }
-      let speed =
-        Double(trainer.tokensPerStep * stepTimes.count) / max(stepTimes.reduce(0, +), 1e-9)
-      try directory.log(report.logLine)
-      observe(.step(report, tokensPerSecond: speed))
-      let isOver = trainer.schedule.isOver(trainer.moment)
-      if report.step % settings.validateEvery == 0 || isOver, validation.targets >= settings.seq {
-        scorer.parametersChanged()
-        let score = try scorer.evaluate(validation, stride: nil)
-        guard score.nats.isFinite else {
-          throw NumericFailure(
-            "the validation score of step \(report.step) is not finite; lower the learning rates")
-        }
-        try directory.log([
-          "event": "validation", "step": .int(report.step), "nll": .double(score.nllPerToken),
-          "bpb": .double(score.bitsPerByte), "tokens": .int(score.tokens),
-        ])
-        observe(
-          .validation(step: report.step, bitsPerByte: score.bitsPerByte, nll: score.nllPerToken))
-      }
-      if report.step % settings.checkpointEvery == 0 || isOver {
-        try save(trainer, directory)
-        savedStep = report.step
-      }
-      if isInterrupted(), !isOver {
-        if savedStep != report.step { try save(trainer, directory) }
-        throw Interrupted(step: report.step)
-      }
-    }
-    if let profiledStep, trainer.moment.step < profiledStep {
-      observe(.warning("nothing was profiled: training ended before step \(profiledStep)"))
-    }
-  }
-
-  /// Does a step and records it; of several micro-batches the last counts. A scoring batch follows.
-  private func profiledStepReport(_ trainer: Trainer, _ scorer: Scorer) throws -> StepReport {
-    var profiles: [Profile] = []
-    let report = try trainer.step { profile in
-      profiles.removeAll { $0.name == profile.name }
-      profiles.append(profile)
-    }
-    scorer.parametersChanged()
-    observe(.profiles(profiles + [scorer.profile()]))
-    return report
-  }
-
-  private func save(_ trainer: Trainer, _ directory: RunDirectory) throws {
-    try directory.sync()
-    let checkpoints = RunDirectory.checkpoints(in: directory.path)
-    do {
-      try Checkpoint.save(
-        in: checkpoints, step: trainer.moment.step, states: trainer.savedTensors(),
-        metadata: [
-          "trainer": trainer.savedCounters(), "log": .int(directory.logOffset),
-          "audit": .int(directory.audit.offset),
-          "losses": .array(recentLosses.map(JSONValue.double)),
-        ])
-      try Checkpoint.prune(in: checkpoints)
-    } catch {
-      // A directory that is gone explains it better than the file that is missing in it.
-      try directory.sync()
-      throw error
-    }
-    observe(.checkpoint(step: trainer.moment.step))
-  }
-}
-
-extension StepReport {
-  fileprivate var logLine: [String: JSONValue] {
-    [
-      "event": "step", "step": .int(step), "loss": .double(loss),
-      "gradient_norm": .double(gradientNorm), "rate": .double(settings.rate),
-      "fraction": .double(settings.fraction), "qat_alpha": .double(settings.qatAlpha),
-      "variant": .int(settings.variant), "seconds": .double(seconds),
-    ]
-  }
-}
-
-extension Model {
-  /// The declaration that an artifact carries: no training, no places in files, one variant.
-  public var forArtifact: Model {
-    var model = self
-    model.variants = [Variant(name: "", start: nil, graph: scored.graph)]
-    model.settings.train = nil
-    model.settings.qat = .off
-    model.constants = []
-    model.warnings = []
-    model.sources = []
-    return model.withoutLocations
-  }
-
-  /// What training reads of the declaration. Equal ones train to equal weights, whatever is done to
-  /// these afterwards, however long it takes and however often one looks.
-  var forTraining: Model {
-    var model = withoutLocations
-    model.settings.evaluate = []
-    model.settings.ttt = nil
-    model.settings.expect = ExpectSettings()
-    model.settings.quantize?.budget = nil
-    model.settings.quantize?.codeBytes = 0
-    // The fake quantiser of QAT is the quantiser.
-    if model.settings.qat == .off { model.settings.quantize = nil }
-    model.settings.train?.stopSteps = nil
-    model.settings.train?.stopSeconds = nil
-    if let train = model.settings.train {
-      let usual = TrainSettings(rows: train.rows, seq: train.seq)
-      model.settings.train?.validateEvery = usual.validateEvery
-      model.settings.train?.validateTokens = usual.validateTokens
-      model.settings.train?.checkpointEvery = usual.checkpointEvery
-    }
-    return model
-  }
-
-  /// The same declaration, wherever its files lie.
-  public var withoutLocations: Model {
-    var model = self
-    for index in model.variants.indices {
-      model.variants[index].graph = model.variants[index].graph.withoutLocations()
-    }
-    return model
+    let loop = try TrainingLoop(
+      trainer, plan, data, in: directory, options: options, isInterrupted: isInterrupted,
+      observe: observe)
+    try loop.run()
+    let moment = trainer.moment
+    let training = Report.Training(
+      losses: loop.losses, steps: moment.step,
+      tokens: Double(trainer.tokensPerStep * moment.step), seconds: moment.seconds)
+    return Trained(
+      weights: try trainer.exported(), directory: directory, training: training,
+      live: trainer.live, remarks: trainer.remarks)
   }
 }

@@ -80,7 +80,7 @@ final class RunDirectory {
         try manifest.write(in: path)
       }
       // It was the result of what is done again now.
-      try Folder.remove(path + "/result.json")
+      try Folder.remove(path + "/" + ResultEvent.fileName)
     } else {
       checkpoint = nil
       try manifest.write(in: path)
@@ -114,7 +114,8 @@ final class RunDirectory {
   ) throws -> AuditLog {
     if let offset, Folder.exists(path) {
       let log = try AuditLog(resume: path, atBytes: offset)
-      if try AuditLog.verify(path).first?["manifest"]?.stringValue == manifest.hash { return log }
+      let genesis = try AuditLog.verify(path).first
+      if genesis?[AuditGenesis.manifestKey]?.stringValue == manifest.hash { return log }
     }
     try Folder.remove(path)
     return try AuditLog(create: path, about: manifest.genesis.about)
@@ -135,9 +136,8 @@ final class RunDirectory {
   }
 
   /// Writes the result beside everything else.
-  func finish(_ result: RunResult) throws(FormatError) {
+  func finish(_ report: Report) throws(FormatError) {
     try sync()
-    try audit.append(.result(ResultEvent(result.json)))
-    try AtomicFile.write(path + "/result.json", result.json.prettyText + "\n")
+    try audit.finish(report.json, in: path)
   }
 }

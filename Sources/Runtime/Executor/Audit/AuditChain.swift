@@ -88,8 +88,7 @@ public struct AuditChain: Sendable {
       adaptation = AdaptationLines(begin: AuditLine(line: line, event: event))
     case .adaptFirst, .score, .update, .end:
       guard var current = adaptation, current.end == nil else {
-        throw violation(
-          line, "\(members["event"]?.stringValue ?? "") outside of test-time training")
+        throw violation(line, "\(type(of: event.record).name) outside of test-time training")
       }
       // Moved out and back, so that a long log is not copied at every line.
       adaptation = nil

@@ -16,19 +16,24 @@ public enum AuditEvent: Sendable, Equatable {
   case end(AdaptationEnd)
   case result(ResultEvent)
 
-  /// The event as the log holds it.
-  public var json: [String: JSONValue] {
+  var record: any AuditRecord {
     switch self {
-    case .artifact(let event): event.members
-    case .evaluation(let event): event.members
-    case .begin(let event): event.members
-    case .adaptFirst(let event): event.members
-    case .score(let event): event.members
-    case .update(let event): event.members
-    case .end(let event): event.members
-    case .result(let event): event.members
+    case .artifact(let event): event
+    case .evaluation(let event): event
+    case .begin(let event): event
+    case .adaptFirst(let event): event
+    case .score(let event): event
+    case .update(let event): event
+    case .end(let event): event
+    case .result(let event): event
     }
   }
+
+  /// The event as the log holds it.
+  public var json: [String: JSONValue] { record.members }
+
+  /// What another order of summation does to a member of this key.
+  func rounding(of key: String) -> Rounding { type(of: record).rounding(of: key) }
 
   /// Reads an event. The message says which member is missing, unknown or out of its range.
   public init(json members: [String: JSONValue]) throws(AuditEventError) {
@@ -55,6 +60,7 @@ public struct AuditEventError: Error, Sendable {
 /// The record that a log begins with: what the run was started with.
 public struct AuditGenesis: AuditRecord {
   public static let name = "genesis"
+  static let manifestKey = "manifest"
 
   public var schema = AuditLog.schema
   /// Hash of manifest.json.
@@ -70,7 +76,7 @@ public struct AuditGenesis: AuditRecord {
   }
 
   static let fields: [AuditField<Self>] = [
-    .text("schema", \.schema), .hash("manifest", \.manifest), .hash("certificate", \.certificate),
+    .text("schema", \.schema), .hash(manifestKey, \.manifest), .hash("certificate", \.certificate),
   ]
 
   /// The members that a new log is given.
@@ -169,7 +175,9 @@ public struct AdaptFirstEvent: AuditRecord {
 
   public init() {}
 
-  static let fields: [AuditField<Self>] = [.hash("weights", \.weights), .flag("legal", \.legal)]
+  static let fields: [AuditField<Self>] = [
+    .learntHash("weights", \.weights), .flag("legal", \.legal),
+  ]
 }
 
 /// A chunk was scored.
@@ -188,7 +196,8 @@ public struct ScoreEvent: AuditRecord {
 
   static let fields: [AuditField<Self>] = [
     .whole("chunk", \.chunk, from: 0), .whole("first", \.first, from: 0),
-    .whole("end", \.end, from: 0), .nats("nats", \.nats), .hash("weights", \.weights),
+    .whole("end", \.end, from: 0), .nats("nats", \.nats),
+    .learntHash("weights", \.weights),
   ]
 }
 
@@ -212,7 +221,8 @@ public struct UpdateEvent: AuditRecord {
   static let fields: [AuditField<Self>] = [
     .whole("chunk", \.chunk, from: 0), .whole("first", \.first, from: 0),
     .whole("end", \.end, from: 0), .whole("epochs", \.epochs, from: 1),
-    .number("rate", \.rate, in: 0...1), .hash("before", \.before), .hash("after", \.after),
+    .number("rate", \.rate, in: 0...1), .learntHash("before", \.before),
+    .learntHash("after", \.after),
   ]
 }
 
@@ -237,6 +247,7 @@ public struct AdaptationEnd: AuditRecord {
 /// times and places, so that equal runs have equal logs.
 public struct ResultEvent: AuditRecord {
   public static let name = "result"
+  public static let fileName = "result.json"
   static let unhashedMembers: Set = ["seconds", "tokens_per_second", "path"]
 
   public var sha256 = ""
@@ -264,4 +275,10 @@ public protocol AuditSink {
 
 extension AuditLog: AuditSink {
   public func append(_ event: AuditEvent) throws(FormatError) { try append(event: event.json) }
+
+  /// Closes the log with the result and writes it into the directory.
+  func finish(_ result: JSONValue, in directory: String) throws(FormatError) {
+    try append(.result(ResultEvent(result)))
+    try AtomicFile.write(directory + "/" + ResultEvent.fileName, result.prettyText + "\n")
+  }
 }

@@ -11,6 +11,11 @@ protocol AuditRecord: Sendable, Equatable {
 }
 
 extension AuditRecord {
+  /// What another order of summation does to a member of this key.
+  static func rounding(of key: String) -> Rounding {
+    fields.first { $0.key == key }?.rounding ?? .none
+  }
+
   var members: [String: JSONValue] {
     var members: [String: JSONValue] = ["event": .string(Self.name)]
     for field in Self.fields { members[field.key] = field.write(self) }
@@ -34,11 +39,22 @@ extension AuditRecord {
   }
 }
 
+/// What a machine that sums in another order changes in a member of an event.
+enum Rounding: Sendable {
+  case none
+  /// A sum, or several: their last digits.
+  case sum
+  /// A hash of weights that were learnt from rounded sums: all of it.
+  case learnt
+}
+
 /// A member of an event: its key, and how its value is written, and read if it is in its range.
 struct AuditField<Record>: Sendable {
   let key: String
   /// What a value must be, for messages.
   let expected: String
+  /// What another order of summation does to the value.
+  var rounding = Rounding.none
   let write: @Sendable (Record) -> JSONValue
   /// False where the value is not what is expected.
   let read: @Sendable (JSONValue, inout Record) -> Bool
@@ -91,6 +107,7 @@ extension AuditField {
   /// A sum of nll: of nothing it is 0, and no probability is above one.
   static func nats(_ key: String, _ path: Path<Double>) -> Self {
     Self(key, path, expected: "a finite number from 0", write: JSONValue.double, read: sum)
+      .rounding(.sum)
   }
 
   static func nats(_ key: String, _ path: Path<[Double]>) -> Self {
@@ -100,11 +117,18 @@ extension AuditField {
       read: { value in
         guard let values = value.arrayValue?.map(sum), !values.contains(nil) else { return nil }
         return values.compactMap { $0 }
-      })
+      }
+    ).rounding(.sum)
   }
 
   @Sendable private static func sum(_ value: JSONValue) -> Double? {
     value.doubleValue.flatMap { $0.isFinite && $0 >= 0 ? $0 : nil }
+  }
+
+  private func rounding(_ rounding: Rounding) -> Self {
+    var field = self
+    field.rounding = rounding
+    return field
   }
 
   static func text(_ key: String, _ path: Path<String>) -> Self {
@@ -118,6 +142,11 @@ extension AuditField {
     Self(key, path, expected: "a SHA-256", write: JSONValue.string) {
       $0.stringValue.flatMap { $0.isSHA256 ? $0 : nil }
     }
+  }
+
+  /// The hash of weights that test-time training changed.
+  static func learntHash(_ key: String, _ path: Path<String>) -> Self {
+    hash(key, path).rounding(.learnt)
   }
 
   /// A hash that may be null.

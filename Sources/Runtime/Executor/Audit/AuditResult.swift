@@ -1,30 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// The audit of result.json: every member follows from the log, the manifest or log.jsonl.
+// The audit of result.json: the report is made again from the log, the manifest and log.jsonl, and
+// compared member by member.
 
 import Formats
 import Glibc
 import IR
 
 extension Audit {
-  private var resultPath: String { directory + "/result.json" }
+  private var resultPath: String { directory + "/" + ResultEvent.fileName }
 
   mutating func checkResult() throws {
     guard let closing = chain.result else {
       return report.add(.missing, "result: the log does not name one; the run is not finished")
     }
     guard access(resultPath, F_OK) == 0 else {
-      return report.add(.missing, "result: result.json is not here")
+      return report.add(.missing, "result: \(ResultEvent.fileName) is not here")
     }
     let document = try JSONValue.parse(try readFile(resultPath), file: resultPath)
-    try requireMember(
-      "schema", document, is: .string(isEvaluation ? "graphc-eval/1" : "graphc-run/1"))
-    for key in isEvaluation ? ["precision"] : ["precision"] + RunManifest.repeatedMembers {
-      try requireMember(key, document, is: manifest[key] ?? .null)
-    }
-    try checkScores(document)
-    try checkSizes(document)
+    let expected = try reportOfLog(document)
+    try require(
+      ["schema", "precision"] + expected.manifest.keys.sorted() + ["eval", "artifact"],
+      of: expected, in: document)
     if !isEvaluation {
-      try checkTraining(document)
+      try checkTraining(expected, document)
       try checkLive(document)
     }
     // Last, because the members above say more about what differs.
@@ -35,21 +33,59 @@ extension Audit {
       .consistent, "result: every member follows from the log, the manifest or the training log")
   }
 
-  private func requireMember(
-    _ path: String, _ document: JSONValue, is expected: JSONValue
-  ) throws {
-    var value: JSONValue? = document
-    for key in path.split(separator: ".") { value = value?[String(key)] }
+  /// Throws unless the members of the document are those of the report; members of an object are
+  /// compared one by one.
+  private func require(_ keys: [String], of report: Report, in document: JSONValue) throws {
+    let expected = report.json
+    for key in keys {
+      guard let members = expected[key]?.objectValue else {
+        try requireMember(key, document[key], is: expected[key] ?? .null)
+        continue
+      }
+      guard let claimed = document[key]?.objectValue else {
+        throw LegalityError(description: "\(resultPath): \(key) is missing")
+      }
+      for member in Set(claimed.keys).union(members.keys).sorted() {
+        try requireMember(key + "." + member, claimed[member], is: members[member] ?? .null)
+      }
+    }
+  }
+
+  private func requireMember(_ path: String, _ value: JSONValue?, is expected: JSONValue) throws {
     guard value?.text == expected.text else {
       throw LegalityError(
         description: "\(resultPath): \(path) is \(value?.text ?? "missing"), not \(expected.text)")
     }
   }
 
-  // MARK: Scores
+  // MARK: The report that the log makes
 
-  /// The `eval` object is what the log's sums make.
-  private func checkScores(_ document: JSONValue) throws {
+  /// What the result must be. Times and the place of the artifact, which differ from one run to its
+  /// repetition, are those of the document, if they are possible.
+  private func reportOfLog(_ document: JSONValue) throws -> Report {
+    var report = Report(
+      precision: (manifest["precision"]?.stringValue).flatMap(ComputePrecision.init) ?? .f32,
+      artifact: try artifactFile(document), scores: try scores(document))
+    if !isEvaluation {
+      report.training = Report.Training(losses: [], steps: 0, tokens: 0, seconds: 0)
+      for key in RunManifest.repeatedMembers { report.manifest[key] = manifest[key] ?? .null }
+    }
+    return report
+  }
+
+  private func artifactFile(_ document: JSONValue) throws -> Report.ArtifactFile {
+    let path = document["artifact"]?["path"]?.stringValue ?? ""
+    // Directories are moved and copied; the name in them stays.
+    let name = path.split(separator: "/").last.map(String.init)
+    guard isEvaluation || name == RunManifest.artifactName else {
+      throw LegalityError(description: "\(resultPath): artifact.path is \(path)")
+    }
+    let sealed = chain.artifact?.event
+    return Report.ArtifactFile(
+      path: path, bytes: sealed?.bytes ?? 0, codeBytes: sealed?.codeBytes ?? 0)
+  }
+
+  private func scores(_ document: JSONValue) throws -> EvaluationScores {
     var scores = EvaluationScores()
     let listed = document["eval"]?["scores"]?.arrayValue ?? []
     for (index, line) in chain.evaluations.enumerated() {
@@ -66,38 +102,21 @@ extension Audit {
           seconds: seconds))
     }
     scores.leftOut = leftOut
-    if let adaptation = chain.adaptation, let end = adaptation.end?.event {
-      let score = Score(nats: end.nats, tokens: end.tokens, bytes: end.bytes)
-      if adaptation.isScoreFirst { scores.adapted = score } else { scores.illegal = score }
+    if let begin = chain.adaptation?.begin.event, let end = chain.adaptation?.end?.event {
+      scores.adaptation = AdaptationScore(
+        mode: begin.mode, window: begin.window, stride: begin.stride,
+        score: Score(nats: end.nats, tokens: end.tokens, bytes: end.bytes))
     }
     if scores.entries.contains(where: { $0.stride != nil }) {
       scores.originalBytes = originalBytes ?? document["eval"]?["bytes_original"]?.intValue
     }
-    let expected = scores.json
-    guard let claimed = document["eval"]?.objectValue, let members = expected.objectValue else {
-      throw LegalityError(description: "\(resultPath): eval is missing")
-    }
-    for key in Set(claimed.keys).union(members.keys).sorted() {
-      try requireMember("eval." + key, document, is: members[key] ?? .null)
-    }
-  }
-
-  private func checkSizes(_ document: JSONValue) throws {
-    guard let sealed = chain.artifact?.event else { return }
-    try requireMember("artifact.bytes", document, is: .int(sealed.bytes))
-    guard !isEvaluation else { return }
-    try requireMember("artifact.code_bytes", document, is: .int(sealed.codeBytes))
-    // Directories are moved and copied; the name in them stays.
-    let path = document["artifact"]?["path"]?.stringValue ?? ""
-    guard path.split(separator: "/").last.map(String.init) == RunManifest.artifactName else {
-      throw LegalityError(description: "\(resultPath): artifact.path is \(path)")
-    }
+    return scores
   }
 
   // MARK: Training
 
   /// Steps, loss and speed are those of log.jsonl.
-  private mutating func checkTraining(_ document: JSONValue) throws {
+  private mutating func checkTraining(_ expected: Report, _ document: JSONValue) throws {
     let path = directory + "/log.jsonl"
     guard access(path, F_OK) == 0 else {
       return report.add(.missing, "training: log.jsonl is not here")
@@ -105,26 +124,32 @@ extension Audit {
     let steps = try JSONLines.read(path).filter { $0["event"] == "step" }
     // A log that lost lines is gone on with, and says less.
     let gap = steps.indices.first { steps[$0]["step"] != .int($0 + 1) } ?? steps.count
-    if gap < max(steps.count, document["train"]?["steps"]?.intValue ?? 0) {
+    let claimed = document["train"]
+    if gap < max(steps.count, claimed?["steps"]?.intValue ?? 0) {
       return report.add(.missing, "training: log.jsonl has no step \(gap + 1)")
     }
-    try requireMember("train.steps", document, is: .int(steps.count))
     if let limit = manifest["length"]?["steps"]?.intValue, steps.count > limit {
       throw LegalityError(description: "\(path): \(steps.count) steps of at most \(limit)")
     }
-    let losses = steps.suffix(100).compactMap { $0["loss"]?.doubleValue }
-    try requireMember(
-      "train.loss", document, is: .double(losses.reduce(0, +) / Double(max(losses.count, 1))))
-    let seconds = document["train"]?["seconds"]?.doubleValue ?? -1
+    let seconds = claimed?["seconds"]?.doubleValue ?? -1
     guard seconds.isFinite, seconds >= 0 else {
       throw LegalityError(description: "\(resultPath): train.seconds is \(seconds)")
     }
-    guard let train = declared?.settings.train else { return }
-    let tokens =
-      Double(train.rows) * Double(train.seq) * Double(train.accumulate) * Double(steps.count)
-    try requireMember(
-      "train.tokens_per_second", document, is: .double(tokens / max(seconds, 1e-9)))
-    report.add(.consistent, "training: \(steps.count) steps, their losses and their speed")
+    let tokens = declared?.settings.train.map {
+      Double($0.rows) * Double($0.seq) * Double($0.accumulate) * Double(steps.count)
+    }
+    var training = Report.Training(
+      losses: steps.compactMap { $0["loss"]?.doubleValue }, steps: steps.count,
+      tokens: tokens ?? 0, seconds: seconds)
+    if tokens == nil {
+      training.tokensPerSecond = claimed?["tokens_per_second"]?.doubleValue ?? 0
+    }
+    var expected = expected
+    expected.training = training
+    try require(["train"], of: expected, in: document)
+    if tokens != nil {
+      report.add(.consistent, "training: \(steps.count) steps, their losses and their speed")
+    }
   }
 
   /// Features were live within the steps of the run, on params of the graph.

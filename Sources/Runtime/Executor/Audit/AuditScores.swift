@@ -1,65 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The audit of scores: what was sealed, that every declared evaluation was scored as declared, and
-// what the data says about their counts.
+// The audit of scores: every declared evaluation was scored as declared, and adapted by its protocol.
 
 import Formats
-import Glibc
 import IR
 
 extension Audit {
-  private var artifactPath: String { directory + "/" + RunManifest.artifactName }
-
-  /// The artifact is the one that was sealed before anything was scored, and fits.
-  mutating func checkArtifact() throws {
-    guard let sealed = chain.artifact else {
-      return report.add(.missing, "artifact: the log has not sealed one; the run is not finished")
-    }
-    guard let artifact else {
-      return report.add(.missing, "artifact: \(RunManifest.artifactName) is not here")
-    }
-    let event = sealed.event
-    guard try SHA256.hex(file: artifactPath) == event.sha256 else {
-      throw chain.violation(sealed.line, "\(artifactPath) is not the artifact that was sealed")
-    }
-    let bytes = try OpenFile(artifactPath).count
-    guard bytes == event.bytes else {
-      throw chain.violation(sealed.line, "bytes is \(event.bytes), \(artifactPath) has \(bytes)")
-    }
-    let settings = artifact.model.settings
-    guard event.codeBytes == settings.quantize?.codeBytes ?? 0 else {
-      throw chain.violation(
-        sealed.line,
-        "code_bytes is \(event.codeBytes), the file declares \(settings.quantize?.codeBytes ?? 0)")
-    }
-    if isEvaluation, manifest["artifact"]?.stringValue != event.sha256 {
-      throw broken(RunManifest.fileName, "artifact", manifest["artifact"])
-    }
-    let weights = try artifact.parameters().sha256()
-    for evaluation in chain.evaluations
-    where evaluation.event.on == .quantized && evaluation.event.weights != weights {
-      throw chain.violation(
-        evaluation.line, "\(artifactPath) does not hold the weights that were evaluated")
-    }
-    if let begin = chain.adaptation?.begin, begin.event.weights != weights {
-      throw chain.violation(
-        begin.line, "test-time training began from other weights than the artifact's")
-    }
-    report.add(
-      .consistent,
-      "artifact: \(bytes) bytes, sealed before anything was scored, with the weights "
-        + "that were")
-    if let budget = settings.quantize?.budget {
-      report.isOverBudget = bytes + event.codeBytes > budget
-      let sum = "\(bytes) bytes" + (event.codeBytes > 0 ? " and \(event.codeBytes) of code" : "")
-      report.add(
-        report.isOverBudget ? .missing : .consistent,
-        "budget: \(sum) of \(budget)\(report.isOverBudget ? ": over budget" : "")")
-    }
-    if let limit = settings.expect.artifactAtMost, bytes > limit {
-      report.add(.missing, "expect: \(bytes) bytes, the file expects at most \(limit)")
-    }
-  }
-
   /// Every entry of the evaluate section was scored once, in order, as the file declares it.
   mutating func checkEvaluations() throws {
     guard let settings = (artifact?.model ?? declared)?.settings else {
@@ -188,67 +133,5 @@ extension Audit {
       .consistent,
       "sums: the chunks add up to the score's \(end.nats) nats"
         + (sum == end.nats ? ", to the bit" : " within 1e-9"))
-  }
-
-  // MARK: Data
-
-  /// Counts targets, tokens and bytes again in the data that the manifest names.
-  mutating func checkData(_ data: DataFolder?) throws {
-    guard let data else {
-      return report.add(
-        .unchecked,
-        "data: not given, so targets and bytes are those that the log claims; --data DIR")
-    }
-    let evidence = try data.evidence()
-    try requireSame("validation", evidence.validation?.content ?? "", data)
-    try requireSame("tokenizer", evidence.tokenizer, data)
-    if !isEvaluation { try requireSame("data", evidence.content, data) }
-    if evidence.sharedDocuments > 0 {
-      throw LegalityError(
-        description:
-          "\(data.path): \(evidence.sharedDocuments) validation documents are also in the "
-          + "training data")
-    }
-    let stream = try ValidationStream(data, limit: manifest["validation_tokens"]?.intValue)
-    for line in chain.evaluations {
-      let event = line.event
-      try requireTargets(event.targets, stream, line.line)
-      let bytes = stream.bytes(ofTargets: event.tokens)
-      guard event.bytes == bytes else {
-        throw chain.violation(
-          line.line, "bytes is \(event.bytes), \(event.tokens) tokens of \(data.path) have \(bytes)"
-        )
-      }
-    }
-    if let adaptation = chain.adaptation, let end = adaptation.end {
-      try requireTargets(adaptation.begin.event.targets, stream, adaptation.begin.line)
-      let bytes = stream.bytes(ofTargets: end.event.tokens)
-      guard end.event.bytes == bytes else {
-        throw chain.violation(
-          end.line,
-          "bytes is \(end.event.bytes), \(end.event.tokens) tokens of \(data.path) have "
-            + "\(bytes)")
-      }
-    }
-    originalBytes = .some(stream.originalBytes)
-    report.add(
-      .consistent,
-      "data: shards and tokenizer are the manifest's; all \(stream.targets) targets and their bytes "
-        + "were counted again")
-  }
-
-  private func requireTargets(_ targets: Int, _ stream: ValidationStream, _ line: Int) throws {
-    guard targets == stream.targets else {
-      throw chain.violation(
-        line, "targets is \(targets), the validation text of \(stream.path) has \(stream.targets)")
-    }
-  }
-
-  private func requireSame(_ key: String, _ hash: String, _ data: DataFolder) throws {
-    guard manifest[key]?.stringValue == hash else {
-      throw LegalityError(
-        description: "\(data.path): \(key) is not that of \(directory)/\(RunManifest.fileName): "
-          + "\(hash), there \(manifest[key]?.text ?? "nothing")")
-    }
   }
 }

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parts of a declaration: what an artifact carries, what training reads, and all without its places.
+
+import IR
+
+extension Model {
+  /// The declaration that an artifact carries: no training, no places in files, one variant.
+  public var forArtifact: Model {
+    var model = self
+    model.variants = [Variant(name: "", start: nil, graph: scored.graph)]
+    model.settings.train = nil
+    model.settings.qat = .off
+    model.constants = []
+    model.warnings = []
+    model.sources = []
+    return model.withoutLocations
+  }
+
+  /// What training reads of the declaration. Equal ones train to equal weights, whatever is done to
+  /// these afterwards, however long it takes and however often one looks.
+  var forTraining: Model {
+    var model = withoutLocations
+    model.settings.evaluate = []
+    model.settings.ttt = nil
+    model.settings.expect = ExpectSettings()
+    model.settings.quantize?.budget = nil
+    model.settings.quantize?.codeBytes = 0
+    // The fake quantiser of QAT is the quantiser.
+    if model.settings.qat == .off { model.settings.quantize = nil }
+    model.settings.train?.stopSteps = nil
+    model.settings.train?.stopSeconds = nil
+    if let train = model.settings.train {
+      let usual = TrainSettings(rows: train.rows, seq: train.seq)
+      model.settings.train?.validateEvery = usual.validateEvery
+      model.settings.train?.validateTokens = usual.validateTokens
+      model.settings.train?.checkpointEvery = usual.checkpointEvery
+    }
+    return model
+  }
+
+  /// The same declaration, wherever its files lie.
+  public var withoutLocations: Model {
+    var model = self
+    for index in model.variants.indices {
+      model.variants[index].graph = model.variants[index].graph.withoutLocations()
+    }
+    return model
+  }
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training in a run directory: the log of steps, scores on the way, checkpoints, interruption.
+
+import Formats
+import IR
+
+/// Drives a trainer to the end of its schedule, from the beginning or from a checkpoint.
+final class TrainingLoop {
+  /// Of the last steps, in nats per token.
+  private(set) var losses: [Double] = []
+  private var seconds: [Double] = []
+  private let trainer: Trainer
+  private let directory: RunDirectory
+  private let settings: TrainSettings
+  private let scorer: Scorer
+  private let validation: ValidationStream
+  private let profiles: Bool
+  private let isInterrupted: () -> Bool
+  private let observe: (RunEvent) throws -> Void
+
+  init(
+    _ trainer: Trainer, _ plan: Plan, _ data: DataFolder, in directory: RunDirectory,
+    options: RunOptions, isInterrupted: @escaping () -> Bool,
+    observe: @escaping (RunEvent) throws -> Void
+  ) throws {
+    guard let settings = plan.model.settings.train else {
+      preconditionFailure("the plan was compiled without a train section")
+    }
+    self.trainer = trainer
+    self.directory = directory
+    self.settings = settings
+    profiles = options.profiles
+    self.isInterrupted = isInterrupted
+    self.observe = observe
+    validation = try ValidationStream(
+      data, limit: min(settings.validateTokens, options.validationTokens ?? .max))
+    scorer = try Scorer(
+      plan.functions, window: settings.seq, rows: scoringRows(window: settings.seq), scored: nil,
+      parameters: trainer.parameters, threads: options.threads)
+  }
+
+  /// Trains to the end. Throws `Interrupted` after saving.
+  func run() throws {
+    try resume()
+    if validation.targets < settings.seq {
+      try observe(
+        .warning(
+          "\(validation.targets) validation targets do not fill a sequence of \(settings.seq): held-out "
+            + "text is not scored while training"))
+    }
+    try observe(.phase("train"))
+    var savedStep = trainer.moment.step
+    let profiledStep = profiles ? savedStep + RunOptions.profiledStep : nil
+    while !trainer.schedule.isOver(trainer.moment) {
+      let report = try step(isProfiled: trainer.moment.step + 1 == profiledStep)
+      let isOver = trainer.schedule.isOver(trainer.moment)
+      if report.step % settings.validateEvery == 0 || isOver, validation.targets >= settings.seq {
+        try validate(step: report.step)
+      }
+      if report.step % settings.checkpointEvery == 0 || isOver {
+        try save()
+        savedStep = report.step
+      }
+      if isInterrupted(), !isOver {
+        if savedStep != report.step { try save() }
+        throw Interrupted(step: report.step)
+      }
+    }
+    if let profiledStep, trainer.moment.step < profiledStep {
+      try observe(.warning("nothing was profiled: training ended before step \(profiledStep)"))
+    }
+  }
+
+  // MARK: Steps
+
+  private func step(isProfiled: Bool) throws -> StepReport {
+    let report: StepReport
+    do {
+      report = try isProfiled ? profiledStep() : trainer.step()
+    } catch let failure as NumericFailure {
+      try directory.log(["event": "diverged", "message": .string(failure.description)])
+      throw failure
+    }
+    losses.append(report.loss)
+    if losses.count > 100 { losses.removeFirst() }
+    seconds.append(report.seconds)
+    if seconds.count > 50 { seconds.removeFirst() }
+    let speed = Double(trainer.tokensPerStep * seconds.count) / max(seconds.reduce(0, +), 1e-9)
+    try directory.log(report.logLine)
+    try observe(.step(report, tokensPerSecond: speed))
+    return report
+  }
+
+  /// Does a step and records it; of several micro-batches the last counts. A scoring batch follows.
+  private func profiledStep() throws -> StepReport {
+    var profiles: [Profile] = []
+    let report = try trainer.step { profile in
+      profiles.removeAll { $0.name == profile.name }
+      profiles.append(profile)
+    }
+    scorer.parametersChanged()
+    try observe(.profiles(profiles + [scorer.profile()]))
+    return report
+  }
+
+  private func validate(step: Int) throws {
+    scorer.parametersChanged()
+    let score = try scorer.evaluate(validation, stride: nil)
+    guard score.nats.isFinite else {
+      throw NumericFailure(
+        "the validation score of step \(step) is not finite; lower the learning rates")
+    }
+    try directory.log([
+      "event": "validation", "step": .int(step), "nll": .double(score.nllPerToken),
+      "bpb": .double(score.bitsPerByte), "tokens": .int(score.tokens),
+    ])
+    try observe(
+      .validation(step: step, bitsPerByte: score.bitsPerByte, nll: score.nllPerToken))
+  }
+
+  // MARK: Checkpoints
+
+  private func resume() throws {
+    for warning in directory.warnings { try observe(.warning(warning)) }
+    guard let checkpoint = directory.checkpoint else { return }
+    try trainer.restore(checkpoint)
+    guard let losses = checkpoint.metadata["losses"]?.arrayValue else {
+      throw FormatError(.corrupt, file: checkpoint.path, field: "losses", "missing")
+    }
+    self.losses = losses.compactMap(\.doubleValue)
+    try observe(.resumed(step: checkpoint.step))
+  }
+
+  private func save() throws {
+    try directory.sync()
+    let checkpoints = RunDirectory.checkpoints(in: directory.path)
+    do {
+      try Checkpoint.save(
+        in: checkpoints, step: trainer.moment.step, states: trainer.savedTensors(),
+        metadata: [
+          "trainer": trainer.savedCounters(), "log": .int(directory.logOffset),
+          "audit": .int(directory.audit.offset), "losses": .array(losses.map(JSONValue.double)),
+        ])
+      try Checkpoint.prune(in: checkpoints)
+    } catch {
+      // A directory that is gone explains it better than the file that is missing in it.
+      try directory.sync()
+      throw error
+    }
+    try observe(.checkpoint(step: trainer.moment.step))
+  }
+}
+
+extension StepReport {
+  fileprivate var logLine: [String: JSONValue] {
+    [
+      "event": "step", "step": .int(step), "loss": .double(loss),
+      "gradient_norm": .double(gradientNorm), "rate": .double(settings.rate),
+      "fraction": .double(settings.fraction), "qat_alpha": .double(settings.qatAlpha),
+      "variant": .int(settings.variant), "seconds": .double(seconds),
+    ]
+  }
+}

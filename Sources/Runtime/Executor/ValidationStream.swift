@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The text that is scored, as tokens with the bytes that they stand for.
+
+import Formats
+
+/// The validation stream in memory, with what turns nats into bits per byte.
+public struct ValidationStream: Sendable {
+  public let tokens: [Int32]
+  public let table: ByteTable
+  /// The folder that it was read from, for messages.
+  public let path: String
+  /// Bytes of the original documents behind the targets, where they are known.
+  public let originalBytes: Int?
+
+  /// Bytes of the first targets by the tokenizer's table.
+  func bytes(ofTargets count: Int) -> Int {
+    (0..<count).reduce(0) {
+      $0 + table.bytes(target: Int(tokens[$1 + 1]), previous: Int(tokens[$1]))
+    }
+  }
+
+  /// Targets of the stream: one less than its tokens.
+  public var targets: Int { max(tokens.count - 1, 0) }
+
+  /// The first `limit` targets of a folder's validation data; all without a limit.
+  public init(_ data: DataFolder, limit: Int? = nil) throws(FormatError) {
+    let stream = try data.validation()
+    let count = min(stream.count - 1, limit ?? Int.max) + 1
+    let read = try stream.read(0..<count)
+    if count == stream.count { try data.requireUnchanged(validation: read) }
+    tokens = read.map(Int32.init)
+    table = data.byteTable
+    path = data.path
+    originalBytes =
+      count > 1 ? try data.originalBytes(ofTargets: 1..<count, in: stream) : nil
+  }
+}
