@@ -109,13 +109,13 @@ struct DumpCommand: ParsableCommand {
         + "\(grouped(container.graph.count)) bytes of graph text, \(grouped(stored)) of weights, both compressed",
       "",
     ]
-    let precision = model.precisionTable
     var rows = [["tensor", "shape", "stored as", "bytes"]]
     for parameter in model.graph.parameters {
-      guard let tensor = artifact.tensors[parameter.path] else { continue }
-      let rule = precision[parameter.path].map(String.init(describing:)) ?? "f32"
+      guard let precision = artifact.tensors[parameter.path]?.precision else { continue }
+      // Before compression.
+      let bytes = precision.form.streams.reduce(0) { $0 + $1.bytes(of: parameter) }
       rows.append([
-        parameter.path, parameter.shapeText, tensor.kind ?? rule, grouped(tensor.byteCount),
+        parameter.path, parameter.shapeText, precision.description, grouped(bytes),
       ])
     }
     lines += [textTable(rows, right: [3]), ""]
@@ -136,26 +136,6 @@ extension ArtifactContainer {
 extension Parameter {
   fileprivate var shapeText: String {
     "[" + type.shape.map(\.description).joined(separator: ", ") + "]"
-  }
-}
-
-extension StoredTensor {
-  /// The stored form where it does not depend on a rule; nil for codes.
-  fileprivate var kind: String? {
-    switch self {
-    case .f32: return "f32"
-    case .f16: return "f16"
-    case .int: return nil
-    }
-  }
-
-  /// Bytes before compression.
-  fileprivate var byteCount: Int {
-    switch self {
-    case .f32(let values): return 4 * values.count
-    case .f16(let bits): return 2 * bits.count
-    case .int(let codes, let scales): return codes.count + 2 * scales.count
-    }
   }
 }
 

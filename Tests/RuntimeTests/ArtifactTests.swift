@@ -32,7 +32,7 @@ extension RuntimeTests {
       // Of three classes of precision none is missing.
       let kinds = Set(
         read.tensors.values.map { tensor in
-          switch tensor {
+          switch tensor.precision {
           case .f32: return "f32"
           case .f16: return "f16"
           case .int: return "int"
@@ -68,7 +68,8 @@ extension RuntimeTests {
         model: model.forArtifact, parameters: block, precision: table)
       let quantized = try restored.parameters()
       for (path, tensor) in restored.tensors {
-        guard case .int(_, let scales) = tensor else { continue }
+        guard case .int = tensor.precision else { continue }
+        let scales = tensor.streams[1].halves
         let (before, after) = (block.floats(path), quantized.floats(path))
         let width = before.count / scales.count
         for index in before.indices {
@@ -125,13 +126,9 @@ extension RuntimeTests {
       let path = folder.path + "/a.gca"
       let artifact = try artifact()
       var sizes: [String: Int] = [:]
-      for (path, tensor) in artifact.tensors {
-        switch tensor {
-        case .f32(let values): sizes["f32", default: 0] += 4 * values.count
-        case .f16(let bits): sizes["f16", default: 0] += 2 * bits.count
-        case .int(let codes, let scales):
-          sizes["codes " + path.tensorClass, default: 0] += codes.count
-          sizes["scales", default: 0] += 2 * scales.count
+      for parameter in artifact.model.graph.parameters {
+        for stream in try #require(artifact.tensors[parameter.path]).precision.form.streams {
+          sizes[stream.group(of: parameter), default: 0] += stream.bytes(of: parameter)
         }
       }
       let container = try artifact.container()

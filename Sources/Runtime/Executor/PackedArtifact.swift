@@ -35,7 +35,7 @@ public struct PackedArtifact {
     self.path = path
     self.container = container
     try PackedArtifact.checkSizes(of: model, packed: container, path)
-    pieces = Artifact.pieces(ParameterLayout(model.graph.parameters), model.precisionTable)
+    pieces = Artifact.pieces(model)
   }
 
   /// All sizes together are in a sane proportion to what the file holds.
@@ -66,33 +66,25 @@ public struct PackedArtifact {
 
   /// Unpacks the weights. They are refused when a number is not finite, or a code is none of its rule.
   public func unpacked() throws -> Artifact {
-    let sizes = Dictionary(
-      uniqueKeysWithValues: Artifact.groups(pieces).map { ($0.name, $0.bytes) })
+    let groups = Artifact.groups(pieces)
+    let sizes = Dictionary(uniqueKeysWithValues: groups.map { ($0.name, $0.bytes) })
     let contents = try container.contents { sizes[$0] }
     if let missing = sizes.keys.sorted().first(where: { contents[$0] == nil }) {
       throw FormatError(.corrupt, file: path, field: "group \(missing)", "the group is missing")
     }
-    var cursors: [String: Int] = [:]
-    var codes: [String: [Int8]] = [:]
-    var tensors: [String: StoredTensor] = [:]
-    var unpacked: [String: [UInt8]] = [:]
-    for (name, bytes) in contents {
-      unpacked[name] = merged(bytes, of: Artifact.elementBytes(name))
-    }
-    for piece in pieces {
-      let start = cursors[piece.group, default: 0]
-      let bytes = unpacked[piece.group]![start..<(start + piece.bytes)]
-      cursors[piece.group] = start + piece.bytes
-      switch piece.group {
-      case "f32":
-        tensors[piece.path] = .f32(UInt32.littleEndian(bytes).map(Float.init(bitPattern:)))
-      case "f16": tensors[piece.path] = .f16(UInt16.littleEndian(bytes))
-      case "scales":
-        tensors[piece.path] = .int(codes: codes[piece.path]!, scales: UInt16.littleEndian(bytes))
-      default: codes[piece.path] = bytes.map { Int8(bitPattern: $0) }
-      }
+    var rest: [String: ArraySlice<UInt8>] = [:]
+    for group in groups {
+      rest[group.name] = merged(contents[group.name]!, of: group.elementBytes)[...]
     }
     let precision = model.precisionTable
+    var tensors: [String: StoredTensor] = [:]
+    for piece in pieces {
+      let bytes = rest[piece.group]!
+      rest[piece.group] = bytes.dropFirst(piece.bytes)
+      let empty = StoredTensor(precision: precision[piece.path] ?? .f32, streams: [])
+      tensors[piece.path, default: empty].streams.append(
+        piece.element.elements(bytes.prefix(piece.bytes)))
+    }
     for parameter in model.graph.parameters {
       guard let damage = tensors[parameter.path]?.damage(precision[parameter.path] ?? .f32) else {
         continue
@@ -119,47 +111,6 @@ extension Artifact {
       throw NumericFailure(
         "\(parameter.path): \(damage) in its stored form; lower the learning rates, or store it as f32"
       )
-    }
-  }
-}
-
-extension StoredTensor {
-  /// Why these cannot be the weights that a rule stores; nil when they can.
-  fileprivate func damage(_ form: Precision) -> String? {
-    func infinite(_ bits: [UInt16], _ what: String) -> String? {
-      // All bits of the exponent are set in infinities and NaN.
-      bits.firstIndex { $0 & 0x7c00 == 0x7c00 }.map { "\(what) \($0) is not finite" }
-    }
-    switch self {
-    case .f32(let values):
-      return values.firstIndex { !$0.isFinite }.map { "weight \($0) is not finite" }
-    case .f16(let bits): return infinite(bits, "weight")
-    case .int(let codes, let scales):
-      if let damage = infinite(scales, "scale") { return damage }
-      guard case .int(let rule) = form else { return nil }
-      return codes.firstIndex { $0 < rule.qmin || $0 > rule.qmax }.map {
-        "code \($0) is \(codes[$0]), \(form) has \(rule.qmin) to \(rule.qmax)"
-      }
-    }
-  }
-}
-
-/// The elements whose bytes stand in planes.
-private func merged(_ bytes: [UInt8], of size: Int) -> [UInt8] {
-  guard size > 1 else { return bytes }
-  let count = bytes.count / size
-  var result = [UInt8](repeating: 0, count: bytes.count)
-  for byte in 0..<size {
-    for index in 0..<count { result[index * size + byte] = bytes[byte * count + index] }
-  }
-  return result
-}
-
-extension FixedWidthInteger {
-  fileprivate static func littleEndian(_ bytes: ArraySlice<UInt8>) -> [Self] {
-    let size = bitWidth / 8
-    return stride(from: bytes.startIndex, to: bytes.endIndex, by: size).map { start in
-      (0..<size).reduce(0) { $0 | Self(truncatingIfNeeded: bytes[start + $1]) << ($1 * 8) }
     }
   }
 }

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// How tensors of each precision lie in an artifact: the one place that knows their streams.
+
+import CKernels
+import IR
+
+/// The stored form of a tensor: named streams of elements, made from weights and back.
+///
+/// Everything that packs, reads, checks or shows an artifact goes by this record. A form that chooses
+/// codes by more than the weights takes that as another argument of `store`, whose one caller is
+/// `Artifact`.
+public struct StoredForm: Sendable {
+  /// One stream of a tensor. Streams of a name lie behind one another in one group of the container.
+  public struct Stream: Sendable {
+    public let element: StoredElement
+    /// What one element is, for messages.
+    let what: String
+    let group: @Sendable (_ path: String) -> String
+    let count: @Sendable (TensorType) -> Int
+
+    /// The group of the container that a parameter's stream lies in.
+    public func group(of parameter: Parameter) -> String { group(parameter.path) }
+
+    /// Bytes of a parameter's stream before compression.
+    public func bytes(of parameter: Parameter) -> Int {
+      count(parameter.type) * element.bytes
+    }
+  }
+
+  /// In the order in which a tensor's streams enter the container.
+  public let streams: [Stream]
+  /// The streams' elements from weights in so many rows.
+  let store: @Sendable (UnsafeMutableBufferPointer<Float>, _ rows: Int) -> [StoredElements]
+  /// The weights that the streams' elements stand for.
+  let restore: @Sendable ([StoredElements], UnsafeMutableBufferPointer<Float>) -> Void
+}
+
+extension Precision {
+  /// The form of tensors of this precision.
+  public var form: StoredForm {
+    switch self {
+    case .f32: return .f32
+    case .f16: return .f16
+    case .int(let quantizer): return .codes(quantizer, name: description)
+    }
+  }
+
+  /// Stores weights [rows, columns]; forms without scales take a tensor of rank 1 as any rows.
+  public func store(_ values: UnsafeMutableBufferPointer<Float>, rows: Int) -> StoredTensor {
+    StoredTensor(precision: self, streams: form.store(values, rows))
+  }
+}
+
+extension StoredForm {
+  static let f32 = StoredForm(
+    streams: [Stream(element: .float, what: "weight", group: { _ in "f32" }, count: \.count)],
+    store: { values, _ in [.floats(Array(values))] },
+    restore: { streams, values in _ = values.update(from: streams[0].floats) })
+
+  static let f16 = StoredForm(
+    streams: [Stream(element: .half, what: "weight", group: { _ in "f16" }, count: \.count)],
+    store: { values, _ in [.halves(values.map { quantise_half(Double($0)) })] },
+    restore: { streams, values in
+      for (index, bits) in streams[0].halves.enumerated() {
+        values[index] = quantise_from_half(bits)
+      }
+    })
+
+  /// Codes in rows and a scale a row. Codes are grouped by tensor class over all layers, because equal
+  /// classes have equal statistics.
+  static func codes(_ quantizer: Quantizer, name: String) -> StoredForm {
+    StoredForm(
+      streams: [
+        Stream(
+          element: .code(quantizer.qmin...quantizer.qmax, rule: name), what: "code",
+          group: { "codes " + $0.tensorClass }, count: \.count),
+        Stream(
+          element: .half, what: "scale", group: { _ in "scales" }, count: { $0.sizes[0] }),
+      ],
+      store: { values, rows in quantizer.stored(values, rows: rows) },
+      restore: { streams, values in
+        let (codes, scales) = (streams[0].codes, streams[1].halves.map { quantise_from_half($0) })
+        quantise_dequantise(
+          values.baseAddress, codes, scales, Int64(scales.count),
+          Int64(codes.count / scales.count))
+      })
+  }
+}
+
+extension Quantizer {
+  /// Codes and scales by the quantiser that the QAT node uses too.
+  fileprivate func stored(
+    _ values: UnsafeMutableBufferPointer<Float>, rows: Int
+  ) -> [StoredElements] {
+    let columns = Int64(values.count / rows)
+    var scales = [Float](repeating: 0, count: rows)
+    var full = scales
+    var limits = scales
+    var codes = [Int8](repeating: 0, count: values.count)
+    var arguments = quant_scale_args(
+      rows: Int64(rows), cols: columns, clip: clip.rule, qmax: Int32(qmax),
+      parameter: clip.parameter, floor: floor, half_floor: halfFloor)
+    var work = [Float](repeating: 0, count: Int(columns))
+    quantise_scales(&scales, &full, &limits, values.baseAddress, &arguments, &work)
+    let (qmin, qmax) = (Int32(qmin), Int32(qmax))
+    if codesFromUnrounded {
+      quantise_codes(&codes, values.baseAddress, full, limits, Int64(rows), columns, qmin, qmax)
+    } else {
+      quantise_codes(&codes, values.baseAddress, scales, nil, Int64(rows), columns, qmin, qmax)
+    }
+    return [.codes(codes), .halves(scales.map { quantise_half(Double($0)) })]
+  }
+}
+
+extension Quantizer.Clip {
+  /// The number of the rule in the kernels' contract.
+  var rule: Int32 {
+    let rule =
+      switch self {
+      case .max: CLIP_MAX
+      case .quantile: CLIP_QUANTILE
+      case .sdclip: CLIP_DEVIATIONS
+      }
+    return Int32(rule.rawValue)
+  }
+}
