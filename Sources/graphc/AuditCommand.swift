@@ -36,8 +36,7 @@ struct AuditCommand: ParsableCommand {
   @Option(help: "The data of the run: hashed, and its targets and bytes counted again.")
   var data: String?
 
-  @Option(help: "SentencePiece model, for folders that hold none.")
-  var tokenizer: String?
+  @OptionGroup var tokenizing: TokenizerOptions
 
   @Option(
     help: ArgumentHelp(
@@ -57,28 +56,28 @@ struct AuditCommand: ParsableCommand {
         + "all tokens.", valueName: "N"))
   var sum: Int?
 
-  @Option(help: "Threads; the results do not depend on it. Default: all processors.")
-  var threads: Int?
+  @OptionGroup var threading: ThreadOptions
 
-  @Flag(help: "Print the proofs as one JSON document.")
-  var json = false
+  @OptionGroup var form: JSONOptions
 
   mutating func run() throws {
     let work = try work()
-    let folder = try data.map { try DataFolder.open($0, tokenizer: tokenizer) }
+    let folder = try data.map { try DataFolder.open($0, tokenizer: tokenizing.tokenizer) }
     let report: AuditReport
     do {
       var audit = try Audit(directory)
       try audit.check(AuditInputs(data: folder, elaborate: elaborated))
       if let folder, !work.isEmpty {
-        try audit.recompute(work, data: folder, threads: Host.threads(threads))
+        try audit.recompute(work, data: folder, threads: threading.resolved())
       }
       report = audit.report
     } catch let error as LegalityError {
-      if json { try printOutput(document(["ok": false, "violation": .string(error.description)])) }
+      if form.json {
+        try printOutput(document(["ok": false, "violation": .string(error.description)]))
+      }
       throw error
     }
-    try printOutput(json ? document(report.members) : report.table)
+    try printOutput(form.json ? document(report.members) : report.table)
     if let failure = report.failure(directory) { throw failure }
   }
 

@@ -33,19 +33,16 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "adamw or muon, for train.")
   var optimizer: Optimizer = .adamw
 
-  @Option(help: "Products and attention: f32, bf16, or auto: bf16 where the machine has it.")
-  var precision: PrecisionChoice = .auto
+  @OptionGroup var compute: PrecisionOptions
 
   @Option(help: "Measured steps.")
   var steps = 10
 
-  @Option(help: "Threads. Default: all processors.")
-  var threads: Int?
+  @OptionGroup var threading: ThreadOptions
 
   @OptionGroup var model: ModelOptions
 
-  @Flag(help: "Print the result as one JSON document.")
-  var json = false
+  @OptionGroup var form: JSONOptions
 
   @Flag(help: "Record one more step and print where its time went, by kernel, on stderr.")
   var kernels = false
@@ -63,7 +60,7 @@ struct BenchCommand: ParsableCommand {
     guard (1...1_000_000).contains(steps) else {
       throw Failure.usage("--steps takes a number from 1 to 1000000, found \(steps)")
     }
-    let threads = try Host.threads(threads)
+    let threads = try threading.resolved()
     let model = try loadModel(
       file, overrides: model.pairs(), used: [.initial, .expect, .train])
     guard let train = model.settings.train else {
@@ -71,8 +68,8 @@ struct BenchCommand: ParsableCommand {
     }
     let (rows, seq) = (train.rows, train.seq)
     let layout = ParameterLayout(model.graph.parameters)
-    let target = try Host.target(precision)
-    let compute = target.compute
+    let target = try Host.target(compute.precision)
+    let precision = target.compute
     func compiled(rows: Int) throws -> PlanFunction {
       try compileFunction(
         kind(model, seq: seq), TokenSizes(rows: rows, seq: seq), of: model, target: target)
@@ -115,7 +112,7 @@ struct BenchCommand: ParsableCommand {
     let result: JSONValue = [
       "schema": "graphc-bench/1", "phase": .string(phase.rawValue),
       "optimizer": phase == .train ? .string(optimizer.rawValue) : .null,
-      "precision": .string(compute.rawValue),
+      "precision": .string(precision.rawValue),
       "threads": .int(threads), "steps": .int(steps),
       "tokens_per_second": .double(Double(tokens) / seconds), "ms_median": .double(seconds * 1000),
       "gflops": .double(gigaflops), "peak_rss_mb": .double(megabytes),
@@ -129,14 +126,14 @@ struct BenchCommand: ParsableCommand {
       ],
       "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
     ]
-    if json {
+    if form.json {
       try printOutput(result.text)
     } else {
       try printOutput(
         "\(phase.rawValue): \(grouped(Int(Double(tokens) / seconds))) tokens/s, "
           + "\(fixed(seconds * 1000, 2)) ms a step (\(fixed(times.min()! * 1000, 2)) to "
           + "\(fixed(times.max()! * 1000, 2))), \(fixed(gigaflops, 0)) GFLOP/s, "
-          + "\(fixed(percent(peaks.gigaflops(compute)), 0)) % of the \(compute.rawValue) peak, "
+          + "\(fixed(percent(peaks.gigaflops(precision)), 0)) % of the \(precision.rawValue) peak, "
           + "\(fixed(megabytes, 0)) MB, \(threads) threads, \(Machine.isa), \(Machine.gemm)")
     }
   }

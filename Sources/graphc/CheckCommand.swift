@@ -30,8 +30,7 @@ struct CheckCommand: ParsableCommand {
   @Flag(help: "Print the certificate: what makes the scores legal, claim by claim.")
   var legal = false
 
-  @Flag(help: "Print the summary as one JSON document.")
-  var json = false
+  @OptionGroup var form: JSONOptions
 
   mutating func run() throws {
     let model = try loadModel(file, overrides: model.pairs())
@@ -40,7 +39,7 @@ struct CheckCommand: ParsableCommand {
     let parameters = model.graph.parameterCount
     let limit = MemoryLimit.current()
     let shortage = try MemoryShortage.of(plan, { MemoryNeed.run($0, adapts: true) }, limit: limit)
-    if json {
+    if form.json {
       let document: JSONValue = [
         "schema": "graphc-check/1", "model": .string(model.name), "parameters": .int(parameters),
         "float_bytes": .int(4 * parameters),
@@ -93,7 +92,7 @@ struct CheckCommand: ParsableCommand {
 
   private func printCertificate(_ model: Model) throws {
     let certificate = try Certificate(of: model)
-    try printOutput(json ? certificate.json.text : certificate.text)
+    try printOutput(form.json ? certificate.json.text : certificate.text)
   }
 }
 

@@ -26,8 +26,7 @@ struct CompileCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: "Products and attention: f32, bf16, or auto: bf16 where the machine has it.")
-  var precision: PrecisionChoice = .auto
+  @OptionGroup var compute: PrecisionOptions
 
   @Flag(help: "Print the model in core form: what the passes begin with.")
   var dumpIr = false
@@ -72,7 +71,7 @@ struct CompileCommand: ParsableCommand {
         } catch { lost = error }
       }
     }
-    let target = try Host.target(precision)
+    let target = try Host.target(compute.precision)
     let plan = try compile(model, target: target, runner: &runner)
     if let lost { throw lost }
     if let shortage = try MemoryShortage.of(plan, { MemoryNeed.run($0, adapts: true) }) {

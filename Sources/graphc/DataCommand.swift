@@ -42,8 +42,7 @@ struct DataPrepareCommand: ParsableCommand {
   @Option(help: "The folder to make.")
   var out: String
 
-  @Flag(help: "Print the facts of the folder as one JSON document.")
-  var json = false
+  @OptionGroup var form: JSONOptions
 
   mutating func run() throws {
     if let vocab, let tokenizer {
@@ -57,7 +56,7 @@ struct DataPrepareCommand: ParsableCommand {
       texts: files(), vocab: vocab ?? 1024, tokenizer: tokenizer, validation: validation, out: out,
       progress: printError)
     let facts = try DataFolder.open(out).inspect()
-    try printOutput(json ? facts.json.text : facts.table(compressors: []))
+    try printOutput(form.json ? facts.json.text : facts.table(compressors: []))
   }
 
   /// The named files, `-` replaced by the names on standard input.
@@ -88,8 +87,7 @@ struct DataInspectCommand: ParsableCommand {
   @Argument(help: "A folder of token shards.")
   var folder: String
 
-  @Option(help: "SentencePiece model, for folders that hold none.")
-  var tokenizer: String?
+  @OptionGroup var tokenizing: TokenizerOptions
 
   @Option(
     parsing: .upToNextOption,
@@ -98,14 +96,13 @@ struct DataInspectCommand: ParsableCommand {
       valueName: "file"))
   var text: [String] = []
 
-  @Flag(help: "Print the facts as one JSON document.")
-  var json = false
+  @OptionGroup var form: JSONOptions
 
   /// Longest text that the compressors get: about ten seconds of their time.
   private static let longestCompressed = 4_000_000
 
   mutating func run() throws {
-    let data = try DataFolder.open(folder, tokenizer: tokenizer)
+    let data = try DataFolder.open(folder, tokenizer: tokenizing.tokenizer)
     let facts = try data.inspect()
     let compared = text.isEmpty ? nil : try data.verifyDocuments(against: text)
     var compressors: [CompressedText] = []
@@ -115,7 +112,7 @@ struct DataInspectCommand: ParsableCommand {
         CompressedText(name: $0.name, size: $0.size, original: text.count)
       }
     }
-    guard json else {
+    guard form.json else {
       try printOutput(facts.table(compressors: compressors))
       if let compared {
         try printOutput(

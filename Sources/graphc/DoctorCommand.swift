@@ -17,13 +17,12 @@ struct DoctorCommand: ParsableCommand {
       Example: graphc doctor
       """)
 
-  @Flag(help: "Print the facts as one JSON document.")
-  var json = false
+  @OptionGroup var form: JSONOptions
 
   mutating func run() throws {
     _ = try Host.machine(allowsMissing: true)
     let system = SystemFacts()
-    if json { try printOutput(system.json.text) } else { try printOutput(system.text) }
+    if form.json { try printOutput(system.json.text) } else { try printOutput(system.text) }
     if !system.problems.isEmpty { throw Failure.check(counted(system.problems.count, "problem")) }
   }
 }

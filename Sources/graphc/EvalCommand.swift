@@ -24,8 +24,7 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "Folder of token shards, as 'graphc data prepare' makes it.")
   var data: String
 
-  @Option(help: "SentencePiece model, for folders that hold none.")
-  var tokenizer: String?
+  @OptionGroup var tokenizing: TokenizerOptions
 
   @Flag(help: "Adapt at test time, as the file's ttt section says.")
   var ttt = false
@@ -36,36 +35,33 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "Tokens from one sliding window to the next, instead of the file's.")
   var stride: Int?
 
-  @Option(help: "Evaluate only this many tokens: a quick look, not a score.")
-  var validationTokens: Int?
+  @OptionGroup var validation: ValidationOptions
 
-  @Option(help: "Products and attention: f32, bf16, or auto: bf16 where the machine has it.")
-  var precision: PrecisionChoice = .auto
+  @OptionGroup var compute: PrecisionOptions
 
-  @Option(help: "Threads; the results do not depend on it. Default: all processors.")
-  var threads: Int?
+  @OptionGroup var threading: ThreadOptions
 
   @Option(help: "Leave a directory of evidence here, as 'graphc audit' verifies it.")
   var out: String?
 
-  @Flag(help: "Print the result as one JSON document.")
-  var json = false
+  @OptionGroup var form: JSONOptions
 
   mutating func run() throws {
-    let threads = try Host.threads(threads)
+    let threads = try threading.resolved()
     if let out { try EvaluationDirectory.check(out) }
     let loaded = try PackedArtifact(artifact)
     var model = loaded.model
+    let validationTokens = try validation.limit()
     model.settings.evaluate = try evaluations(model.settings.evaluate)
     if ttt && model.settings.ttt == nil {
       throw Failure.usage("--ttt: the ttt section of \(artifact) is off or missing")
     }
     if !ttt { model.settings.ttt = nil }
-    let plan = try compile(model, target: Host.target(precision))
+    let plan = try compile(model, target: Host.target(compute.precision))
     let adapts = ttt
     let shortage = try MemoryShortage.of(plan) { MemoryNeed.evaluation($0, adapts: adapts) }
     if let shortage { throw shortage.failure }
-    let data = try DataFolder.open(data, tokenizer: tokenizer)
+    let data = try DataFolder.open(data, tokenizer: tokenizing.tokenizer)
     try checkVocabulary(model, data)
     try data.requireEvidence()
     try model.settings.checkScorable(data, limit: validationTokens, adapts: ttt)
@@ -91,15 +87,12 @@ struct EvalCommand: ParsableCommand {
       scores: scores)
     try directory?.finish(report)
     try printOutput(
-      json
+      form.json
         ? report.json.text : report.table(isPartial: validationTokens != nil, evidence: out))
   }
 
   /// The file's evaluations with the window and stride of the command line.
   private func evaluations(_ declared: [Evaluation]) throws -> [Evaluation] {
-    if let validationTokens, validationTokens < 1 {
-      throw Failure.usage("--validation-tokens takes a number from 1, found \(validationTokens)")
-    }
     if let window, window > 1 << 32 {
       throw Failure.usage("--window \(window): one pass holds at most \(1 << 32) tokens")
     }

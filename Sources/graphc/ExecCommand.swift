@@ -52,22 +52,21 @@ struct ExecCommand: ParsableCommand {
   @Flag(help: "Compute in float64 by the reference interpreter (loss, logits, grad).")
   var interpreter = false
 
-  @Option(help: "Products and attention: f32, bf16, or auto: bf16 where the machine has it.")
+  // The reference is f32, whatever the machine has.
+  @Option(help: PrecisionChoice.help)
   var precision: PrecisionChoice = .f32
 
-  @Option(help: "Threads. Default: all processors.")
-  var threads: Int?
+  @OptionGroup var threading: ThreadOptions
 
   @OptionGroup var model: ModelOptions
 
-  @Flag(help: "Print a summary as one JSON document.")
-  var json = false
+  @OptionGroup var form: JSONOptions
 
   mutating func run() throws {
     if try interpreter && precision.resolved() == .bf16 {
       throw Failure.usage("--interpreter computes in float64; drop --precision bf16")
     }
-    let threads = try Host.threads(threads)
+    let threads = try threading.resolved()
     let isStream = function == .slide || function == .ttt
     if interpreter && isStream {
       throw Failure.usage(
@@ -157,7 +156,7 @@ struct ExecCommand: ParsableCommand {
       summary["nll_sum"] = .double(nll.reduce(0, +))
     }
     if let output { summary["output"] = .string(output) }
-    if json {
+    if form.json {
       try printOutput(JSONValue.object(summary).text)
     } else {
       for key in ["loss", "nll_sum"] {

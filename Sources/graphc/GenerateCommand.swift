@@ -24,8 +24,7 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "Folder of token shards whose tokenizer is used.")
   var data: String?
 
-  @Option(help: "SentencePiece model.")
-  var tokenizer: String?
+  @OptionGroup var tokenizing: TokenizerOptions
 
   @Option(help: "The text to continue; empty begins a document.")
   var prompt = ""
@@ -39,11 +38,9 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "Seed of the random numbers.")
   var seed: UInt64 = 1
 
-  @Option(help: "Products and attention: f32, bf16, or auto: bf16 where the machine has it.")
-  var precision: PrecisionChoice = .auto
+  @OptionGroup var compute: PrecisionOptions
 
-  @Option(help: "Threads. Default: all processors.")
-  var threads: Int?
+  @OptionGroup var threading: ThreadOptions
 
   mutating func run() throws {
     guard tokens >= 0 else {
@@ -52,10 +49,10 @@ struct GenerateCommand: ParsableCommand {
     guard temperature >= 0, temperature.isFinite else {
       throw Failure.usage("--temperature takes a number from 0, found \(temperature)")
     }
-    let threads = try Host.threads(threads)
+    let threads = try threading.resolved()
     let tokenizer = try loadTokenizer()
     let loaded = try PackedArtifact(artifact)
-    try checkVocabulary(loaded.model, tokenizer, of: self.tokenizer ?? data ?? "")
+    try checkVocabulary(loaded.model, tokenizer, of: tokenizing.tokenizer ?? data ?? "")
     guard
       let window = loaded.model.settings.evaluate.first?.window ?? loaded.model.settings.ttt?.window
     else {
@@ -64,7 +61,8 @@ struct GenerateCommand: ParsableCommand {
     }
     let parameters = try loaded.parameters()
     let function = try compileFunction(
-      .logits, TokenSizes(rows: 1, seq: window), of: loaded.model, target: Host.target(precision))
+      .logits, TokenSizes(rows: 1, seq: window), of: loaded.model,
+      target: Host.target(compute.precision))
     let shortage = MemoryShortage(
       "a window of \(window)", needed: parameters.layout.bytes + function.memoryBytes, rows: 1
     ) { _ in 0 }
@@ -92,7 +90,7 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func loadTokenizer() throws -> Tokenizer {
-    if let tokenizer { return try Tokenizer(path: tokenizer) }
+    if let path = tokenizing.tokenizer { return try Tokenizer(path: path) }
     guard let data else {
       throw Failure.usage("the tokens need a tokenizer: give --data DIR or --tokenizer FILE")
     }

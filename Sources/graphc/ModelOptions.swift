@@ -58,22 +58,6 @@ func loadModel(
   return model
 }
 
-/// The precision of products and attention, as the command line names it.
-enum PrecisionChoice: String, ExpressibleByArgument, CaseIterable {
-  case auto, f32, bf16
-
-  /// What it means on this machine. bf16 needs dot products of bf16: elsewhere f32 is faster.
-  func resolved() throws -> ComputePrecision {
-    let isa = try Host.machine().isa
-    let isFast = isa == "avx512bf16"
-    if self == .bf16 && !isFast {
-      throw Failure.usage(
-        "--precision bf16 needs avx512bf16, this machine has \(isa), where f32 is faster")
-    }
-    return self == .f32 || !isFast ? .f32 : .bf16
-  }
-}
-
 /// The machine this process runs on. Initialises the kernels.
 enum Host {
   nonisolated(unsafe) private static var isReady = false
@@ -113,16 +97,6 @@ enum Host {
     var machine = try machine()
     machine.compute = try precision.resolved()
     return machine
-  }
-
-  /// The threads to use: what was asked for, else all processors.
-  static func threads(_ asked: Int?) throws -> Int {
-    _ = try machine()
-    guard let asked else { return Machine.processors }
-    guard (1...1024).contains(asked) else {
-      throw Failure.usage("--threads takes a number from 1 to 1024, found \(asked)")
-    }
-    return asked
   }
 }
 

@@ -19,8 +19,7 @@ struct RunCommand: ParsableCommand {
   @Option(help: "Folder of token shards, as 'graphc data prepare' makes it.")
   var data: String
 
-  @Option(help: "SentencePiece model, for folders that hold none.")
-  var tokenizer: String?
+  @OptionGroup var tokenizing: TokenizerOptions
 
   @Option(help: "Run directory. Default: runs/NAME.")
   var out: String?
@@ -37,11 +36,9 @@ struct RunCommand: ParsableCommand {
   @Option(help: "Seed of the initial weights.")
   var seed: UInt64 = 1
 
-  @Option(help: "Threads; the results do not depend on it. Default: all processors.")
-  var threads: Int?
+  @OptionGroup var threading: ThreadOptions
 
-  @Option(help: "Evaluate only this many tokens: a quick look, not a score.")
-  var validationTokens: Int?
+  @OptionGroup var validation: ValidationOptions
 
   @Flag(help: "Continue the run in --out from its newest checkpoint.")
   var resume = false
@@ -52,21 +49,17 @@ struct RunCommand: ParsableCommand {
         + "profile.txt, and every tile in trace.json, for Perfetto, in the run directory."))
   var profile = false
 
-  @Option(help: "Products and attention: f32, bf16, or auto: bf16 where the machine has it.")
-  var precision: PrecisionChoice = .auto
+  @OptionGroup var compute: PrecisionOptions
 
   @OptionGroup var model: ModelOptions
 
-  @Flag(help: "Print the result as one JSON document.")
-  var json = false
+  @OptionGroup var form: JSONOptions
 
   mutating func run() throws {
-    let threads = try Host.threads(threads)
-    if let validationTokens, validationTokens < 1 {
-      throw Failure.usage("--validation-tokens takes a number from 1, found \(validationTokens)")
-    }
+    let threads = try threading.resolved()
+    let validationTokens = try validation.limit()
     if let out { try Run.checkDirectory(out, resumes: resume) }
-    let plan = try loadPlan(file, overrides: model.pairs(), compute: precision)
+    let plan = try loadPlan(file, overrides: model.pairs(), compute: compute.precision)
     guard let train = plan.model.settings.train else {
       throw Failure(exitCode: 3, message: "error: \(file) has no train section; nothing to run")
     }
@@ -79,7 +72,7 @@ struct RunCommand: ParsableCommand {
     let adapts = ttt
     let shortage = try MemoryShortage.of(plan) { MemoryNeed.run($0, adapts: adapts) }
     if let shortage { throw shortage.failure }
-    let data = try DataFolder.open(data, tokenizer: tokenizer)
+    let data = try DataFolder.open(data, tokenizer: tokenizing.tokenizer)
     try checkVocabulary(plan.model, data, isGraph: true)
     try data.requireDisjoint()
     try data.requireEvidence()
@@ -104,7 +97,7 @@ struct RunCommand: ParsableCommand {
     // Of an interrupted or failed run too.
     if !profiles.isEmpty { try write(profiles, in: directory) }
     var report = try outcome.get()
-    if json {
+    if form.json {
       try printOutput(report.json.text)
     } else {
       report.heldOut = try HeldOutSizes(data)

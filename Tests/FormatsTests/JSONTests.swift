@@ -2,7 +2,6 @@
 // JSON values: one canonical spelling, exact numbers, strict reading.
 
 import Formats
-import Foundation
 import Testing
 
 @Suite struct JSONTests {
@@ -49,12 +48,6 @@ import Testing
   @Test func refusesDeepNestingAndBadUTF8() {
     formatError(.corrupt) { try JSONValue.parse(String(repeating: "[", count: 100_000)) }
     formatError(.corrupt) { try JSONValue.parse([0x22, 0xc0, 0x80, 0x22]) }
-  }
-
-  @Test func goesThroughCodable() throws {
-    let value: JSONValue = ["a": [1, 2.5, "x", nil, false]]
-    let data = try JSONEncoder().encode(value)
-    #expect(try JSONDecoder().decode(JSONValue.self, from: data) == value)
   }
 
   @Test(
