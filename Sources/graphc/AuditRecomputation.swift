@@ -74,18 +74,18 @@ extension Audit {
   }
 
   private func selectMachine() throws -> Route {
-    func member(_ key: String) throws -> String {
+    func member(_ key: ManifestField) throws -> String {
       guard let text = manifest[key]?.stringValue else {
-        throw chain.violation(1, "the manifest does not say which \(key) the run used")
+        throw chain.violation(1, "the manifest does not say which \(key.rawValue) the run used")
       }
       return text
     }
-    let (isa, gemm) = (try member("isa"), try member("gemm"))
-    let precision = try member("precision")
+    let (isa, gemm) = (try member(.isa), try member(.gemm))
+    let precision = try member(.precision)
     guard let compute = ComputePrecision(rawValue: precision) else {
       throw chain.violation(1, "the manifest names an unknown precision \(precision)")
     }
-    let machine = try member("machine")
+    let machine = try member(.machine)
     let isSame = Machine.select(isa: isa, gemm: gemm) && Machine.name == machine
     var target = TargetMachine(machine: Machine.name, isa: Machine.isa)
     target.compute = compute

@@ -13,17 +13,19 @@ extension RunManifest {
         .usage, file: directory + "/" + Self.fileName, field: field,
         message + "; resume with what the run began with, or choose another --out")
     }
-    for key in ["data", "tokenizer", "seed", "precision"] where saved.members[key] != members[key] {
+    for key: ManifestField in [.data, .tokenizer, .seed, .precision]
+    where saved.members[key] != members[key] {
       throw refuse(
-        key, "the run was started with \(text(saved, key)), now \(text(self, key)) is given")
+        key.rawValue,
+        "the run was started with \(text(saved, key)), now \(text(self, key)) is given")
     }
     // Manifests of older versions have no hash of what training reads.
-    let key = saved.members["training"] == nil ? "graph" : "training"
+    let key: ManifestField = saved.members[.training] == nil ? .graph : .training
     if saved.members[key] != members[key] {
       throw refuse("graph", differences(from: saved).joined(separator: "\n  "))
     }
     let (old, new) = (
-      TrainingLength(saved.members["length"]), TrainingLength(members["length"])
+      TrainingLength(saved.members[.length]), TrainingLength(members[.length])
     )
     guard new.isAtLeast(old) else {
       throw refuse("length", "the run was started for \(old), \(new) would be shorter")
@@ -33,23 +35,23 @@ extension RunManifest {
   /// Takes over the history of a run that is resumed: under which length and on which machine its
   /// first steps were made, where that changed.
   mutating func note(_ saved: RunManifest, resumedAfter step: Int, _ warnings: inout [String]) {
-    var history = saved.members["resumed"]?.arrayValue ?? []
-    let keys = ["length", "isa", "gemm", "machine"]
+    var history = saved.members[.resumed]?.arrayValue ?? []
+    let keys: [ManifestField] = [.length, .isa, .gemm, .machine]
     if step > 0, keys.contains(where: { saved.members[$0] != members[$0] }) {
       var entry: [String: JSONValue] = ["after_step": .int(step)]
       for key in keys { entry[key] = saved.members[key] }
       history.append(.object(entry))
-      let length = TrainingLength(saved.members["length"])
-      if length != TrainingLength(members["length"]) {
+      let length = TrainingLength(saved.members[.length])
+      if length != TrainingLength(members[.length]) {
         warnings.append(
           "the first \(step) steps followed the schedule of \(length); a run that is this long from "
             + "the start has other weights")
       }
     }
-    if !history.isEmpty { members["resumed"] = .array(history) }
+    if !history.isEmpty { members[.resumed] = .array(history) }
   }
 
-  private func text(_ manifest: RunManifest, _ key: String) -> String {
+  private func text(_ manifest: RunManifest, _ key: ManifestField) -> String {
     manifest.members[key]?.text ?? "nothing"
   }
 
@@ -60,8 +62,8 @@ extension RunManifest {
   /// What differs, a line each: consts by name, then lines of the files.
   private func differences(from saved: RunManifest) -> [String] {
     var lines = ["training would go on with another graph"]
-    let old = saved.members["consts"]?.objectValue ?? [:]
-    let new = members["consts"]?.objectValue ?? [:]
+    let old = saved.members[.consts]?.objectValue ?? [:]
+    let new = members[.consts]?.objectValue ?? [:]
     for name in Set(old.keys).union(new.keys).sorted() where old[name] != new[name] {
       let (before, after) = (old[name]?.stringValue, new[name]?.stringValue)
       lines.append("const \(name) was \(before ?? "not declared"), is \(after ?? "not declared")")

@@ -41,29 +41,29 @@ public struct RunManifest: Sendable {
         !Model.isCore(source.text) && !names.contains { source.path == ConstantOverride.path($0) }
       })
     for file in files { texts[Self.graphFolder + "/" + file.path] = file.text }
-    members = [
-      "schema": .string(Self.schema), "kind": "run", "graphc": .string(version),
-      "model": .string(plan.model.name),
-      "graph": .string(SHA256.hex(core)),
-      "training": .string(SHA256.hex(plan.model.forTraining.printed())),
-      "set": .array(overrides.map(JSONValue.string)),
-      "consts": Self.json(plan.model.constants),
+    members = .init([
+      .schema: .string(Self.schema), .kind: "run", .graphc: .string(version),
+      .model: .string(plan.model.name),
+      .graph: .string(SHA256.hex(core)),
+      .training: .string(SHA256.hex(plan.model.forTraining.printed())),
+      .set: .array(overrides.map(JSONValue.string)),
+      .consts: Self.json(plan.model.constants),
       // The first is the one to run.
-      "sources": .array(
+      .sources: .array(
         files.map {
           [
             "path": .string(Self.graphFolder + "/" + $0.path),
             "sha256": .string(SHA256.hex($0.text)),
           ]
         }),
-      "validation": .string(try data.evidence().validation?.content ?? ""),
-      "data": .string(try data.evidence().content),
-      "tokenizer": .string(data.tokenizer.sha256), "seed": .string("\(options.seed)"),
-      "length": options.length.json, "ttt": .bool(options.adapts),
-      "validation_tokens": options.validationTokens.map(JSONValue.int) ?? .null,
-      "machine": .string(Machine.name), "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
-      "precision": .string(plan.target.compute.rawValue),
-    ]
+      .validation: .string(try data.evidence().validation?.content ?? ""),
+      .data: .string(try data.evidence().content),
+      .tokenizer: .string(data.tokenizer.sha256), .seed: .string("\(options.seed)"),
+      .length: options.length.json, .ttt: .bool(options.adapts),
+      .validationTokens: options.validationTokens.map(JSONValue.int) ?? .null,
+      .machine: .string(Machine.name), .isa: .string(Machine.isa), .gemm: .string(Machine.gemm),
+      .precision: .string(plan.target.compute.rawValue),
+    ])
     try certify(plan.model)
   }
 
@@ -73,17 +73,17 @@ public struct RunManifest: Sendable {
     adapts: Bool, validationTokens: Int?, data: DataFolder, version: String
   ) throws {
     texts = [:]
-    members = [
-      "schema": .string(Self.schema), "kind": "eval", "graphc": .string(version),
-      "model": .string(model.name), "graph": .string(SHA256.hex(model.printed())),
-      "artifact": .string(artifact), "window": options.window.map(JSONValue.int) ?? .null,
-      "stride": options.stride.map(JSONValue.int) ?? .null,
-      "validation": .string(try data.evidence().validation?.content ?? ""),
-      "tokenizer": .string(data.tokenizer.sha256), "ttt": .bool(adapts),
-      "validation_tokens": validationTokens.map(JSONValue.int) ?? .null,
-      "machine": .string(Machine.name), "isa": .string(Machine.isa), "gemm": .string(Machine.gemm),
-      "precision": .string(plan.target.compute.rawValue),
-    ]
+    members = .init([
+      .schema: .string(Self.schema), .kind: "eval", .graphc: .string(version),
+      .model: .string(model.name), .graph: .string(SHA256.hex(model.printed())),
+      .artifact: .string(artifact), .window: options.window.map(JSONValue.int) ?? .null,
+      .stride: options.stride.map(JSONValue.int) ?? .null,
+      .validation: .string(try data.evidence().validation?.content ?? ""),
+      .tokenizer: .string(data.tokenizer.sha256), .ttt: .bool(adapts),
+      .validationTokens: validationTokens.map(JSONValue.int) ?? .null,
+      .machine: .string(Machine.name), .isa: .string(Machine.isa), .gemm: .string(Machine.gemm),
+      .precision: .string(plan.target.compute.rawValue),
+    ])
     try certify(model)
   }
 
@@ -109,9 +109,11 @@ public struct RunManifest: Sendable {
 
   /// What result.json repeats, so that it says by itself what was run.
   public var repeated: [String: JSONValue] {
-    members.filter { Self.repeatedMembers.contains($0.key) }
+    var repeated: [String: JSONValue] = [:]
+    for field in Self.repeatedFields { repeated[field] = members[field] }
+    return repeated
   }
-  static let repeatedMembers = ["model", "graph", "seed", "set", "validation_tokens"]
+  static let repeatedFields: [ManifestField] = [.model, .graph, .seed, .set, .validationTokens]
 
   /// The record that the audit log begins with.
   var genesis: AuditGenesis {
@@ -128,7 +130,7 @@ public struct RunManifest: Sendable {
       throw FormatError(.corrupt, file: path, "a manifest is an object")
     }
     var texts: [String: String] = [:]
-    let names = (members["sources"]?.arrayValue ?? []).compactMap { $0["path"]?.stringValue }
+    let names = (members[.sources]?.arrayValue ?? []).compactMap { $0["path"]?.stringValue }
     for name in names + [coreName] where Folder.exists(directory + "/" + name) {
       texts[name] = String(decoding: try readFile(directory + "/" + name), as: UTF8.self)
     }

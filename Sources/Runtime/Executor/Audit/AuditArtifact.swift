@@ -29,8 +29,8 @@ extension Audit {
         sealed.line,
         "code_bytes is \(event.codeBytes), the file declares \(settings.quantize?.codeBytes ?? 0)")
     }
-    if isEvaluation, manifest["artifact"]?.stringValue != event.sha256 {
-      throw broken(RunManifest.fileName, "artifact", manifest["artifact"])
+    if isEvaluation, manifest[.artifact]?.stringValue != event.sha256 {
+      throw broken(.artifact)
     }
     let weights = try artifact.parameters().sha256()
     for evaluation in chain.evaluations

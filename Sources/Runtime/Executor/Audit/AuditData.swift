@@ -13,16 +13,16 @@ extension Audit {
         "data: not given, so targets and bytes are those that the log claims; --data DIR")
     }
     let evidence = try data.evidence()
-    try requireSame("validation", evidence.validation?.content ?? "", data)
-    try requireSame("tokenizer", evidence.tokenizer, data)
-    if !isEvaluation { try requireSame("data", evidence.content, data) }
+    try requireSame(.validation, evidence.validation?.content ?? "", data)
+    try requireSame(.tokenizer, evidence.tokenizer, data)
+    if !isEvaluation { try requireSame(.data, evidence.content, data) }
     if evidence.sharedDocuments > 0 {
       throw LegalityError(
         description:
           "\(data.path): \(evidence.sharedDocuments) validation documents are also in the "
           + "training data")
     }
-    let stream = try ValidationStream(data, limit: manifest["validation_tokens"]?.intValue)
+    let stream = try ValidationStream(data, limit: manifest[.validationTokens]?.intValue)
     for line in chain.evaluations {
       let event = line.event
       try requireTargets(event.targets, stream, line.line)
@@ -57,11 +57,12 @@ extension Audit {
     }
   }
 
-  private func requireSame(_ key: String, _ hash: String, _ data: DataFolder) throws {
-    guard manifest[key]?.stringValue == hash else {
+  private func requireSame(_ field: ManifestField, _ hash: String, _ data: DataFolder) throws {
+    guard manifest[field]?.stringValue == hash else {
       throw LegalityError(
-        description: "\(data.path): \(key) is not that of \(directory)/\(RunManifest.fileName): "
-          + "\(hash), there \(manifest[key]?.text ?? "nothing")")
+        description:
+          "\(data.path): \(field.rawValue) is not that of \(directory)/\(RunManifest.fileName): "
+          + "\(hash), there \(manifest[field]?.text ?? "nothing")")
     }
   }
 }

@@ -10,7 +10,7 @@ extension Audit {
   mutating func checkGraph(_ inputs: AuditInputs) throws {
     if isEvaluation {
       guard let artifact else { return }
-      guard SHA256.hex(artifact.model.printed()) == manifest["graph"]?.stringValue else {
+      guard SHA256.hex(artifact.model.printed()) == manifest[.graph]?.stringValue else {
         throw LegalityError(
           description:
             "\(directory)/\(RunManifest.artifactName): its graph text is not the one that "
@@ -23,12 +23,12 @@ extension Audit {
       return report.add(.missing, "graph: \(RunManifest.coreName) is not here")
     }
     let text = String(decoding: try readFile(path), as: UTF8.self)
-    guard SHA256.hex(text) == manifest["graph"]?.stringValue else {
+    guard SHA256.hex(text) == manifest[.graph]?.stringValue else {
       throw LegalityError(description: "\(path): it is not the graph that the manifest names")
     }
     let model = try Model.parse(path: path, text: text)
-    guard model.name == manifest["model"]?.stringValue else {
-      throw broken(RunManifest.fileName, "model", manifest["model"])
+    guard model.name == manifest[.model]?.stringValue else {
+      throw broken(.model)
     }
     declared = model
     try checkSources(core: text, inputs)
@@ -42,11 +42,11 @@ extension Audit {
 
   private mutating func checkSources(core: String, _ inputs: AuditInputs) throws {
     var files: [SourceFile] = []
-    for source in manifest["sources"]?.arrayValue ?? [] {
+    for source in manifest[.sources]?.arrayValue ?? [] {
       guard let name = source["path"]?.stringValue else { continue }
       let path = directory + "/" + name
       guard !name.split(separator: "/").contains(".."), !name.hasPrefix("/") else {
-        throw broken(RunManifest.fileName, "sources", source)
+        throw broken(.sources, source)
       }
       guard access(path, F_OK) == 0 else {
         return report.add(.missing, "graph: \(name) is not here")
@@ -57,12 +57,12 @@ extension Audit {
       }
       files.append(SourceFile(path: name, text: text))
     }
-    let consts = manifest["consts"] ?? .null
-    let overrides = (manifest["set"]?.arrayValue ?? []).compactMap(\.stringValue)
+    let consts = manifest[.consts] ?? .null
+    let overrides = (manifest[.set]?.arrayValue ?? []).compactMap(\.stringValue)
     guard let main = files.first else {
       // A plan or core text has no files besides the core text itself, and nothing to set.
       guard consts == .object([:]), overrides.isEmpty else {
-        throw broken(RunManifest.fileName, "sources", manifest["sources"])
+        throw broken(.sources)
       }
       return
     }
@@ -81,7 +81,7 @@ extension Audit {
           + RunManifest.coreName)
     }
     guard RunManifest.json(model.constants).text == consts.text else {
-      throw broken(RunManifest.fileName, "consts", consts)
+      throw broken(.consts, consts)
     }
     report.add(
       .consistent, "graph: \(files.count) files and --set compile to \(RunManifest.coreName)")

@@ -64,11 +64,11 @@ extension Audit {
   /// repetition, are those of the document, if they are possible.
   private func reportOfLog(_ document: JSONValue) throws -> Report {
     var report = Report(
-      precision: (manifest["precision"]?.stringValue).flatMap(ComputePrecision.init) ?? .f32,
+      precision: (manifest[.precision]?.stringValue).flatMap(ComputePrecision.init) ?? .f32,
       artifact: try artifactFile(document), scores: try scores(document))
     if !isEvaluation {
       report.training = Report.Training(losses: [], steps: 0, tokens: 0, seconds: 0)
-      for key in RunManifest.repeatedMembers { report.manifest[key] = manifest[key] ?? .null }
+      for field in RunManifest.repeatedFields { report.manifest[field] = manifest[field] ?? .null }
     }
     return report
   }
@@ -128,7 +128,7 @@ extension Audit {
     if gap < max(steps.count, claimed?["steps"]?.intValue ?? 0) {
       return report.add(.missing, "training: log.jsonl has no step \(gap + 1)")
     }
-    if let limit = manifest["length"]?["steps"]?.intValue, steps.count > limit {
+    if let limit = manifest[.length]?["steps"]?.intValue, steps.count > limit {
       throw LegalityError(description: "\(path): \(steps.count) steps of at most \(limit)")
     }
     let seconds = claimed?["seconds"]?.doubleValue ?? -1

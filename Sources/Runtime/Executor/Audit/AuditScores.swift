@@ -13,7 +13,7 @@ extension Audit {
     var entries = settings.evaluate
     if isEvaluation {
       let options = EvaluationOptions(
-        window: manifest["window"]?.intValue, stride: manifest["stride"]?.intValue)
+        window: manifest[.window]?.intValue, stride: manifest[.stride]?.intValue)
       entries = try options.applied(to: entries)
       if !options.isEmpty {
         report.add(
@@ -61,7 +61,7 @@ extension Audit {
   /// A limit that the validation text reached leaves the rest of it out.
   private mutating func checkCoverage() {
     let targets = chain.evaluations.first?.event.targets ?? chain.adaptation?.begin.event.targets
-    guard let limit = manifest["validation_tokens"]?.intValue, targets ?? limit >= limit else {
+    guard let limit = manifest[.validationTokens]?.intValue, targets ?? limit >= limit else {
       return
     }
     report.add(
@@ -77,13 +77,13 @@ extension Audit {
 
   private mutating func checkAdaptation(_ settings: Settings) throws {
     guard let adaptation = chain.adaptation, let end = adaptation.end?.event else {
-      if manifest["ttt"] == true {
+      if manifest[.ttt] == true {
         report.add(.missing, "test-time training: it was asked for, the log has none")
       }
       return
     }
     let (line, begin) = (adaptation.begin.line, adaptation.begin.event)
-    guard manifest["ttt"] == true, let ttt = settings.ttt else {
+    guard manifest[.ttt] == true, let ttt = settings.ttt else {
       throw chain.violation(line, "test-time training that nobody asked for")
     }
     guard
