@@ -114,7 +114,7 @@ extension RuntimeTests {
       #expect(first == 7)
       #expect(reports == Array(8...12))
       #expect(try bytes(folder, "parts") == bytes(folder, "whole"))
-      #expect(parts.loss == whole.loss)
+      #expect(parts.training == whole.training)
       #expect(parts.scores.entries == whole.scores.entries)
     }
 
@@ -186,7 +186,7 @@ extension RuntimeTests {
 
     @Test func weightsThatAreNotFiniteHaveNoScore() throws {
       let folder = try TemporaryFolder()
-      let artifact = try Artifact.read(try run(folder, "run").artifactPath)
+      let artifact = try Artifact.read(try run(folder, "run").artifact.path)
       let plan = try CompiledModel(artifact.model, compute: .f32).plan
       let evaluator = Evaluator(
         functions: plan.functions, settings: artifact.model.settings,
