@@ -10,8 +10,6 @@ import Testing
 
 extension RuntimeTests {
   @Suite struct CausalityTests {
-    private static let corpus = Result { try SmallCorpus() }
-
     /// Calls are small, and windows short where a product takes long; all else is the file's.
     private static var isFast: Bool { ["avx512", "avx512bf16"].contains(Machine.isa) }
 
@@ -34,7 +32,7 @@ extension RuntimeTests {
       }
       return try Recomputation(
         functions: plan.functions, settings: model.settings,
-        stream: try ValidationStream(corpus.get().data, limit: targets), parameters: parameters,
+        stream: try ValidationStream(SmallCorpus.shared.get().data, limit: targets), parameters: parameters,
         adapts: adapts, threads: 2
       ).probe(places: 50)
     }

@@ -12,17 +12,15 @@ import Testing
 
 extension RuntimeTests {
   @Suite struct LiveFeatureTests {
-    private static let corpus = Result { try SmallCorpus() }
-
     private func trainer(
       steps: Int, _ change: (inout Settings) -> Void = { _ in }
     ) throws -> Trainer {
-      var model = try RunTests.model()
+      var model = try SmallRun.model()
       model.settings.qat = .off
       model.settings.train?.warmdown = nil
       change(&model.settings)
       return try Trainer(
-        CompiledModel(model).plan, data: try Self.corpus.get().data.train(),
+        CompiledModel(model).plan, data: try SmallCorpus.shared.get().data.train(),
         length: TrainingLength(steps: steps, seconds: nil), seed: 3, threads: 1, clock: { 0 })
     }
 

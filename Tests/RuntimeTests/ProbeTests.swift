@@ -10,8 +10,6 @@ import Testing
 
 extension RuntimeTests {
   @Suite struct ProbeTests {
-    private static let corpus = Result { try SmallCorpus() }
-
     /// An embedding and a head, scored in plain and in overlapping windows, with adaptation.
     private static let twoLayers = """
       model two_layers
@@ -43,7 +41,7 @@ extension RuntimeTests {
       """
 
     private static func small() throws -> Model {
-      try RunTests.model(["vocab": "288"])
+      try SmallRun.model(["vocab": "288"])
     }
 
     /// Scorers of random weights. `change` rewrites the text of a scoring function.
@@ -75,7 +73,8 @@ extension RuntimeTests {
       }
       return Recomputation(
         functions: functions, settings: model.settings,
-        stream: try ValidationStream(corpus.get().data, limit: targets), parameters: parameters,
+        stream: try ValidationStream(SmallCorpus.shared.get().data, limit: targets),
+        parameters: parameters,
         adapts: adapts, threads: 2)
     }
 

@@ -11,14 +11,12 @@ import Testing
 
 extension RuntimeTests {
   @Suite struct ScorableCheckTests {
-    private static let corpus = Result { try SmallCorpus() }
-
     /// A folder without a manifest, with these validation tokens.
     private func data(
       _ folder: TemporaryFolder, training: [UInt16] = (0..<500).map { 3 + $0 % 200 },
       validation: [UInt16]
     ) throws -> DataFolder {
-      let tokenizer = try Self.corpus.get().data.tokenizer
+      let tokenizer = try SmallCorpus.shared.get().data.tokenizer
       let path = folder.path
       try Data(tokenizer.model).write(to: URL(fileURLWithPath: path + "/tokenizer.model"))
       try Shard.write(path + "/fineweb_train_000000.bin", training)
@@ -104,14 +102,16 @@ extension RuntimeTests {
     @Test func aRunSaysItBeforeItBegins() throws {
       let folder = try TemporaryFolder()
       let data = try data(folder, validation: [1, 40, 41])
-      let plan = try CompiledModel(RunTests.model()).plan
+      let plan = try CompiledModel(SmallRun.model()).plan
       let run = Run(
         plan: plan, data: data,
         options: RunOptions(
           directory: folder.path + "/run", length: TrainingLength(steps: 1, seconds: nil), seed: 1,
           threads: 1, adapts: false, resumes: false),
         clock: { 0 }, isInterrupted: { false }, observe: { _ in })
-      let error = #expect(throws: FormatError.self) { try run.run(manifest: RunManifest(members: [:])) }
+      let error = #expect(throws: FormatError.self) {
+        try run.run(manifest: RunManifest(members: [:]))
+      }
       #expect(error?.message.contains("there are 3") == true)
       #expect(!FileManager.default.fileExists(atPath: folder.path + "/run"))
     }
@@ -119,7 +119,7 @@ extension RuntimeTests {
     /// As many tokens as one sequence reads, its last target among them.
     @Test func aSequenceOfTrainingDataIsEnough() throws {
       let folder = try TemporaryFolder()
-      let plan = try CompiledModel(RunTests.model()).plan
+      let plan = try CompiledModel(SmallRun.model()).plan
       for (count, isEnough) in [(33, true), (32, false)] {
         let data = try data(
           folder, training: (0..<count).map { 40 + UInt16($0) }, validation: [1, 40])
