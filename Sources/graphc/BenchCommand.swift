@@ -5,6 +5,7 @@ import ArgumentParser
 import Formats
 import Foundation
 import IR
+import Language
 import Passes
 import Runtime
 

@@ -4,6 +4,7 @@
 import Formats
 import Glibc
 import IR
+import Language
 
 extension Audit {
   /// The graph's files make the core text, and that the artifact's declaration.

@@ -3,7 +3,6 @@
 
 import Formats
 import IR
-import Language
 
 extension Audit {
   /// Whether the directory is that of `graphc eval`.
