@@ -41,6 +41,28 @@ public struct LiveFeature: Sendable, Equatable {
   }
 }
 
+extension LiveFeature {
+  /// Reads an entry of `live`, or what a checkpoint holds of one; nil where it is none, or its steps
+  /// are in no order.
+  init?(json: JSONValue) {
+    guard let feature = json["feature"]?.stringValue, let first = json["first_step"],
+      let last = json["last_step"], (first == .null) == (last == .null)
+    else { return nil }
+    self.feature = feature
+    if first != .null {
+      guard let first = first.intValue, let last = last.intValue, first >= 1, first <= last else {
+        return nil
+      }
+      (firstStep, lastStep) = (first, last)
+    }
+    steps = json["steps"]?.intValue ?? 0
+    phase = (json["unit"]?.stringValue).flatMap(Feature.Phase.init) ?? .training
+    let paths = (json["params"]?.arrayValue ?? []).map(\.stringValue)
+    params = paths.compactMap { $0 }
+    if params.count < paths.count { return nil }
+  }
+}
+
 /// What a step showed of the features.
 struct StepObservation {
   /// Number of the step, from 1.
@@ -128,12 +150,13 @@ struct LiveReport {
 
   /// Continues from what a checkpoint saved; features that it does not know begin here.
   mutating func restore(_ saved: [JSONValue]) {
-    for entry in saved {
-      guard let index = features.firstIndex(where: { $0.feature == entry["feature"]?.stringValue })
-      else { continue }
-      features[index].firstStep = entry["first_step"]?.intValue
-      features[index].lastStep = entry["last_step"]?.intValue
-      features[index].steps = entry["steps"]?.intValue ?? 0
+    for entry in saved.compactMap(LiveFeature.init(json:)) {
+      guard let index = features.firstIndex(where: { $0.feature == entry.feature }) else {
+        continue
+      }
+      features[index].firstStep = entry.firstStep
+      features[index].lastStep = entry.lastStep
+      features[index].steps = entry.steps
     }
   }
 }

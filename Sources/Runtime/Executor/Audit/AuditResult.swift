@@ -159,19 +159,13 @@ extension Audit {
     }
     let steps = document["train"]?["steps"]?.intValue ?? 0
     let params = Set((declared?.graph.parameters ?? []).map(\.path))
-    for feature in live {
-      let (first, last) = (feature["first_step"]?.intValue, feature["last_step"]?.intValue)
-      let named = (feature["params"]?.arrayValue ?? []).map(\.stringValue)
-      // Updates of test-time training are counted by themselves.
-      let end = feature["unit"] == "update" ? Int.max : steps
-      let isPossible =
-        if let first, let last { first >= 1 && first <= last && last <= end } else {
-          feature["first_step"] == .null && feature["last_step"] == .null
-        }
-      guard feature["feature"]?.stringValue != nil, isPossible,
-        declared == nil || named.allSatisfy({ $0.map(params.contains) == true })
+    for entry in live {
+      guard let feature = LiveFeature(json: entry),
+        // Updates of test-time training are counted by themselves.
+        feature.phase == .adaptation || feature.lastStep ?? 0 <= steps,
+        declared == nil || feature.params.allSatisfy(params.contains)
       else {
-        throw LegalityError(description: "\(resultPath): live has \(feature.text)")
+        throw LegalityError(description: "\(resultPath): live has \(entry.text)")
       }
     }
   }
