@@ -29,17 +29,14 @@ template <typename Result, typename Body>
 Result guarded(graphc_sp_message *message, Result fallback, Body body) {
   try {
     return body();
-  } catch (const std::exception &error) {
-    say(message, error.what());
-  } catch (...) {
+  } catch (const std::exception &error) { say(message, error.what()); } catch (...) {
     say(message, "unknown failure inside the tokenizer library");
   }
   return fallback;
 }
 
 // Copies into memory that C callers can free.
-template <typename Element>
-Element *copied(const Element *source, size_t count) {
+template <typename Element> Element *copied(const Element *source, size_t count) {
   auto *memory = static_cast<Element *>(std::malloc(count ? count * sizeof(Element) : 1));
   if (!memory) throw std::bad_alloc();
   if (count) std::memcpy(memory, source, count * sizeof(Element));
@@ -48,7 +45,7 @@ Element *copied(const Element *source, size_t count) {
 
 // Feeds the trainer from a C callback.
 class CallbackLines : public sentencepiece::SentenceIterator {
- public:
+public:
   CallbackLines(graphc_sp_next_line next, void *context) : next_(next), context_(context) {
     Next();
   }
@@ -62,14 +59,14 @@ class CallbackLines : public sentencepiece::SentenceIterator {
   const std::string &value() const override { return value_; }
   sentencepiece::util::Status status() const override { return sentencepiece::util::Status(); }
 
- private:
+private:
   graphc_sp_next_line next_;
   void *context_;
   std::string value_;
   bool done_ = false;
 };
 
-}  // namespace
+} // namespace
 
 graphc_sp *graphc_sp_load(const uint8_t *model, size_t count, graphc_sp_message *message) {
   return guarded<graphc_sp *>(message, nullptr, [&]() -> graphc_sp * {
@@ -119,8 +116,7 @@ int graphc_sp_train(const char *const *names, const char *const *values, size_t 
     for (size_t i = 0; i < options; ++i) arguments[names[i]] = values[i];
     CallbackLines lines(next, context);
     std::string serialised;
-    const auto status =
-        sentencepiece::SentencePieceTrainer::Train(arguments, &lines, &serialised);
+    const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &lines, &serialised);
     if (!status.ok()) {
       say(message, status.ToString().c_str());
       return 0;

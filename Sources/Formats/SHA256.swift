@@ -62,7 +62,8 @@ public struct Hasher256: ~Copyable {
     let copy = EVP_MD_CTX_new()
     defer { EVP_MD_CTX_free(copy) }
     var digest = [UInt8](repeating: 0, count: SHA256.byteCount)
-    let finished = EVP_MD_CTX_copy_ex(copy, context) == 1
+    let finished =
+      EVP_MD_CTX_copy_ex(copy, context) == 1
       && EVP_DigestFinal_ex(copy, &digest, nil) == 1
     precondition(finished, "libcrypto does not hash")
     return digest

@@ -18,6 +18,17 @@ public final class OpDefinition: Sendable {
   public let gradient: Gradient
   /// What one element of a result reads, for the causality proof and for slice sinking.
   public let reads: ReadRule
+  /// How the op becomes instructions or kernel calls (Lowering.swift).
+  public let lowering: Lowering
+  /// Whether its results may lie in memory as bf16, for choose-storage.
+  public let storage: Storage
+  /// Whether its result is computed again rather than kept, for recompute and recompute-cheap.
+  public let recompute: Recompute
+  /// How slices of positions sink through it, for sink-slices.
+  public let slices: PositionSlices
+  /// Whether no node moves up past this one: what the backward pass can compute early would stay in
+  /// memory all the while.
+  public let endsPhase: Bool
   /// True for ops that may be written in a `.graph` file; the others are made by passes.
   public let isSurface: Bool
   /// Operands that must be given, and whether any number may follow.
@@ -28,7 +39,8 @@ public final class OpDefinition: Sendable {
     summary: String, operands: [String], results: [String] = ["y"],
     attributes: [AttributeName: AttributeKind] = [:], positional: [AttributeName] = [],
     shape: @escaping @Sendable (Operands) throws -> [TensorType], gradient: Gradient,
-    reads: ReadRule, isSurface: Bool = true
+    reads: ReadRule, lowering: Lowering, storage: Storage? = nil, recompute: Recompute = .never,
+    slices: PositionSlices = .asRead, endsPhase: Bool = false, isSurface: Bool = true
   ) {
     self.summary = summary
     self.operands = operands
@@ -38,6 +50,11 @@ public final class OpDefinition: Sendable {
     self.shape = shape
     self.gradient = gradient
     self.reads = reads
+    self.lowering = lowering
+    self.storage = storage ?? Storage(lowering)
+    self.recompute = recompute
+    self.slices = slices
+    self.endsPhase = endsPhase
     self.isSurface = isSurface
     required = operands.count { !$0.hasSuffix("?") && !$0.hasSuffix("…") }
     isVariadic = operands.last?.hasSuffix("…") ?? false

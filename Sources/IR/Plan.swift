@@ -1,29 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lowered form: kernel calls in order, with offsets into one arena. Printed by PlanPrinter.
 
-/// The kernels of the runtime. Names are those of the C functions without their prefix.
-public enum Kernel: String, Hashable, Sendable, CaseIterable {
-  case embed
-  case embedBackward = "embed_backward"
-  case pack, matmul
-  case packTokens = "pack_tokens"
-  case matmulWeight = "matmul_weight"
-  case rows
-  case sumPartials = "sum_partials"
-  case ropeTable = "rope_table"
-  case attention
-  case attentionBackward = "attention_backward"
-  case crossEntropy = "cross_entropy"
-  case crossEntropyBackward = "cross_entropy_backward"
-  case dot
-  case clipFactor = "clip_factor"
-  case adamw, sgd, muon
-  case quantScale = "quant_scale"
-  case fakeQuant = "fake_quant"
-  case fakeQuantBackward = "fake_quant_backward"
-  case slice, unslice
-}
-
 /// Where a buffer lies.
 public struct BufferReference: Hashable, Sendable {
   public enum Space: String, Hashable, Sendable {
@@ -51,115 +28,31 @@ public struct BufferReference: Hashable, Sendable {
   }
 }
 
-/// A row program: the fused form of elementwise chains and norms. Mirrors the kernels' row machine.
-public struct RowProgram: Hashable, Sendable {
-  public enum Shape: String, Hashable, Sendable {
-    case full, vector, scalar, periodic, constant, table
-  }
-  public struct Register: Hashable, Sendable {
-    public var shape: Shape
-    /// Index into the call's buffers, nil for a temporary.
-    public var buffer: Int?
-    /// Of a periodic register; of a table the rows that share a position.
-    public var period: Int
-    /// Whether the buffer holds bf16; of a full one only.
-    public var isHalf = false
-    /// Of a table: its rows and columns.
-    public var positions = 0
-    public var dims = 0
-    public init(shape: Shape, buffer: Int?, period: Int = 0, isHalf: Bool = false) {
-      self.shape = shape
-      self.buffer = buffer
-      self.period = period
-      self.isHalf = isHalf
-    }
-  }
-  public enum Operation: String, Hashable, Sendable, CaseIterable {
-    case copy, add, sub, mul
-    case multiplyAdd = "multiply_add"
-    case scale, offset, square, sigmoid, tanh
-    case leakyRelu = "leaky_relu"
-    case leakyReluBackward = "leaky_relu_backward"
-    case squaredLeakyRelu = "squared_leaky_relu"
-    case squaredLeakyReluBackward = "squared_leaky_relu_backward"
-    case softcap
-    case softcapBackward = "softcap_backward"
-    case rmsNorm = "rms_norm"
-    case rmsNormBackward = "rms_norm_backward"
-    case rmsNormBackwardAdd = "rms_norm_backward_add"
-    case rope
-    case ropeInverse = "rope_inverse"
-    case dot
-    case sumColumns = "sum_columns"
-    case sumColumnsProduct = "sum_columns_product"
-    case sumPeriodic = "sum_periodic"
-    case sumAll = "sum_all"
-
-    /// How many operands it reads.
-    public var operands: Int {
-      switch self {
-      case .multiplyAdd, .rmsNormBackwardAdd: return 3
-      case .add, .sub, .mul, .leakyReluBackward, .squaredLeakyReluBackward, .softcapBackward,
-        .rmsNormBackward, .rope, .ropeInverse, .dot, .sumColumnsProduct:
-        return 2
-      default: return 1
-      }
-    }
-    /// Whether it makes one part a tile of a sum over rows.
-    public var isSum: Bool {
-      [.sumColumns, .sumColumnsProduct, .sumPeriodic, .sumAll].contains(self)
-    }
-  }
-  public struct Instruction: Hashable, Sendable {
-    public var operation: Operation
-    public var destination: Int
-    /// Registers, as many as the operation reads.
-    public var operands: [Int]
-    public var immediate: Double
-    /// Operands must be as many as the operation reads: a precondition.
-    public init(
-      _ operation: Operation, _ destination: Int, _ operands: [Int], _ immediate: Double = 0
-    ) {
-      precondition(operands.count == operation.operands)
-      self.operation = operation
-      self.destination = destination
-      self.operands = operands
-      self.immediate = immediate
-    }
-  }
-  public var registers: [Register] = []
-  public var instructions: [Instruction] = []
-  public init() {}
-}
-
-/// One call of a kernel. Buffers, sizes and scalars stand in the order of the kernel's contract.
+/// One call of a kernel.
 public struct KernelCall: Hashable, Sendable {
   public var kernel: Kernel
+  /// In the order of the kernel's contract.
+  public var buffers: [BufferReference]
+  /// Rows of a tile where its chain fixed them; nil: the kernel cuts its work as it likes best.
+  public var tileRows: Int?
   /// Whether everything before must be finished first.
   public var barrier: Bool
   /// Whether it belongs to the chain of the call before it: a thread runs one tile of all calls of a
   /// chain, then the next tile.
   public var isChained: Bool
-  public var buffers: [BufferReference]
-  public var sizes: [Int]
-  public var scalars: [Double]
-  public var program: RowProgram?
   /// The value it makes, for dumps and profiles.
   public var source: String
 
   public init(
-    _ kernel: Kernel, buffers: [BufferReference], sizes: [Int] = [], scalars: [Double] = [],
-    program: RowProgram? = nil, source: String = "", barrier: Bool = false,
-    isChained: Bool = false
+    _ kernel: Kernel, buffers: [BufferReference], tileRows: Int? = nil, source: String = "",
+    barrier: Bool = false, isChained: Bool = false
   ) {
     self.kernel = kernel
+    self.buffers = buffers
+    self.tileRows = tileRows
+    self.source = source
     self.barrier = barrier
     self.isChained = isChained
-    self.buffers = buffers
-    self.sizes = sizes
-    self.scalars = scalars
-    self.program = program
-    self.source = source
   }
 }
 

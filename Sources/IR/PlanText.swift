@@ -2,6 +2,17 @@
 // The functions of a plan as text, one call a line.
 
 extension PlanFunction {
+  /// How to read the text of functions, as comments.
+  public static let legend = """
+    # One call a line: kernel, [buffers, those that it writes first], arguments that are not zero, the
+    # value it makes. | waits for all calls before; + goes on with the chain of the line above, tile by
+    # tile. Lists: setup runs once, prepare when parameters changed, body every time.
+    # Buffers are bytes from the start of: p parameters, s states, a arena, c constants, t memory of one
+    # tile (t offset/bytes of a tile). {registers ; instructions} is a row program: shape:buffer, then
+    # operation, destination, operands, immediate. %again.x is x computed again in the backward pass.
+
+    """
+
   /// The function's memory, values and calls, one a line.
   public func printed() -> String {
     var text = "function \(name) arena=\(arenaBytes) states=\(stateBytes)\n"
@@ -29,27 +40,48 @@ extension BufferReference {
 extension KernelCall {
   /// One line: `|` waits for everything before, `+` goes on with the chain of the line above.
   func printed() -> String {
-    var text = (barrier ? "| " : isChained ? "+ " : "  ") + kernel.rawValue
-    text += " [" + buffers.map(\.text).joined(separator: " ") + "]"
-    text += " [" + sizes.map(String.init).joined(separator: " ") + "]"
-    text += " [" + scalars.map { "\($0)" }.joined(separator: " ") + "]"
+    (barrier ? "| " : isChained ? "+ " : "  ")
+      + kernel.printed(buffers: buffers.map(\.text), tileRows: tileRows, source: source)
+  }
+}
+
+extension Kernel {
+  /// A call of the kernel, without what stands before it.
+  public func printed(buffers: [String], tileRows: Int?, source: String) -> String {
+    var text = "\(name) [\(buffers.joined(separator: " "))]" + arguments(of: arguments)
+    if let tileRows { text += " tile=\(tileRows)" }
     if let program { text += " {\(program.text)}" }
     return text + " \(source)\n"
+  }
+
+  /// Every argument that is not zero or false by its name: those of the struct, so that none is left out.
+  private func arguments(of value: Any) -> String {
+    Mirror(reflecting: value).children.map { label, value in
+      switch value {
+      case let number as Int: number == 0 ? "" : " \(label!)=\(number)"
+      case let number as Double: number == 0 ? "" : " \(label!)=\(number)"
+      case let flag as Bool: flag ? " \(label!)" : ""
+      case let rounding as Kernel.Rounding: " \(label!)=\(rounding.rawValue)"
+      case let quantizer as Quantizer: " \(label!)=(\(quantizer))"
+      case is RowProgram: ""
+      default: arguments(of: value)
+      }
+    }.joined()
   }
 }
 
 extension RowProgram {
-  /// `full:0 vector:2 half:_ ; mul 2 0 1 0.0`: registers with their buffers, then instructions with
-  /// destination, operands and immediate. `half` is a full register whose buffer holds bf16.
+  /// `full:0 vector:2 bf16:_ ; mul 2 0 1 0.0`: registers with their buffers, then instructions with
+  /// destination, operands and immediate. `bf16` is a full register whose buffer holds that.
   var text: String {
     let registers = registers.map { register in
       let buffer = register.buffer.map(String.init) ?? "_"
-      return (register.isHalf ? "half" : register.shape.rawValue) + ":\(buffer)"
+      return (register.isBF16 ? "bf16" : register.shape.rawValue) + ":\(buffer)"
         + (register.period > 0 ? ":\(register.period)" : "")
         + (register.shape == .table ? ":\(register.positions):\(register.dims)" : "")
     }
     let code = instructions.map { instruction in
-      ([instruction.operation.rawValue]
+      ([instruction.operation.name]
         + ([instruction.destination] + instruction.operands).map(String.init)
         + ["\(instruction.immediate)"]).joined(separator: " ")
     }

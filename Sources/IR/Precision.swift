@@ -31,6 +31,16 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
     /// k times the standard deviation (n - 1).
     case sdclip(Double)
 
+    /// The clip of a word in text, nil if no clip is called so.
+    public init?(_ word: String, _ parameter: Double) {
+      switch word {
+      case "max": self = .max
+      case "quantile": self = .quantile(parameter)
+      case "sdclip": self = .sdclip(parameter)
+      default: return nil
+      }
+    }
+
     /// The word in text.
     public var word: String {
       switch self {

@@ -66,17 +66,3 @@ extension Graph {
     return found
   }
 }
-
-extension Op {
-  /// True for ops that a row program can compute: element by element, or by sums over one row.
-  public var isRowLocal: Bool {
-    switch self {
-    case .add, .sub, .mul, .scale, .offset, .square, .sigmoid, .tanh, .softcap, .softcapBackward,
-      .leakyRelu, .leakyReluBackward, .rmsNorm, .rmsNormBackward, .rope, .ropeBackward,
-      .scaleHeads, .scaleHeadsBackwardGain, .sumTo:
-      return true
-    default:
-      return false
-    }
-  }
-}

@@ -8,6 +8,7 @@ extension Plan {
   public func printed() -> String {
     var text =
       "plan 1 machine \(target.machine) isa \(target.isa) compute \(target.compute.rawValue)\n"
+      + PlanFunction.legend
     for function in functions { text += function.printed() }
     return text + "model\n" + model.printed()
   }

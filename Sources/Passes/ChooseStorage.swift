@@ -15,7 +15,7 @@ extension Graph {
     for value in inputs + parameterValues + outputs.map(\.value) + writes.map(\.value) {
       uses.fix(value)
     }
-    return uses.halves()
+    return uses.stored()
   }
 }
 
@@ -34,38 +34,34 @@ private struct StorageUses {
   private var bundles: [[Value]] = []
 
   mutating func record(_ node: Node, in graph: Graph) {
-    switch node.op {
-    case .splitHeads, .mergeHeads, .slice, .unslice:
+    switch node.op.definition.storage {
+    case .asOperand:
       let of = find(node.operands[0])
       root[node.result] = of
       uses[of, default: Uses()].members.append(node.result)
-    case .fused:
-      // What stays inside has no place in memory.
+    case .rows:
+      // What stays inside a program has no place in memory.
+      let nodes = node.body.isEmpty ? [node] : node.body
       let inside = Set(node.body.flatMap(\.results))
-      let space = graph.rowSpace(node.body[0])
-      for operand in node.body.flatMap(\.operands) where !inside.contains(operand) {
+      let space = graph.rowSpace(nodes[0])
+      for operand in nodes.flatMap(\.operands) where !inside.contains(operand) {
         takeByRows(operand, graph.type(operand), space)
       }
-    case _ where node.op.isRowLocal:
-      for operand in node.operands {
-        takeByRows(operand, graph.type(operand), graph.rowSpace(node))
+    case .product(let operands, let isResult):
+      for (index, operand) in node.operands.enumerated() {
+        if operands.contains(index) { take(operand, node) } else { fix(operand) }
       }
-    case .linear, .linearBackwardInput:
-      take(node.operands[0], node)
-      fix(node.operands[1])
-      if node.computesInHalf { make(node.result) }
-    case .linearBackwardWeight:
-      for operand in node.operands { take(operand, node) }
-      fix(node.result)
-    case .attention:
-      recordAttention(node, tensors: node.operands + [node.results[0]], sum: node.results[1])
-    case .attentionBackward:
-      let operands = node.operands
-      recordAttention(
-        node, tensors: operands[..<4] + [operands[5]] + node.results, sum: operands[4])
-    case .crossEntropyBackward:
+      if !isResult { fix(node.result) } else if node.computesInBF16 { make(node.result) }
+    case .together(let operands, let results):
+      let tensors = operands.map { node.operands[$0] } + results.map { node.results[$0] }
+      for value in node.operands + node.results where !tensors.contains(value) { fix(value) }
+      for tensor in tensors {
+        if node.computesInBF16 { make(tensor) } else { fix(tensor) }
+      }
+      bundles.append(tensors)
+    case .asRead:
       for operand in node.operands { fix(operand) }
-    default:
+    case .f32:
       for value in node.operands + node.results { fix(value) }
     }
   }
@@ -73,12 +69,12 @@ private struct StorageUses {
   /// Keeps a value f32.
   mutating func fix(_ value: Value) { uses[find(value), default: Uses()].isFixed = true }
 
-  mutating func halves() -> Set<Value> {
+  mutating func stored() -> Set<Value> {
     spreadFixed()
     var result = Set<Value>()
     for (value, uses) in uses where !uses.isFixed {
-      let isHalf = uses.isMadeByProduct || (uses.isTakenByProduct && !uses.isTakenByRows)
-      if isHalf { result.formUnion([value] + uses.members) }
+      let isStored = uses.isMadeByProduct || (uses.isTakenByProduct && !uses.isTakenByRows)
+      if isStored { result.formUnion([value] + uses.members) }
     }
     return result
   }
@@ -90,7 +86,7 @@ private struct StorageUses {
   }
 
   private mutating func take(_ value: Value, _ node: Node) {
-    if node.computesInHalf {
+    if node.computesInBF16 {
       uses[find(value), default: Uses()].isTakenByProduct = true
     } else {
       fix(value)
@@ -104,15 +100,6 @@ private struct StorageUses {
     } else {
       fix(value)
     }
-  }
-
-  /// The log of a sum stays f32: it is an exponent.
-  private mutating func recordAttention(_ node: Node, tensors: [Value], sum: Value) {
-    fix(sum)
-    for tensor in tensors {
-      if node.computesInHalf { make(tensor) } else { fix(tensor) }
-    }
-    bundles.append(tensors)
   }
 
   /// One f32 tensor of an attention makes all of them f32.

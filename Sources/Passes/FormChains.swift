@@ -3,6 +3,14 @@
 
 import IR
 
+extension PlanStep {
+  /// Calls that work on the same token rows follow each other, tile by tile.
+  static let formChains = PlanStep("form-chains", "Chain calls that work on the same token rows.") {
+    var scheduler = ChainScheduler($0.calls[.body]!)
+    $0.calls[.body] = scheduler.run()
+  }
+}
+
 /// A list scheduler over lowered calls.
 ///
 /// A chain is a run of calls that compute token rows from the same rows of what the chain made before:
@@ -11,7 +19,7 @@ import IR
 /// ready and cannot run in a chain (attention, weight gradients, sums, updates); then the next chain.
 /// A call never moves up past an attention, or what the backward pass can compute early would stay in
 /// memory all the while.
-struct ChainScheduler {
+private struct ChainScheduler {
   private let calls: [LoweredCall]
   private var successors: [[Int]]
   private var waiting: [Int]
@@ -28,10 +36,10 @@ struct ChainScheduler {
     self.calls = calls
     var attentions = 0
     phase = calls.map { call in
-      defer { attentions += call.isAttention ? 1 : 0 }
+      defer { attentions += call.endsPhase ? 1 : 0 }
       return attentions
     }
-    tokens = calls.map { $0.tiling?.tokens }
+    tokens = calls.map(\.tokens)
     regions = Region.regions(of: calls)
     successors = [[Int]](repeating: [], count: calls.count)
     waiting = [Int](repeating: 0, count: calls.count)
@@ -50,8 +58,8 @@ struct ChainScheduler {
   /// Emits what is ready now and cannot be chained. Attention first: its tiles are the largest.
   private mutating func emitOthers() {
     let others = ready.filter { tokens[$0] == nil }
-    for index in others.filter({ calls[$0].isAttention })
-      + others.filter({ !calls[$0].isAttention })
+    for index in others.filter({ calls[$0].endsPhase })
+      + others.filter({ !calls[$0].endsPhase })
     {
       result.append(calls[index])
       finish(index)
@@ -75,9 +83,7 @@ struct ChainScheduler {
       var call = calls[index]
       call.isChained = place > 0
       // A call on its own is cut as its kernel likes best.
-      if members.count > 1, let at = call.tiling!.rowsAt {
-        call.sizes[at] = Tiling.rows(tokens: rows)
-      }
+      if members.count > 1 { call.cut(intoTilesOf: Tiles.rows(tokens: rows)) }
       result.append(call)
     }
   }
@@ -112,11 +118,11 @@ struct ChainScheduler {
       for (position, region) in regions[index].enumerated() {
         let range = call.range(position)
         follow(writes[region], range)
-        if call.writes(position) { follow(reads[region], range) }
+        if call.accesses[position].writes { follow(reads[region], range) }
       }
       for (position, region) in regions[index].enumerated() {
         let access = Access(call: index, range: call.range(position))
-        if call.writes(position) {
+        if call.accesses[position].writes {
           writes[region, default: []].append(access)
         } else {
           reads[region, default: []].append(access)
@@ -169,31 +175,18 @@ private struct TouchedRows {
             || (other.isRowwise && call.isRowwise(position) && other.range == range)
         }
       }
-      return fit(writes[region]) && (!call.writes(position) || fit(reads[region]))
+      return fit(writes[region]) && (!call.accesses[position].writes || fit(reads[region]))
     }
   }
 
   mutating func add(_ call: LoweredCall, _ regions: [Region]) {
     for (position, region) in regions.enumerated() {
       let access = Access(range: call.range(position), isRowwise: call.isRowwise(position))
-      if call.writes(position) {
+      if call.accesses[position].writes {
         writes[region, default: []].append(access)
       } else {
         reads[region, default: []].append(access)
       }
     }
   }
-}
-
-extension LoweredCall {
-  fileprivate var isAttention: Bool { [.attention, .attentionBackward].contains(kernel) }
-
-  /// The bytes of the home that an operand touches.
-  func range(_ position: Int) -> Range<Int> {
-    slots[position].offset..<slots[position].offset + extents[position]
-  }
-
-  func writes(_ position: Int) -> Bool { position < outputs }
-
-  func isRowwise(_ position: Int) -> Bool { tiling?.rowwise.contains(position) ?? false }
 }

@@ -38,10 +38,7 @@ struct RowSpace: Hashable {
 extension Graph {
   /// The value over whose rows a row-local node runs.
   func widest(_ node: Node) -> Value {
-    switch node.op {
-    case .sumTo, .scaleHeadsBackwardGain: return node.operands[0]
-    default: return node.result
-    }
+    node.op.isRowSum ? node.operands[0] : node.result
   }
 
   /// The row space of a row-local node: that of its widest value.
@@ -50,20 +47,20 @@ extension Graph {
   /// Whether a row program can compute the node: every operand is a full space, a vector along the
   /// width, one number a row or head, or a single number.
   func fitsRowProgram(_ node: Node) -> Bool {
-    guard node.op.isRowLocal else { return false }
-    let space = rowSpace(node)
-    switch node.op {
-    case .sumTo:
+    switch node.op.definition.lowering {
+    case .rowSum(.headProducts): return true
+    case .rowSum(.columns):
       let shape = type(node.result).sizes
-      let count = shape.reduce(1, *)
-      return count == 1 || (shape.last == space.width && count == space.width)
-    case .scaleHeads, .scaleHeadsBackwardGain: return true
-    default:
-      return node.operands.allSatisfy { operand in
+      let (count, width) = (shape.reduce(1, *), rowSpace(node).width)
+      return count == 1 || (shape.last == width && count == width)
+    case .row(let row):
+      let space = rowSpace(node)
+      return node.operands.enumerated().allSatisfy { index, operand in
         let type = self.type(operand)
-        return type.count == 1 || RowSpace(type) == space
+        return row.gain == index || type.count == 1 || RowSpace(type) == space
           || (type.count == space.width && type.sizes.last == space.width)
       }
+    case .view, .kernel, .update, .body, .none: return false
     }
   }
 }
@@ -71,12 +68,8 @@ extension Graph {
 extension Graph {
   /// Whether a node only names part of a value, or gives it another shape.
   fileprivate func isView(_ node: Node) -> Bool {
-    switch node.op {
-    case .splitHeads, .mergeHeads: return true
-    case .slice:
-      return type(node.operands[0]).sizes[..<node.int(.axis)].reduce(1, *) == 1
-    default: return false
-    }
+    guard case .view(let firstElement, _) = node.op.definition.lowering else { return false }
+    return firstElement(node, type(node.operands[0]).sizes) != nil
   }
 }
 
@@ -108,7 +101,7 @@ private struct RowScheduler {
     self.graph = graph
     var attentions = 0
     phase = graph.nodes.map { node in
-      defer { attentions += [.attention, .attentionBackward].contains(node.op) ? 1 : 0 }
+      defer { attentions += node.op.definition.endsPhase ? 1 : 0 }
       return attentions
     }
     let spaces = graph.nodes.map { graph.fitsRowProgram($0) ? graph.rowSpace($0) : nil }
@@ -202,7 +195,7 @@ private struct RowScheduler {
       members.append(next)
       made.formUnion(graph.nodes[next].results)
       touched.formUnion(graph.nodes[next].operands + graph.nodes[next].results)
-      if [.sumTo, .scaleHeadsBackwardGain].contains(graph.nodes[next].op) {
+      if graph.nodes[next].op.isRowSum {
         sums.formUnion(graph.nodes[next].results)
       }
       finish(next)

@@ -37,7 +37,9 @@ public struct InternalError: Error, CustomStringConvertible {
 /// Runs passes in order.
 public struct PassRunner {
   /// Called after each pass with its name and the graph: for dumps.
-  public var observe: ((String, Graph) -> Void)?
+  public var observe: ((_ pass: String, Graph) -> Void)?
+  /// Called after each step of lowering with its name, the function's, and its text.
+  public var observeStep: ((_ step: String, _ function: String, _ text: () -> String) -> Void)?
   /// The clock, in seconds; injected because this module does no I/O.
   public var clock: () -> Double = { 0 }
   public private(set) var records: [PassRecord] = []

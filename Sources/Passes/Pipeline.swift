@@ -67,6 +67,14 @@ public enum Pipeline {
   /// What turns a function into one the runtime executes well. Last before lowering.
   public static let fuse: [Pass] = [.recompute, .recomputeCheap, .fuseRows]
 
+  /// From a fused graph to kernel calls with places in memory.
+  public static let lowering: [PlanStep] = [
+    .chooseStorage, .lower, .combineRows, .formChains, .planMemory,
+  ]
+
+  /// The names of all passes and steps, in their order.
+  public static let names: [String] = all.map(\.name) + lowering.map(\.name)
+
   /// One pass of each name, for `--help` and for documentation.
   public static let all: [Pass] = [
     .proveCausality, .bindSizes([:]), .foldConstants, .eliminateDuplicates, .eliminateDeadNodes,

@@ -3,39 +3,25 @@
 
 import IR
 
-/// Lowers a graph to a function of a plan: kernel calls with offsets and barriers.
-///
-/// A buffer lives from its first write to its last use; those that setup and prepare make live
-/// always. Buffers get the lowest offset that is free for their whole life, largest first. The calls
-/// of a chain happen at one time, tile by tile; a buffer that only they touch, row by row, needs room
-/// for one tile a thread and lies outside the arena. A barrier stands before a call, or a chain, that
-/// touches bytes which a call since the last barrier wrote, or writes bytes which one read.
-public func lower(_ graph: Graph, layout: ParameterLayout) throws -> PlanFunction {
-  var runner = PassRunner()
-  return try lower(graph, layout: layout, runner: &runner)
-}
-
-/// Lowers a graph, with the times of its steps in the runner's records.
-func lower(
-  _ graph: Graph, layout: ParameterLayout, runner: inout PassRunner
-) throws -> PlanFunction {
-  var lowering = try runner.timed("lower", graph) {
-    var lowering = Lowering(graph, layout: layout)
-    try lowering.run()
-    return lowering
-  }
-  lowering.calls[.body] = runner.timed("form chains", graph) {
-    var scheduler = ChainScheduler(lowering.calls[.body]!)
-    return scheduler.run()
-  }
-  return runner.timed("plan memory", graph) {
-    var memory = MemoryPlanner(lowering)
-    return memory.plan()
+extension PlanStep {
+  /// Gives buffers offsets, and calls barriers.
+  ///
+  /// A buffer lives from its first write to its last use; those that setup and prepare make live
+  /// always. Buffers get the lowest offset that is free for their whole life, largest first. The calls
+  /// of a chain happen at one time, tile by tile; a buffer that only they touch, row by row, needs room
+  /// for one tile a thread and lies outside the arena. A barrier stands before a call, or a chain, that
+  /// touches bytes which a call since the last barrier wrote, or writes bytes which one read.
+  static let planMemory = PlanStep(
+    "plan-memory", "Give buffers offsets in one arena, calls barriers."
+  ) {
+    var memory = MemoryPlanner($0)
+    $0.function = memory.plan()
+    $0.isPlanned = true
   }
 }
 
 private struct MemoryPlanner {
-  private var lowering: Lowering
+  private let lowering: Lowering
   private var offsets: [Int] = []
   /// Bytes of one tile, for buffers that live inside one chain.
   private var tileBytes: [Int: Int] = [:]
@@ -57,7 +43,7 @@ private struct MemoryPlanner {
     }
     func value(_ value: Value, _ name: String) -> PlanValue {
       PlanValue(
-        name: name, type: lowering.graph.type(value), buffer: place(lowering.slots[value]!))
+        name: name, type: lowering.graph.type(value), buffer: place(lowering.slot(value)))
     }
     function.inputs = lowering.graph.inputs.map { value($0, lowering.graph.name($0)) }
     function.outputs = lowering.graph.outputs.map { value($0.value, $0.name) }
@@ -81,8 +67,7 @@ private struct MemoryPlanner {
 
   /// Returns the bytes of the arena.
   private mutating func assignOffsets() -> Int {
-    let stages: [Stage] = [.setup, .prepare, .body]
-    let end = stages.reduce(0) { $0 + lowering.calls[$1]!.count } + 1
+    let end = Stage.allCases.reduce(0) { $0 + lowering.calls[$1]!.count } + 1
     var lifetimes = lowering.virtualBytes.enumerated().map {
       Lifetime(id: $0.offset, first: Int.max, last: -1, bytes: roundedUp($0.element))
     }
@@ -93,13 +78,13 @@ private struct MemoryPlanner {
     }
     // Time 0: the driver writes the inputs; time `end`: it reads the outputs.
     for input in lowering.graph.inputs {
-      touch(lowering.slots[input]!, 0)
+      touch(lowering.slot(input), 0)
       // Inputs may be set before the first run and kept: they are never overwritten.
-      touch(lowering.slots[input]!, end)
+      touch(lowering.slot(input), end)
     }
-    for output in lowering.graph.outputs { touch(lowering.slots[output.value]!, end) }
+    for output in lowering.graph.outputs { touch(lowering.slot(output.value), end) }
     var time = 0
-    for stage in stages {
+    for stage in Stage.allCases {
       for call in lowering.calls[stage]! {
         if !call.isChained { time += 1 }
         for slot in call.slots {
@@ -150,7 +135,7 @@ private struct MemoryPlanner {
     of chain: Range<Int>, at time: Int, _ lifetimes: [Lifetime]
   ) {
     let calls = lowering.calls[.body]!
-    let tokens = calls[chain.lowerBound].tiling!.tokens
+    let tokens = calls[chain.lowerBound].tokens!
     var inside: [Int: Lifetime] = [:]
     var whole = Set<Int>()
     for (index, call) in zip(chain, calls[chain]) {
@@ -158,12 +143,12 @@ private struct MemoryPlanner {
         guard case .virtual(let id) = call.slots[position].home else { continue }
         let lifetime = lifetimes[id]
         let isInside = lifetime.first == time && lifetime.last == time
-        let isAllRows = call.extents[position] == lowering.virtualBytes[id]
+        let isAllRows = call.accesses[position].bytes == lowering.virtualBytes[id]
         guard isInside, isAllRows, call.isRowwise(position) else {
           whole.insert(id)
           continue
         }
-        let bytes = call.extents[position] / tokens * Tiling.rows(tokens: tokens)
+        let bytes = call.accesses[position].bytes / tokens * Tiles.rows(tokens: tokens)
         tileBytes[id] = bytes
         var local =
           inside[id] ?? Lifetime(id: id, first: index, last: index, bytes: roundedUp(bytes))
@@ -206,8 +191,8 @@ private struct MemoryPlanner {
         for (position, slot) in call.slots.enumerated() {
           let buffer = place(slot)
           if buffer.space == .tile { continue }
-          let range = buffer.offset..<buffer.offset + call.extents[position]
-          if call.writes(position) {
+          let range = buffer.offset..<buffer.offset + call.accesses[position].bytes
+          if call.accesses[position].writes {
             writes.append((buffer.space, range))
           } else {
             reads.append((buffer.space, range))
@@ -226,8 +211,8 @@ private struct MemoryPlanner {
       for call in group {
         result.append(
           KernelCall(
-            call.kernel, buffers: call.slots.map(place), sizes: call.sizes, scalars: call.scalars,
-            program: call.program, source: call.source,
+            call.kernel, buffers: call.slots.map(place), tileRows: call.tileRows,
+            source: call.source,
             barrier: !call.isChained && (conflicts || result.isEmpty), isChained: call.isChained))
       }
       index = end

@@ -86,17 +86,18 @@ extension Node {
     _ graph: Graph, _ producers: [Value: Int], _ constants: Set<Value>
   ) -> Bool {
     guard graph.type(result).rank == 3 else { return false }
-    switch op {
-    case .rmsNorm, .square, .leakyRelu, .sigmoid, .tanh, .softcap, .scale, .offset, .mul:
+    switch op.definition.recompute {
+    case .ofOneActivation, .ofOneActivationAndInSums, .atReaders:
       return operands.count { !constants.contains($0) } == 1
-    case .add:
+    case .sums:
       // Not any sum, or the whole residual stream would be computed again from its beginning.
       return operands.allSatisfy { operand in
         guard let index = producers[operand] else { return false }
         let node = graph.nodes[index]
-        return node.op == .mul && node.isCheap(graph, producers, constants)
+        return node.op.definition.recompute == .ofOneActivationAndInSums
+          && node.isCheap(graph, producers, constants)
       }
-    default: return false
+    case .never: return false
     }
   }
 }

@@ -50,7 +50,8 @@ extension Graph {
     var cheap: [Value: Node] = [:]
     // Cheap nodes in a row that are copied with a node.
     var row: [Value: Int] = [:]
-    for node in nodes where [.scale, .leakyRelu].contains(node.op) && type(node.result).rank > 1 {
+    for node in nodes where node.op.definition.recompute == .atReaders && type(node.result).rank > 1
+    {
       let length = row[node.operands[0], default: 0] + 1
       if readers[node.result, default: 0] > 1, !others.contains(node.result), length <= 8 {
         cheap[node.result] = node

@@ -1,8 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes a row program short: instructions that the machine has in one, temporaries that share a
+// Makes row programs short: instructions that the machine has in one, temporaries that share a
 // register. Requires a program in which every register is written once.
 
 import IR
+
+extension PlanStep {
+  /// Row programs become as short as the row machine allows.
+  static let combineRows = PlanStep("combine-rows", "Combine instructions of row programs.") {
+    for stage in Stage.allCases {
+      for index in $0.calls[stage]!.indices { $0.calls[stage]![index].combineRows() }
+    }
+  }
+}
+
+extension LoweredCall {
+  fileprivate mutating func combineRows() {
+    guard case .rows(var rows) = kernel else { return }
+    let overwritten = Set(slots.indices.filter { accesses[$0].writes }.map { slots[$0] })
+    let kept = rows.program.registers.indices.filter { register in
+      guard let buffer = rows.program.registers[register].buffer else { return false }
+      return !accesses[buffer].writes && overwritten.contains(slots[buffer])
+    }
+    var combiner = RowCombiner(rows.program, kept: Set(kept))
+    rows.program = combiner.run()
+    kernel = .rows(rows)
+  }
+}
 
 /// Combines the instructions of a row program.
 ///
@@ -11,7 +34,7 @@ import IR
 ///
 /// An instruction is merged into its only reader, so its operands are read later than before; those
 /// in `kept` must not be, because the program overwrites them.
-struct RowCombiner {
+private struct RowCombiner {
   private let registers: [RowProgram.Register]
   /// nil where merged into a later one.
   private var instructions: [RowProgram.Instruction?]
@@ -20,10 +43,10 @@ struct RowCombiner {
   private var maker: [Int: Int] = [:]
   private var readers: [Int: Int] = [:]
 
-  init(_ program: RowProgram, bound: Set<Int>, kept: Set<Int>) {
+  init(_ program: RowProgram, kept: Set<Int>) {
     registers = program.registers
     instructions = program.instructions
-    self.bound = bound
+    bound = Set(registers.indices.filter { program.registers[$0].buffer != nil })
     self.kept = kept
     for (index, instruction) in program.instructions.enumerated() {
       maker[instruction.destination] = index
@@ -31,8 +54,7 @@ struct RowCombiner {
     }
   }
 
-  /// The combined program, and the register in it of each register of the original.
-  mutating func run() -> (program: RowProgram, place: [Int: Int]) {
+  mutating func run() -> RowProgram {
     for index in instructions.indices {
       guard let instruction = instructions[index] else { continue }
       if let shorter = combined(instruction) { instructions[index] = shorter }
@@ -124,7 +146,7 @@ struct RowCombiner {
 
   /// Numbers registers anew: a temporary takes the place of one of its shape that is not read any
   /// more. That may be an operand: instructions work row by row.
-  private func sharingTemporaries() -> (program: RowProgram, place: [Int: Int]) {
+  private func sharingTemporaries() -> RowProgram {
     let left = instructions.compactMap { $0 }
     var lastRead: [Int: Int] = [:]
     for (index, instruction) in left.enumerated() {
@@ -157,6 +179,6 @@ struct RowCombiner {
       }
       program.instructions.append(moved)
     }
-    return (program, place)
+    return program
   }
 }

@@ -8,7 +8,7 @@ import IR
 struct RowProgramWriter {
   let graph: Graph
   let space: RowSpace
-  let isHalf: (Value) -> Bool
+  let isBF16: (Value) -> Bool
   private(set) var program = RowProgram()
   /// Registers bound to buffers, with the values they hold.
   private(set) var inputs: [(Int, Value)] = []
@@ -20,59 +20,39 @@ struct RowProgramWriter {
   /// Gains of heads: one number a head, also where the same parameter is a vector elsewhere.
   private var gains: [Value: Int] = [:]
 
-  init(graph: Graph, space: RowSpace, isHalf: @escaping (Value) -> Bool) {
+  init(graph: Graph, space: RowSpace, isBF16: @escaping (Value) -> Bool) {
     self.graph = graph
     self.space = space
-    self.isHalf = isHalf
+    self.isBF16 = isBF16
   }
 
   /// Registers that live in a buffer of the call.
-  var bound: Set<Int> {
-    Set((inputs + outputs + sums).map(\.0) + tables.map(\.0))
-  }
+  var boundCount: Int { inputs.count + outputs.count + sums.count + tables.count }
 
   mutating func append(_ node: Node, isYielded: (Value) -> Bool) {
-    let operands = node.operands.map { register($0, of: node) }
-    switch node.op {
-    case .sumTo:
+    let operands = node.operands.enumerated().map { register($1, at: $0, of: node) }
+    switch node.op.definition.lowering {
+    case .row(let row):
+      let result = new(.full, isBF16: isYielded(node.result) && isBF16(node.result))
+      registers[node.result] = result
+      if isYielded(node.result) { outputs.append((result, node.result)) }
+      emit(
+        row.operation, result, operands + (row.readsRopeTable ? [table(node)] : []),
+        row.immediate.map(node.double) ?? 0)
+    case .rowSum(.columns):
       let isVector = graph.type(node.result).count != 1
       let sum = new(isVector ? .vector : .constant)
       emit(isVector ? .sumColumns : .sumAll, sum, operands)
       sums.append((sum, node.result))
-    case .scaleHeadsBackwardGain:
+    case .rowSum(.headProducts):
       let product = new(.scalar)
       emit(.dot, product, operands)
       let heads = graph.type(node.result).count
       let sum = new(.periodic, period: heads)
       emit(.sumPeriodic, sum, [product])
       sums.append((sum, node.result))
-    default:
-      let result = new(.full, isHalf: isYielded(node.result) && isHalf(node.result))
-      registers[node.result] = result
-      if isYielded(node.result) { outputs.append((result, node.result)) }
-      compute(node, result, operands)
-    }
-  }
-
-  private mutating func compute(_ node: Node, _ result: Int, _ operands: [Int]) {
-    switch node.op {
-    case .add: emit(.add, result, operands)
-    case .sub: emit(.sub, result, operands)
-    case .mul, .scaleHeads: emit(.mul, result, operands)
-    case .scale: emit(.scale, result, operands, node.double(.by))
-    case .offset: emit(.offset, result, operands, node.double(.by))
-    case .square: emit(.square, result, operands)
-    case .sigmoid: emit(.sigmoid, result, operands)
-    case .tanh: emit(.tanh, result, operands)
-    case .softcap: emit(.softcap, result, operands, node.double(.cap))
-    case .softcapBackward: emit(.softcapBackward, result, operands, node.double(.cap))
-    case .leakyRelu: emit(.leakyRelu, result, operands, node.double(.slope))
-    case .leakyReluBackward: emit(.leakyReluBackward, result, operands, node.double(.slope))
-    case .rmsNorm: emit(.rmsNorm, result, operands, node.double(.epsilon))
-    case .rmsNormBackward: emit(.rmsNormBackward, result, operands, node.double(.epsilon))
-    case .rope: emit(.rope, result, operands + [table(node)])
-    case .ropeBackward: emit(.ropeInverse, result, operands + [table(node)])
-    default: preconditionFailure("\(node.op.rawValue) is not row-local")
+    case .view, .kernel, .update, .body, .none:
+      preconditionFailure("\(node.op.rawValue) is not row-local")
     }
   }
 
@@ -84,9 +64,9 @@ struct RowProgramWriter {
   }
 
   private mutating func new(
-    _ shape: RowProgram.Shape, period: Int = 0, isHalf: Bool = false
+    _ shape: RowProgram.Shape, period: Int = 0, isBF16: Bool = false
   ) -> Int {
-    program.registers.append(.init(shape: shape, buffer: nil, period: period, isHalf: isHalf))
+    program.registers.append(.init(shape: shape, buffer: nil, period: period, isBF16: isBF16))
     return program.registers.count - 1
   }
 
@@ -106,9 +86,9 @@ struct RowProgramWriter {
   }
 
   /// The register of an operand; a value from outside is bound on first use.
-  private mutating func register(_ value: Value, of node: Node) -> Int {
+  private mutating func register(_ value: Value, at position: Int, of node: Node) -> Int {
     let type = graph.type(value)
-    if node.op == .scaleHeads, value == node.operands[1] {
+    if case .row(let row) = node.op.definition.lowering, row.gain == position {
       if let register = gains[value] { return register }
       let register = new(.periodic, period: type.count)
       gains[value] = register
@@ -118,7 +98,7 @@ struct RowProgramWriter {
     if let register = registers[value] { return register }
     let register: Int
     if RowSpace(type) == space {
-      register = new(.full, isHalf: isHalf(value))
+      register = new(.full, isBF16: isBF16(value))
     } else if type.count == 1 {
       register = new(.constant)
     } else {

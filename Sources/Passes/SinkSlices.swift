@@ -35,7 +35,7 @@ extension Node {
 
   /// Whether the slice is of the last positions of the result of this attention over all of them.
   fileprivate func takesLastQueries(of slice: Node, _ graph: Graph) -> Bool {
-    op == .attention && int(.count) == 0 && slice.reachesEnd(graph)
+    op.definition.slices == .lastQueries && int(.count) == 0 && slice.reachesEnd(graph)
   }
 
   /// Whether a slice of positions keeps the last one.
@@ -47,14 +47,11 @@ extension Node {
   fileprivate func commutes(
     with slice: Node, _ graph: Graph, _ constants: Set<Value>
   ) -> Bool {
-    switch op {
-    // Their attributes speak of positions, or they have none of their own to move.
-    case .ropeBackward, .slice, .unslice, .sumTo, .embed, .fused: return false
-    // With `train` the base depends on the last position.
-    case .rope: return int(.train) == 0 || slice.reachesEnd(graph)
-    default: break
+    switch op.definition.slices {
+    case .never: return false
+    case .movingStart: guard int(.train) == 0 || slice.reachesEnd(graph) else { return false }
+    case .asRead, .lastQueries: guard results.count == 1 else { return false }
     }
-    guard results.count == 1 else { return false }
     return zip(operands, graph.reads(self, result: 0)).allSatisfy { operand, reads in
       let reads = reads ?? []
       if constants.contains(operand) {
@@ -88,7 +85,8 @@ extension Graph {
         whole.formUnion(node.results)
       } else if !readers.isEmpty {
         // Keys and values are read whole whatever the queries are.
-        let parts = node.op == .attention ? Array(node.operands[..<1]) : node.operands
+        let parts =
+          node.op.definition.slices == .lastQueries ? Array(node.operands[..<1]) : node.operands
         whole.formUnion(node.operands[parts.count...])
         for operand in parts where !constants.contains(operand) {
           slices[operand, default: []].formUnion(readers)
@@ -150,14 +148,16 @@ private struct SliceSinker {
       return copy.builder.one(.slice, [copy[value]], slice.attributes, name: name)
     }
     var attributes = node.attributes
-    if node.op == .attention {
+    if node.op.definition.slices == .lastQueries {
       // Keys and values are read whole, whatever the queries are.
       attributes[.count] = .int(slice.int(.count))
       let queries = done[node.operands[0]]!
       return copy.builder.one(
-        .attention, [queries] + node.operands[1...].map { copy[$0] }, attributes, name: name)
+        node.op, [queries] + node.operands[1...].map { copy[$0] }, attributes, name: name)
     }
-    if node.op == .rope { attributes[.start] = .int(node.int(.start) + slice.int(.start)) }
+    if node.op.definition.slices == .movingStart {
+      attributes[.start] = .int(node.int(.start) + slice.int(.start))
+    }
     let operands = node.operands.map { constants.contains($0) ? copy[$0] : done[$0]! }
     return copy.builder.one(node.op, operands, attributes, name: name)
   }

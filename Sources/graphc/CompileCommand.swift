@@ -15,7 +15,7 @@ struct CompileCommand: ParsableCommand {
     discussion: """
       Example: graphc compile graphs/tiny.graph --dump-ir-after differentiate | less
 
-      Passes: \(Pipeline.all.map(\.name).joined(separator: ", ")).
+      Passes: \(Pipeline.names.joined(separator: ", ")).
       """)
 
   @Argument(help: "The .graph file, or - for standard input.")
@@ -42,8 +42,8 @@ struct CompileCommand: ParsableCommand {
 
   mutating func run() throws {
     for name in dumpIrAfter
-    where name != "all" && !Pipeline.all.contains(where: { $0.name == name }) {
-      let names = Pipeline.all.map(\.name)
+    where name != "all" && !Pipeline.names.contains(name) {
+      let names = Pipeline.names
       let hint = suggestion(for: name, among: names).map { "; " + $0 } ?? ""
       throw Failure.usage(
         "no pass is named '\(name)'\(hint). Passes: \(names.joined(separator: ", "))")
@@ -54,22 +54,23 @@ struct CompileCommand: ParsableCommand {
     if dumpIr { try printOutput(model.printed(), terminator: "") }
     var runner = PassRunner()
     runner.clock = processorTime
-    var previous: [String: Graph] = [:]
+    var previous: [String: String] = [:]
     var lost: (any Error)?
     let wanted = dumpIrAfter
     var dumped: Set<String> = []
     if !wanted.isEmpty {
-      runner.observe = { pass, graph in
-        defer { previous[graph.name] = graph }
-        guard wanted.contains(pass) || (wanted.contains("all") && previous[graph.name] != graph)
-        else {
-          return
-        }
+      func show(_ pass: String, _ function: String, _ text: () -> String) {
+        guard wanted.contains(pass) || wanted.contains("all") else { return }
+        let text = text()
+        defer { previous[function] = text }
+        guard wanted.contains(pass) || previous[function] != text else { return }
         dumped.formUnion([pass, "all"])
         do {
-          if lost == nil { try printOutput("# after \(pass)\n\(graph.printed())") }
+          if lost == nil { try printOutput("# after \(pass)\n\(text)") }
         } catch { lost = error }
       }
+      runner.observe = { pass, graph in show(pass, graph.name) { graph.printed() } }
+      runner.observeStep = show
     }
     let target = try Host.target(compute.precision)
     let plan = try compile(model, target: target, runner: &runner)

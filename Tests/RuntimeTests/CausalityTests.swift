@@ -32,7 +32,8 @@ extension RuntimeTests {
       }
       return try Recomputation(
         functions: plan.functions, settings: model.settings,
-        stream: try ValidationStream(SmallCorpus.shared.get().data, limit: targets), parameters: parameters,
+        stream: try ValidationStream(SmallCorpus.shared.get().data, limit: targets),
+        parameters: parameters,
         adapts: adapts, threads: 2
       ).probe(places: 50)
     }

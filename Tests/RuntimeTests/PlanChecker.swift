@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Proves of one lowered function that every call reads what was meant to be there. Knows only what
-// the kernels say: which bytes each of them reads and writes.
+// the kernels in C say of the bytes that each of them touches, and which of them it writes.
 
 import IR
 import Runtime
@@ -82,8 +82,11 @@ struct PlanChecker {
     pending = ([], [])
     chain = ([], [], nil)
     for (index, call) in calls.enumerated() {
-      let place = "\(stage) \(index) \(call.kernel.rawValue) of \(call.source)"
+      let place = "\(stage) \(index) \(call.kernel.name) of \(call.source)"
       let (reads, writes) = call.accesses
+      if call.kernel.arguments.accesses.map(\.bytes) != call.extents {
+        faults.append("\(place): the compiler counts other bytes than the kernel")
+      }
       for access in reads + writes { checkBounds(access, place) }
       if call.isChained {
         checkChain(call, reads, writes, place)
@@ -100,7 +103,7 @@ struct PlanChecker {
       checkAliases(call, reads, writes, place)
       for access in reads {
         let key = ReadKey(stage: stage, index: index, buffer: access.buffer)
-        read(access, key, place, allowsSeveral: call.kernel == .clipFactor)
+        read(access, key, place, allowsSeveral: call.kernel.name == "clip_factor")
       }
       for access in writes {
         write(access, by: .call(stage: stage, index: index, buffer: access.buffer))
@@ -172,7 +175,8 @@ struct PlanChecker {
         switch call.kernel {
         case .adamw, .sgd, .muon: isAllowed = isSame && read.buffer == write.buffer
         case .crossEntropyBackward: isAllowed = isSame
-        case .rows: isAllowed = isSame && call.program!.writes(write.buffer, after: read.buffer)
+        case .rows:
+          isAllowed = isSame && call.kernel.program!.writes(write.buffer, after: read.buffer)
         default: isAllowed = false
         }
         if !isAllowed {
@@ -230,14 +234,14 @@ struct PlanChecker {
 extension KernelCall {
   /// The bytes a call reads and writes, by its kernel's contract.
   var accesses: (reads: [PlanChecker.Access], writes: [PlanChecker.Access]) {
-    if kernel == .rows { return rowAccesses }
+    if let program = kernel.program { return rowAccesses(program) }
     var reads: [PlanChecker.Access] = []
     var writes: [PlanChecker.Access] = []
     for (index, bytes) in extents.enumerated() {
       let access = access(index, bytes: bytes, isRowwise: rowwiseBuffers.contains(index))
       if index < outputs { writes.append(access) }
       // Updates read what they overwrite.
-      if index >= outputs || [.adamw, .sgd, .muon].contains(kernel) { reads.append(access) }
+      if index >= outputs || updatesInPlace { reads.append(access) }
     }
     return (reads, writes)
   }
@@ -252,15 +256,17 @@ extension KernelCall {
 
   /// Tiles of a call that may be chained, if its size fixes them.
   var chainTiles: Int? {
-    let rows: Int
+    let (rows, tile): (Int, Int?)
     switch kernel {
-    case .matmul: rows = sizes[8]
-    case .embed: rows = sizes[3]
-    case .packTokens: rows = sizes[4]
-    case .rows, .crossEntropy, .crossEntropyBackward: rows = sizes[2]
+    case .matmul(let product): (rows, tile) = (product.m, tileRows)
+    case .embed(let embed): (rows, tile) = (embed.count, tileRows)
+    case .packTokens(let pack): (rows, tile) = (pack.m, tileRows)
+    case .rows(let program): (rows, tile) = (program.count, program.tileRows)
+    case .crossEntropy(let loss): (rows, tile) = (loss.count, tileRows)
+    case .crossEntropyBackward(let loss): (rows, tile) = (loss.count, tileRows)
     default: return nil
     }
-    return rows > 0 ? (sizes[0] + rows - 1) / rows : nil
+    return tile.map { (rows + $0 - 1) / $0 }
   }
 
   private var rowwiseBuffers: Set<Int> {
@@ -271,6 +277,13 @@ extension KernelCall {
     case .crossEntropy: return [0, 1, 2, 3]
     case .crossEntropyBackward: return [0, 1, 2, 3, 4]
     default: return []
+    }
+  }
+
+  private var updatesInPlace: Bool {
+    switch kernel {
+    case .adamw, .sgd, .muon: true
+    default: false
     }
   }
 
@@ -287,8 +300,9 @@ extension KernelCall {
     }
   }
 
-  private var rowAccesses: (reads: [PlanChecker.Access], writes: [PlanChecker.Access]) {
-    let program = program!
+  private func rowAccesses(
+    _ program: RowProgram
+  ) -> (reads: [PlanChecker.Access], writes: [PlanChecker.Access]) {
     let extents = extents
     var reads: [PlanChecker.Access] = []
     var writes: [PlanChecker.Access] = []

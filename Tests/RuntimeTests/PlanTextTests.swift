@@ -42,10 +42,12 @@ import Testing
   @Test func everyEditedLineIsRefusedAtItsPlace() throws {
     let lines = try text().split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
     let model = try #require(lines.firstIndex(of: "model"))
-    for index in [1, 3, model / 3, model / 2, model - 2] {
+    for index in [1, 8, model / 3, model / 2, model - 2] {
       var edited = lines
-      let digit = try #require(edited[index].lastIndex { $0.isNumber }, "\(edited[index])")
-      edited[index].replaceSubrange(digit...digit, with: edited[index][digit] == "7" ? "8" : "7")
+      // A digit, or in a comment a letter.
+      let line = lines[index]
+      let place = try #require(line.lastIndex { $0.isNumber } ?? line.lastIndex { $0.isLetter })
+      edited[index].replaceSubrange(place...place, with: line[place] == "7" ? "8" : "7")
       let refusal = refusal(edited.joined(separator: "\n"))
       #expect(refusal?.line == index + 1, "\(lines[index])")
     }

@@ -46,13 +46,16 @@ extension OpDefinition {
     operands: ["x"], attributes: ropeAttributes,
     positional: [.dims, .base, .train, .rampFrom, .rampFactor], shape: ropeShape,
     gradient: .rule { b, node, dy in [b.one(.ropeBackward, [dy[0]!], node.attributes)] },
-    reads: .lastAxis)
+    reads: .lastAxis, lowering: .row(.init("rope", operands: 2, flops: 3), readsRopeTable: true),
+    slices: .movingStart)
 
   static let ropeBackward = OpDefinition(
     summary: "The inverse turn of rope: dx from dy.",
     operands: ["dy"], attributes: ropeAttributes, shape: ropeShape,
     gradient: .none(because: "second derivatives are not needed"),
-    reads: .lastAxis, isSurface: false)
+    reads: .lastAxis,
+    lowering: .row(.init("rope_inverse", operands: 2, flops: 3), readsRopeTable: true),
+    slices: .never, isSurface: false)
 
   static let scaleHeads = OpDefinition(
     summary: "y[b, t, h, :] = gain[h] * x[b, t, h, :].",
@@ -71,7 +74,7 @@ extension OpDefinition {
     },
     reads: ReadRule("its own place, one gain a head") { _ in
       [ReadRule.leading(4), [.same(axis: 2)]]
-    })
+    }, lowering: .row(.mul, gain: 1))
 
   static let scaleHeadsBackwardGain = OpDefinition(
     summary: "dgain[h] = Σ over b, t, d of dy x.",
@@ -84,7 +87,7 @@ extension OpDefinition {
     gradient: .none(because: "second derivatives are not needed"),
     reads: ReadRule("one head at every place") { _ in
       [[AxisRead]?](repeating: [.all, .all, .same(axis: 0), .all], count: 2)
-    }, isSurface: false)
+    }, lowering: .rowSum(.headProducts), isSurface: false)
 
   static let attention = OpDefinition(
     summary: "y = softmax(scale q kᵀ + causal mask) v per head, scale 1/sqrt(width); "
@@ -139,7 +142,8 @@ extension OpDefinition {
         [.same(axis: 0), keys, .all, .all],
         application.index == 0 ? [.same(axis: 0), keys, .all, .same(axis: 3)] : nil,
       ]
-    })
+    }, lowering: .kernel(attend), storage: .together(operands: [0, 1, 2], results: [0]),
+    slices: .lastQueries, endsPhase: true)
 
   static let attentionBackward = OpDefinition(
     summary: "Gradients of attention: with p = exp(scale q kᵀ - lse), dv = pᵀ dy, "
@@ -163,5 +167,33 @@ extension OpDefinition {
         if application.index == 2, index == 2 || index == 3 { return nil }
         return [.same(axis: 0)] + [AxisRead](repeating: .all, count: operand.rank - 1)
       }
-    }, isSurface: false)
+    }, lowering: .kernel(attendBackward),
+    storage: .together(operands: [0, 1, 2, 3, 5], results: [0, 1, 2]), endsPhase: true,
+    isSurface: false)
+}
+
+// MARK: Lowering
+
+/// The sizes of a call, and the scale of its scores.
+private func attentionCall(
+  _ context: any LoweringContext, _ node: Node
+) -> (sizes: Kernel.AttentionSizes, isBF16: Bool, scale: Double) {
+  let (q, k) = (context.sizes(node.operands[0]), context.sizes(node.operands[1]))
+  let sizes = Kernel.AttentionSizes(
+    batch: q[0], positions: k[1], queries: q[1], heads: q[2], groups: k[2], width: q[3])
+  return (sizes, context.isBF16(node.operands[0]), 1 / Double(q[3]).squareRoot())
+}
+
+@Sendable private func attend(_ context: any LoweringContext, _ node: Node) {
+  let (sizes, isBF16, scale) = attentionCall(context, node)
+  context.emit(
+    .attention(.init(sizes: sizes, isBF16: isBF16, scale: scale)),
+    context.results(node) + context.slots(node.operands), source: node.result)
+}
+
+@Sendable private func attendBackward(_ context: any LoweringContext, _ node: Node) {
+  let (sizes, isBF16, scale) = attentionCall(context, node)
+  context.emit(
+    .attentionBackward(.init(sizes: sizes, isBF16: isBF16, scale: scale)),
+    context.results(node) + context.slots(node.operands), source: node.result)
 }

@@ -67,7 +67,7 @@ extension OpDefinition {
     gradient: .rule { b, node, dy in
       [b.reduced(dy[0]!, to: node.operands[0]), b.reduced(dy[0]!, to: node.operands[1])]
     },
-    reads: .elementwise)
+    reads: .elementwise, lowering: .row(.add), recompute: .sums)
 
   static let sub = OpDefinition(
     summary: "y = a - b, with broadcasting.",
@@ -76,7 +76,7 @@ extension OpDefinition {
       let negative = b.one(.scale, [dy[0]!], [.by: .double(-1)])
       return [b.reduced(dy[0]!, to: node.operands[0]), b.reduced(negative, to: node.operands[1])]
     },
-    reads: .elementwise)
+    reads: .elementwise, lowering: .row(.init("sub", operands: 2, flops: 1)))
 
   static let mul = OpDefinition(
     summary: "y = a * b, with broadcasting.",
@@ -87,7 +87,7 @@ extension OpDefinition {
       let db = b.one(.mul, [dy[0]!, left])
       return [b.reduced(da, to: left), b.reduced(db, to: right)]
     },
-    reads: .elementwise)
+    reads: .elementwise, lowering: .row(.mul), recompute: .ofOneActivationAndInSums)
 
   static let scale = OpDefinition(
     summary: "y = by * x, with a constant.",
@@ -95,13 +95,14 @@ extension OpDefinition {
     gradient: .rule { b, node, dy in
       [b.one(.scale, [dy[0]!], [.by: .double(node.double(.by))])]
     },
-    reads: .elementwise)
+    reads: .elementwise, lowering: .row(.scale, immediate: .by), recompute: .atReaders)
 
   static let offset = OpDefinition(
     summary: "y = x + by, with a constant.",
     operands: ["x"], attributes: [.by: .double()], positional: [.by], shape: sameAsFirst,
     gradient: .rule { _, _, dy in [dy[0]!] },
-    reads: .elementwise)
+    reads: .elementwise, lowering: .row(.init("offset", flops: 1), immediate: .by),
+    recompute: .ofOneActivation)
 
   static let square = OpDefinition(
     summary: "y = x².",
@@ -110,7 +111,7 @@ extension OpDefinition {
       let twice = b.one(.scale, [node.operands[0]], [.by: .double(2)])
       return [b.one(.mul, [dy[0]!, twice])]
     },
-    reads: .elementwise)
+    reads: .elementwise, lowering: .row(.square), recompute: .ofOneActivation)
 
   static let sigmoid = OpDefinition(
     summary: "y = 1 / (1 + exp(-x)).",
@@ -119,7 +120,7 @@ extension OpDefinition {
       let slope = b.one(.sub, [node.result, b.one(.square, [node.result])])
       return [b.one(.mul, [dy[0]!, slope])]
     },
-    reads: .elementwise)
+    reads: .elementwise, lowering: .row(.init("sigmoid", flops: 3)), recompute: .ofOneActivation)
 
   static let tanh = OpDefinition(
     summary: "y = tanh(x).",
@@ -128,7 +129,7 @@ extension OpDefinition {
       let product = b.one(.mul, [dy[0]!, b.one(.square, [node.result])])
       return [b.one(.sub, [dy[0]!, product])]
     },
-    reads: .elementwise)
+    reads: .elementwise, lowering: .row(.init("tanh", flops: 1)), recompute: .ofOneActivation)
 
   static let softcap = OpDefinition(
     summary: "y = cap * tanh(x / cap): bounds logits smoothly; cap from 1e-30 to 1e30.",
@@ -136,13 +137,16 @@ extension OpDefinition {
     gradient: .rule { b, node, dy in
       [b.one(.softcapBackward, [dy[0]!, node.result], [.cap: .double(node.double(.cap))])]
     },
-    reads: .elementwise)
+    reads: .elementwise, lowering: .row(.init("softcap", flops: 3), immediate: .cap),
+    recompute: .ofOneActivation)
 
   static let softcapBackward = OpDefinition(
     summary: "dx = dy * (1 - (y/cap)²), with y = softcap(x).",
     operands: ["dy", "y"], attributes: [.cap: .double()], shape: capped,
     gradient: .none(because: "second derivatives are not needed"),
-    reads: .elementwise, isSurface: false)
+    reads: .elementwise,
+    lowering: .row(.init("softcap_backward", operands: 2, flops: 4), immediate: .cap),
+    isSurface: false)
 
   static let leakyRelu = OpDefinition(
     summary: "y = x where x > 0, slope * x elsewhere; slope 0 is relu.",
@@ -152,11 +156,11 @@ extension OpDefinition {
       let attributes: [AttributeName: AttributeValue] = [.slope: .double(node.double(.slope))]
       return [b.one(.leakyReluBackward, [dy[0]!, node.operands[0]], attributes)]
     },
-    reads: .elementwise)
+    reads: .elementwise, lowering: .row(.leakyRelu, immediate: .slope), recompute: .atReaders)
 
   static let leakyReluBackward = OpDefinition(
     summary: "dx = dy where x > 0, slope * dy elsewhere.",
     operands: ["dy", "x"], attributes: [.slope: .double(default: 0)], shape: sameAsFirst,
     gradient: .none(because: "second derivatives are not needed"),
-    reads: .elementwise, isSurface: false)
+    reads: .elementwise, lowering: .row(.leakyReluBackward, immediate: .slope), isSurface: false)
 }

@@ -53,7 +53,7 @@ extension OpDefinition {
           return .same(axis: isSqueezed && own > axis ? own - 1 : own)
         }
       ]
-    })
+    }, lowering: .view(firstElement, otherwise: copyPart), slices: .never)
 
   static let unslice = OpDefinition(
     summary: "y of the shape given, x at start along the axis and zero elsewhere.",
@@ -89,7 +89,7 @@ extension OpDefinition {
           return .same(axis: isSqueezed && own >= axis ? own + 1 : own)
         }
       ]
-    }, isSurface: false)
+    }, lowering: .kernel(copyIntoZeros), storage: .asOperand, slices: .never, isSurface: false)
 
   static let splitHeads = OpDefinition(
     summary: "y[b, t, h, d] = x[b, t, h * width + d].",
@@ -107,7 +107,7 @@ extension OpDefinition {
       ]
     },
     gradient: .rule { b, _, dy in [b.one(.mergeHeads, [dy[0]!])] },
-    reads: splitFeatures)
+    reads: splitFeatures, lowering: .view())
 
   static let mergeHeads = OpDefinition(
     summary: "y[b, t, h * width + d] = x[b, t, h, d].",
@@ -126,7 +126,7 @@ extension OpDefinition {
       let heads = b.type(node.operands[0]).shape[2].number!
       return [b.one(.splitHeads, [dy[0]!], [.heads: .int(heads)])]
     },
-    reads: splitFeatures)
+    reads: splitFeatures, lowering: .view())
 
   static let sumTo = OpDefinition(
     summary: "Sums x over the axes along which the shape given was stretched to it.",
@@ -150,5 +150,33 @@ extension OpDefinition {
             ? .same(axis: axis - missing) : .all
         }
       ]
-    }, isSurface: false)
+    }, lowering: .rowSum(.columns), slices: .never, isSurface: false)
+}
+
+// MARK: Lowering
+
+/// The first element of a slice in its operand, nil if its elements do not lie together.
+@Sendable private func firstElement(_ slice: Node, _ shape: [Int]) -> Int? {
+  let axis = slice.int(.axis)
+  guard shape[..<axis].allSatisfy({ $0 == 1 }) else { return nil }
+  return slice.int(.start) * shape[(axis + 1)...].reduce(1, *)
+}
+
+@Sendable private func copyPart(_ context: any LoweringContext, _ node: Node) {
+  let sizes = Kernel.SliceSizes(
+    context.sizes(node.operands[0]), axis: node.int(.axis), start: node.int(.start),
+    count: node.int(.count))
+  context.emit(
+    .slice(.init(sizes: sizes, isBF16: context.isBF16(node.result))),
+    context.results(node) + context.slots(node.operands), source: node.result)
+}
+
+@Sendable private func copyIntoZeros(_ context: any LoweringContext, _ node: Node) {
+  let (whole, part) = (context.sizes(node.result), context.sizes(node.operands[0]))
+  let axis = node.int(.axis)
+  let sizes = Kernel.SliceSizes(
+    whole, axis: axis, start: node.int(.start), count: part.count < whole.count ? 1 : part[axis])
+  context.emit(
+    .unslice(.init(sizes: sizes, isBF16: context.isBF16(node.result))),
+    context.results(node) + context.slots(node.operands), source: node.result)
 }

@@ -22,7 +22,7 @@ extension OpDefinition {
       return [TensorType(.dist, operands[0].shape)]
     },
     gradient: .none(because: "losses are derived from the logits of a dist"),
-    reads: .lastAxis)
+    reads: .lastAxis, lowering: .none(because: "derive logits, loss or score first"))
 
   static let crossEntropy = OpDefinition(
     summary: "nll = lse - l[target] with logits l = cap tanh(z/cap) (cap 0: l = z), "
@@ -45,7 +45,7 @@ extension OpDefinition {
       let places = ReadRule.leading(application.result.rank)
       // The log of the sum does not know the target.
       return [places + [.all], application.index == 0 ? places : nil]
-    }, isSurface: false)
+    }, lowering: .kernel(lose), isSurface: false)
 
   static let crossEntropyBackward = OpDefinition(
     summary: "dz = (exp(l - lse) - onehot(target)) dnll (1 - (l/cap)²).",
@@ -62,7 +62,7 @@ extension OpDefinition {
       let rank = application.result.rank
       return [ReadRule.leading(rank)]
         + [[AxisRead]?](repeating: ReadRule.leading(rank - 1), count: 3)
-    }, isSurface: false)
+    }, lowering: .kernel(loseBackward), storage: .asRead, isSurface: false)
 
   static let dot = OpDefinition(
     summary: "y = Σ a b, a scalar.",
@@ -76,5 +76,31 @@ extension OpDefinition {
         b.one(.mul, [node.operands[1], dy[0]!]), b.one(.mul, [node.operands[0], dy[0]!]),
       ]
     },
-    reads: .everything, isSurface: false)
+    reads: .everything, lowering: .kernel(sumProducts), isSurface: false)
+}
+
+// MARK: Lowering
+
+@Sendable private func lose(_ context: any LoweringContext, _ node: Node) {
+  let z = node.operands[0]
+  context.emit(
+    .crossEntropy(
+      .init(count: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap))),
+    context.results(node) + context.slots(node.operands), source: node.result, rowsOf: z)
+}
+
+@Sendable private func loseBackward(_ context: any LoweringContext, _ node: Node) {
+  let z = node.operands[0]
+  context.emit(
+    .crossEntropyBackward(
+      .init(
+        count: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap),
+        dzIsBF16: context.isBF16(node.result))),
+    context.results(node) + context.slots(node.operands), source: node.result, rowsOf: z)
+}
+
+@Sendable private func sumProducts(_ context: any LoweringContext, _ node: Node) {
+  context.emit(
+    .dot(.init(n: context.graph.type(node.operands[0]).count)),
+    context.results(node) + context.slots(node.operands), source: node.result)
 }

@@ -28,7 +28,8 @@ extension OpDefinition {
     reads: ReadRule("all features of x at its own place, one row of w") { application in
       let last = application.result.rank - 1
       return [ReadRule.leading(last) + [.all], [.same(axis: last), .all]]
-    })
+    }, lowering: .kernel { multiply($0, $1, isTransposed: false) },
+    storage: .product(operands: [0], isResult: true))
 
   static let linearBackwardInput = OpDefinition(
     summary: "dx[…, i] = Σ_o dy[…, o] w[o, i].",
@@ -43,7 +44,8 @@ extension OpDefinition {
     reads: ReadRule("all features of dy at its own place, one column of w") { application in
       let last = application.result.rank - 1
       return [ReadRule.leading(last) + [.all], [.all, .same(axis: last)]]
-    }, isSurface: false)
+    }, lowering: .kernel { multiply($0, $1, isTransposed: true) },
+    storage: .product(operands: [0], isResult: true), isSurface: false)
 
   static let linearBackwardWeight = OpDefinition(
     summary: "dw[o, i] = Σ over all leading axes of dy[…, o] x[…, i].",
@@ -63,7 +65,8 @@ extension OpDefinition {
     reads: ReadRule("one feature of dy and one of x at every place") { application in
       let places = [AxisRead](repeating: .all, count: application.operands[0].rank - 1)
       return [places + [.same(axis: 0)], places + [.same(axis: 1)]]
-    }, isSurface: false)
+    }, lowering: .kernel(multiplyTokens), storage: .product(operands: [0, 1], isResult: false),
+    isSurface: false)
 
   static let embed = OpDefinition(
     summary: "y[…, :] = table[ids[…], :].",
@@ -87,7 +90,7 @@ extension OpDefinition {
     reads: ReadRule("one feature of any row of the table, ids at its own place") { application in
       let last = application.result.rank - 1
       return [[.all, .same(axis: last)], ReadRule.leading(last)]
-    })
+    }, lowering: .kernel(lookUp), slices: .never)
 
   static let embedBackward = OpDefinition(
     summary: "dtable[v, :] = Σ of dy[…, :] where ids = v.",
@@ -105,5 +108,55 @@ extension OpDefinition {
     reads: ReadRule("one feature of dy at every place, all ids") { application in
       let places = [AxisRead](repeating: .all, count: application.operands[1].rank)
       return [places + [.same(axis: 1)], places]
-    }, isSurface: false)
+    }, lowering: .kernel(addRows), isSurface: false)
+}
+
+// MARK: Lowering
+
+/// x times a packed weight, or its transpose.
+private func multiply(_ context: any LoweringContext, _ node: Node, isTransposed: Bool) {
+  let (x, weight) = (node.operands[0], node.operands[1])
+  let sizes = context.sizes(weight)
+  let (n, k) = isTransposed ? (sizes[1], sizes[0]) : (sizes[0], sizes[1])
+  let isBF16 = node.computesInBF16
+  let packed = context.derived(
+    .pack(.init(n: sizes[0], k: sizes[1], isTransposed: isTransposed, isBF16: isBF16)),
+    from: weight, source: weight)
+  let matmul = Kernel.Matmul(
+    m: context.rows(x), n: n, k: k, isBF16: isBF16, xIsBF16: context.isBF16(x),
+    yIsBF16: context.isBF16(node.result))
+  context.emit(
+    .matmul(matmul), [context.result(node.result), context.slot(x), packed], source: node.result)
+}
+
+/// Both operands of a weight gradient from token panels.
+@Sendable private func multiplyTokens(_ context: any LoweringContext, _ node: Node) {
+  let panels = node.operands.map { context.tokenPanels($0, isBF16: node.computesInBF16) }
+  let sizes = context.sizes(node.result)
+  let matmul = Kernel.MatmulWeight(
+    m: context.rows(node.operands[0]), n: sizes[0], k: sizes[1], isBF16: node.computesInBF16)
+  context.emit(.matmulWeight(matmul), [context.result(node.result)] + panels, source: node.result)
+}
+
+extension LoweringContext {
+  /// The panels of a value for weight gradients.
+  public func tokenPanels(_ value: Value, isBF16: Bool) -> Slot {
+    let pack = Kernel.PackTokens(
+      m: rows(value), n: sizes(value).last!, isBF16: isBF16, xIsBF16: self.isBF16(value))
+    return derived(.packTokens(pack), from: value, source: value)
+  }
+}
+
+@Sendable private func lookUp(_ context: any LoweringContext, _ node: Node) {
+  let (table, ids) = (context.sizes(node.operands[0]), context.graph.type(node.operands[1]))
+  context.emit(
+    .embed(.init(count: ids.count, width: table[1], vocab: table[0])),
+    context.results(node) + context.slots(node.operands), source: node.result)
+}
+
+@Sendable private func addRows(_ context: any LoweringContext, _ node: Node) {
+  let (table, ids) = (context.sizes(node.result), context.graph.type(node.operands[1]))
+  context.emit(
+    .embedBackward(.init(count: ids.count, width: table[1], vocab: table[0])),
+    context.results(node) + context.slots(node.operands), source: node.result)
 }

@@ -16,12 +16,13 @@ extension OpDefinition {
       let attributes: [AttributeName: AttributeValue] = [.epsilon: .double(node.double(.epsilon))]
       return [b.one(.rmsNormBackward, [dy[0]!, node.operands[0]], attributes)]
     },
-    reads: .lastAxis)
+    reads: .lastAxis, lowering: .row(.init("rms_norm", flops: 3), immediate: .epsilon),
+    recompute: .ofOneActivation)
 
   static let rmsNormBackward = OpDefinition(
     summary: "dx = r dy - x r³ mean(dy x), with r = 1 / sqrt(mean(x²) + epsilon).",
     operands: ["dy", "x"], attributes: [.epsilon: .double(default: normEpsilon)],
     shape: sameAsFirst,
     gradient: .none(because: "second derivatives are not needed"),
-    reads: .lastAxis, isSurface: false)
+    reads: .lastAxis, lowering: .row(.rmsNormBackward, immediate: .epsilon), isSurface: false)
 }

@@ -24,7 +24,7 @@ extension OpDefinition {
       for index in operands.types.indices { try operands.needReal(index) }
       return [.scalar, .scalar]
     },
-    gradient: updates, reads: .everything, isSurface: false)
+    gradient: updates, reads: .everything, lowering: .kernel(clip), isSurface: false)
 
   static let adamwUpdate = OpDefinition(
     summary: "m, v: moments with bias correction (step from 1); "
@@ -33,13 +33,15 @@ extension OpDefinition {
     attributes: [
       .beta1: .double(), .beta2: .double(), .epsilon: .double(), .decay: .double(default: 0),
     ],
-    shape: updateShape(2), gradient: updates, reads: .elementwise, isSurface: false)
+    shape: updateShape(2), gradient: updates, reads: .elementwise, lowering: .update(adamw),
+    isSurface: false)
 
   static let sgdUpdate = OpDefinition(
     summary: "m = momentum m + g; w = (1 - lr decay) w - lr m.",
     operands: ["w", "g", "m", "lr", "factor"], results: ["w", "m"],
     attributes: [.momentum: .double(default: 0), .decay: .double(default: 0)],
-    shape: updateShape(1), gradient: updates, reads: .elementwise, isSurface: false)
+    shape: updateShape(1), gradient: updates, reads: .elementwise, lowering: .update(sgd),
+    isSurface: false)
 
   static let muonUpdate = OpDefinition(
     summary: "m = μ m + g; u = g + μ m, its rows normalised if asked; X = u / (|u| + 1e-7), "
@@ -58,14 +60,14 @@ extension OpDefinition {
           "steps are from 1 to \(NewtonSchulz.mostSteps), found \(operands.int(.steps))")
       }
       return try updateShape(1)(operands)
-    }, gradient: updates, reads: .everything, isSurface: false)
+    }, gradient: updates, reads: .everything, lowering: .update(muon), isSurface: false)
 
   static let fused = OpDefinition(
     summary: "Row-local nodes computed together, a block of rows at a time.",
     operands: ["x…"], results: ["y"],
     shape: { operands in throw operands.fail("takes its types from its body") },
     gradient: .none(because: "fusion follows differentiation"),
-    reads: .everything, isSurface: false)
+    reads: .everything, lowering: .body, slices: .never, isSurface: false)
 }
 
 /// Coefficients (a, b, c) of the Newton-Schulz iterations.
@@ -90,4 +92,45 @@ public enum NewtonSchulz {
       iteration == "polar_express" ? polarExpress[min(step, polarExpress.count - 1)] : standard
     }
   }
+}
+
+// MARK: Lowering
+
+/// A part of the squared norm a gradient, then the factor of all.
+@Sendable private func clip(_ context: any LoweringContext, _ node: Node) {
+  let parts = context.scratch(elements: node.operands.count)
+  for (index, gradient) in node.operands.enumerated() {
+    var part = parts
+    part.offset += index * 4
+    let slot = context.slot(gradient)
+    context.emit(
+      .dot(.init(n: context.graph.type(gradient).count)), [part, slot, slot], source: gradient)
+  }
+  context.emit(
+    .clipFactor(.init(n: node.operands.count, limit: node.double(.limit))),
+    context.results(node) + [parts], source: node.result)
+}
+
+@Sendable private func adamw(_ node: Node, _ sizes: [Int]) -> (kernel: Kernel, constants: [Double])
+{
+  let update = Kernel.AdamW(
+    n: sizes.reduce(1, *), beta1: node.double(.beta1), beta2: node.double(.beta2),
+    epsilon: node.double(.epsilon), decay: node.double(.decay))
+  return (.adamw(update), [])
+}
+
+@Sendable private func sgd(_ node: Node, _ sizes: [Int]) -> (kernel: Kernel, constants: [Double]) {
+  let update = Kernel.SGD(
+    n: sizes.reduce(1, *), momentum: node.double(.momentum), decay: node.double(.decay))
+  return (.sgd(update), [])
+}
+
+@Sendable private func muon(_ node: Node, _ sizes: [Int]) -> (kernel: Kernel, constants: [Double]) {
+  let steps = node.int(.steps)
+  let update = Kernel.Muon(
+    height: sizes[0], width: sizes[1], steps: steps, normalisesRows: node.bool(.rowNormalise),
+    isBF16: node.computesInBF16, decay: node.double(.decay))
+  return (
+    .muon(update), NewtonSchulz.coefficients(node.word(.iteration), steps: steps).flatMap { $0 }
+  )
 }

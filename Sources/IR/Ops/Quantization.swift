@@ -26,6 +26,7 @@ extension OpDefinition {
       [b.one(.fakeQuantBackward, [dy[0]!] + node.operands, node.attributes), nil]
     },
     reads: ReadRule("the whole row of w, alpha") { _ in [[.same(axis: 0), .all], []] },
+    lowering: .kernel(quantize),
     isSurface: false)
 
   static let fakeQuantBackward = OpDefinition(
@@ -42,5 +43,38 @@ extension OpDefinition {
     gradient: .none(because: "second derivatives are not needed"),
     reads: ReadRule("dy at its place, the whole row of w, alpha") { _ in
       [ReadRule.leading(2), [.same(axis: 0), .all], []]
-    }, isSurface: false)
+    }, lowering: .kernel(quantize), isSurface: false)
+}
+
+// MARK: Lowering
+
+/// The scales of a weight's rows once for all nodes that read them, then the node.
+@Sendable private func quantize(_ context: any LoweringContext, _ node: Node) {
+  let isBackward = node.operands.count > 2
+  let weight = node.operands[isBackward ? 1 : 0]
+  let sizes = context.sizes(weight)
+  let quantizer = node.quantizer
+  let scale = context.derived(
+    .quantScale(.init(height: sizes[0], width: sizes[1], quantizer: quantizer)), from: weight,
+    source: weight)
+  let rounding = Kernel.Rounding(rawValue: node.word(.form))!
+  let (qmin, qmax) = (quantizer.qmin, quantizer.qmax)
+  let kernel: Kernel =
+    isBackward
+    ? .fakeQuantBackward(
+      .init(height: sizes[0], width: sizes[1], qmin: qmin, qmax: qmax, rounding: rounding))
+    : .fakeQuant(
+      .init(height: sizes[0], width: sizes[1], qmin: qmin, qmax: qmax, rounding: rounding))
+  let operands =
+    context.slots(node.operands.dropLast()) + [scale, context.slot(node.operands.last!)]
+  context.emit(kernel, context.results(node) + operands, source: node.result)
+}
+
+extension Node {
+  /// The quantiser that a fake_quant node stands for.
+  public var quantizer: Quantizer {
+    Quantizer(
+      bits: int(.bits), clip: Quantizer.Clip(word(.clip), double(.parameter))!,
+      floor: double(.floor), halfFloor: double(.halfFloor), isAsymmetric: bool(.asymmetric))
+  }
 }

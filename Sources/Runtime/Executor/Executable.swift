@@ -39,7 +39,7 @@ public final class Executable {
     let floats = constants.base.assumingMemoryBound(to: Float.self)
     for (index, value) in function.constants.enumerated() { floats[index] = Float(value) }
     let calls = function.setup + function.prepare + function.body
-    programCount = calls.count { $0.program != nil }
+    programCount = calls.count { $0.kernel.program != nil }
     programs = .allocate(capacity: max(programCount, 1))
     var next = 0
     setup = bind(function.setup, &next)
@@ -195,7 +195,7 @@ public final class Executable {
 
   private func bind(_ call: KernelCall, _ nextProgram: inout Int) -> kernel_call {
     var program: UnsafePointer<row_program>?
-    if let rows = call.program {
+    if let rows = call.kernel.program {
       programs[nextProgram] = row_program(rows)
       program = UnsafePointer(programs + nextProgram)
       nextProgram += 1

@@ -8,74 +8,105 @@ extension kernel_call {
   /// A call with its arguments, without addresses; `program` is that of a row program.
   init(_ call: KernelCall, program: UnsafePointer<row_program>?) {
     self.init()
-    kernel = kernel_named(call.kernel.rawValue)
-    precondition(kernel >= 0, "no kernel is named \(call.kernel.rawValue)")
+    kernel = kernel_named(call.kernel.name)
+    precondition(kernel >= 0, "no kernel is named \(call.kernel.name)")
     barrier = call.barrier ? 1 : 0
-    setArguments(call, program: program)
-  }
-
-  private mutating func setArguments(_ call: KernelCall, program: UnsafePointer<row_program>?) {
-    func size(_ index: Int) -> Int64 { Int64(call.sizes[index]) }
-    func number(_ index: Int) -> Int32 { Int32(call.sizes[index]) }
-    func bit(_ bit: Int32, _ index: Int) -> Int32 { number(index) & bit == 0 ? 0 : 1 }
-    let scalars = call.scalars
+    let tileRows = Int64(call.tileRows ?? 0)
     switch call.kernel {
-    case .embed:
-      embed = .init(rows: size(0), width: size(1), vocab: size(2), tile_rows: size(3))
-    case .embedBackward:
-      embed_backward = .init(rows: size(0), width: size(1), vocab: size(2))
-    case .pack:
-      pack = .init(n: size(0), k: size(1), transposed: number(2), bf16: number(3))
-    case .matmul:
+    case .embed(let a):
+      embed = .init(
+        rows: Int64(a.count), width: Int64(a.width), vocab: Int64(a.vocab), tile_rows: tileRows)
+    case .embedBackward(let a):
+      embed_backward = .init(rows: Int64(a.count), width: Int64(a.width), vocab: Int64(a.vocab))
+    case .pack(let a):
+      pack = .init(
+        n: Int64(a.n), k: Int64(a.k), transposed: flag(a.isTransposed), bf16: flag(a.isBF16))
+    case .matmul(let a):
       matmul = .init(
-        m: size(0), n: size(1), k: size(2), tile_rows: size(8), bf16: number(6), x_bf16: bit(1, 7),
-        y_bf16: bit(2, 7))
-    case .packTokens:
+        m: Int64(a.m), n: Int64(a.n), k: Int64(a.k), tile_rows: tileRows, bf16: flag(a.isBF16),
+        x_bf16: flag(a.xIsBF16), y_bf16: flag(a.yIsBF16))
+    case .packTokens(let a):
       pack_tokens = .init(
-        m: size(0), n: size(1), tile_rows: size(4), bf16: number(5), x_bf16: bit(1, 3))
-    case .matmulWeight:
-      matmul_weight = .init(m: size(0), n: size(1), k: size(2), bf16: number(4))
-    case .rows:
-      rows = .init(rows: size(0), width: size(1), tile_rows: size(2), program: program)
-    case .sumPartials:
-      sum_partials = .init(n: size(0), parts: size(1))
-    case .ropeTable:
+        m: Int64(a.m), n: Int64(a.n), tile_rows: tileRows, bf16: flag(a.isBF16),
+        x_bf16: flag(a.xIsBF16))
+    case .matmulWeight(let a):
+      matmul_weight = .init(m: Int64(a.m), n: Int64(a.n), k: Int64(a.k), bf16: flag(a.isBF16))
+    case .rows(let a):
+      rows = .init(
+        rows: Int64(a.count), width: Int64(a.width), tile_rows: Int64(a.tileRows), program: program)
+    case .sumPartials(let a):
+      sum_partials = .init(n: Int64(a.n), parts: Int64(a.parts))
+    case .ropeTable(let a):
       rope_table = .init(
-        positions: size(0), dims: size(1), base: scalars[0], train_length: scalars[1],
-        ramp_from: scalars[2], ramp_factor: scalars[3])
-    case .attention, .attentionBackward:
-      attention = .init(
-        batch: size(0), positions: size(1), queries: size(call.kernel == .attention ? 6 : 1),
-        heads: size(2), groups: size(3), width: size(4), bf16: number(5), scale: scalars[0])
-    case .crossEntropy:
-      cross_entropy = .init(rows: size(0), vocab: size(1), tile_rows: size(2), cap: scalars[0])
-    case .crossEntropyBackward:
+        positions: Int64(a.positions), dims: Int64(a.dims), base: a.base,
+        train_length: a.trainLength, ramp_from: a.rampFrom, ramp_factor: a.rampFactor)
+    case .attention(let a):
+      attention = .init(a.sizes, isBF16: a.isBF16, scale: a.scale)
+    case .attentionBackward(let a):
+      attention = .init(a.sizes, isBF16: a.isBF16, scale: a.scale)
+    case .crossEntropy(let a):
+      cross_entropy = .init(
+        rows: Int64(a.count), vocab: Int64(a.vocab), tile_rows: tileRows, cap: a.cap)
+    case .crossEntropyBackward(let a):
       cross_entropy_backward = .init(
-        rows: size(0), vocab: size(1), tile_rows: size(2), cap: scalars[0], dz_bf16: bit(1, 3))
-    case .dot:
-      dot = .init(n: size(0))
-    case .clipFactor:
-      clip_factor = .init(n: size(0), limit: scalars[0])
-    case .adamw:
+        rows: Int64(a.count), vocab: Int64(a.vocab), tile_rows: tileRows, cap: a.cap,
+        dz_bf16: flag(a.dzIsBF16))
+    case .dot(let a):
+      dot = .init(n: Int64(a.n))
+    case .clipFactor(let a):
+      clip_factor = .init(n: Int64(a.n), limit: a.limit)
+    case .adamw(let a):
       adamw = .init(
-        n: size(0), beta1: scalars[0], beta2: scalars[1], epsilon: scalars[2], decay: scalars[3])
-    case .sgd:
-      sgd = .init(n: size(0), momentum: scalars[0], decay: scalars[1])
-    case .muon:
+        n: Int64(a.n), beta1: a.beta1, beta2: a.beta2, epsilon: a.epsilon, decay: a.decay)
+    case .sgd(let a):
+      sgd = .init(n: Int64(a.n), momentum: a.momentum, decay: a.decay)
+    case .muon(let a):
       muon = .init(
-        rows: size(0), cols: size(1), steps: size(2), row_normalise: number(3), bf16: number(4),
-        decay: scalars[0])
-    case .quantScale:
-      quant_scale = .init(
-        rows: size(0), cols: size(1), clip: number(2), qmax: number(3), parameter: scalars[0],
-        floor: scalars[1], half_floor: scalars[2])
-    case .fakeQuant, .fakeQuantBackward:
+        rows: Int64(a.height), cols: Int64(a.width), steps: Int64(a.steps),
+        row_normalise: flag(a.normalisesRows), bf16: flag(a.isBF16), decay: a.decay)
+    case .quantScale(let a):
+      quant_scale = .init(a.quantizer, rows: a.height, columns: a.width)
+    case .fakeQuant(let a):
       fake_quant = .init(
-        rows: size(0), cols: size(1), qmin: number(2), qmax: number(3), mode: number(4))
-    case .slice, .unslice:
-      slice = .init(
-        outer: size(0), extent: size(1), inner: size(2), start: size(3), count: size(4),
-        bf16: bit(1, 5))
+        rows: Int64(a.height), cols: Int64(a.width), qmin: Int32(a.qmin), qmax: Int32(a.qmax),
+        mode: a.rounding.mode)
+    case .fakeQuantBackward(let a):
+      fake_quant = .init(
+        rows: Int64(a.height), cols: Int64(a.width), qmin: Int32(a.qmin), qmax: Int32(a.qmax),
+        mode: a.rounding.mode)
+    case .slice(let a):
+      slice = .init(a.sizes, isBF16: a.isBF16)
+    case .unslice(let a):
+      slice = .init(a.sizes, isBF16: a.isBF16)
+    }
+  }
+}
+
+private func flag(_ flag: Bool) -> Int32 { flag ? 1 : 0 }
+
+extension attention_args {
+  fileprivate init(_ sizes: Kernel.AttentionSizes, isBF16: Bool, scale: Double) {
+    self.init(
+      batch: Int64(sizes.batch), positions: Int64(sizes.positions), queries: Int64(sizes.queries),
+      heads: Int64(sizes.heads), groups: Int64(sizes.groups), width: Int64(sizes.width),
+      bf16: flag(isBF16), scale: scale)
+  }
+}
+
+extension slice_args {
+  fileprivate init(_ sizes: Kernel.SliceSizes, isBF16: Bool) {
+    self.init(
+      outer: Int64(sizes.outer), extent: Int64(sizes.extent), inner: Int64(sizes.inner),
+      start: Int64(sizes.start), count: Int64(sizes.count), bf16: flag(isBF16))
+  }
+}
+
+extension Kernel.Rounding {
+  fileprivate var mode: Int32 {
+    switch self {
+    case .straightThrough: Int32(MODE_STRAIGHT_THROUGH.rawValue)
+    case .softRound: Int32(MODE_SOFT.rawValue)
+    case .softRoundLogistic: Int32(MODE_LOGISTIC.rawValue)
     }
   }
 }
@@ -90,15 +121,15 @@ extension row_program {
       for (index, register) in program.registers.enumerated() {
         registers[index] = row_register(
           shape: Int32(register.shape.code.rawValue), buffer: Int32(register.buffer ?? -1),
-          period: Int32(register.period), bf16: register.isHalf ? 1 : 0,
+          period: Int32(register.period), bf16: register.isBF16 ? 1 : 0,
           positions: Int32(register.positions), dims: Int32(register.dims))
       }
     }
     withUnsafeMutableBytes(of: &code) { bytes in
       let code = bytes.bindMemory(to: row_instruction.self)
       for (index, instruction) in program.instructions.enumerated() {
-        let operation = kernel_row_operation(instruction.operation.rawValue)
-        precondition(operation >= 0, "no row operation is \(instruction.operation.rawValue)")
+        let operation = kernel_row_operation(instruction.operation.name)
+        precondition(operation >= 0, "no row operation is \(instruction.operation.name)")
         let operands = instruction.operands.map(Int32.init) + [0, 0]
         code[index] = row_instruction(
           op: operation, dst: Int32(instruction.destination), a: operands[0], b: operands[1],
@@ -128,7 +159,7 @@ extension KernelCall {
       var bound = kernel_call(self, program: program)
       return buffers.indices.map { Int(kernel_extent(&bound, Int32($0))) }
     }
-    guard let program else { return bytes(nil) }
+    guard let program = kernel.program else { return bytes(nil) }
     return withUnsafePointer(to: row_program(program)) { bytes($0) }
   }
 }

@@ -71,7 +71,7 @@ public struct Profile: Sendable {
     var totals: [String: Total] = [:]
     for (call, seconds) in zip(calls, threadSeconds) {
       let cost = call.cost
-      let name = call.kernel.rawValue + (cost.precision == .bf16 ? " bf16" : "")
+      let name = call.kernel.name + (cost.precision == .bf16 ? " bf16" : "")
       var total =
         totals[name]
         ?? Total(kernel: name, cost: KernelCost(flops: 0, bytes: 0, precision: cost.precision))

@@ -12,7 +12,8 @@ extension DataFolder {
     if shared > 0 {
       let documents = shared == 1 ? "document" : "documents"
       throw LegalityError(
-        description: "\(shared) validation \(documents) also in the training data; prepare the data "
+        description:
+          "\(shared) validation \(documents) also in the training data; prepare the data "
           + "again from distinct documents")
     }
   }

@@ -97,9 +97,7 @@ extension Quantizer {
     var full = scales
     var limits = scales
     var codes = [Int8](repeating: 0, count: values.count)
-    var arguments = quant_scale_args(
-      rows: Int64(rows), cols: columns, clip: clip.rule, qmax: Int32(qmax),
-      parameter: clip.parameter, floor: floor, half_floor: halfFloor)
+    var arguments = quant_scale_args(self, rows: rows, columns: Int(columns))
     var work = [Float](repeating: 0, count: Int(columns))
     quantise_scales(&scales, &full, &limits, values.baseAddress, &arguments, &work)
     let (qmin, qmax) = (Int32(qmin), Int32(qmax))
@@ -112,9 +110,19 @@ extension Quantizer {
   }
 }
 
+extension quant_scale_args {
+  /// The arguments of the scales of a weight's rows.
+  init(_ quantizer: Quantizer, rows: Int, columns: Int) {
+    self.init(
+      rows: Int64(rows), cols: Int64(columns), clip: quantizer.clip.rule,
+      qmax: Int32(quantizer.qmax), parameter: quantizer.clip.parameter, floor: quantizer.floor,
+      half_floor: quantizer.halfFloor)
+  }
+}
+
 extension Quantizer.Clip {
   /// The number of the rule in the kernels' contract.
-  var rule: Int32 {
+  fileprivate var rule: Int32 {
     let rule =
       switch self {
       case .max: CLIP_MAX

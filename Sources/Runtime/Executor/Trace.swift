@@ -38,8 +38,8 @@ extension Profile {
         "dur": .double(event.seconds * 1e6),
       ]
       if let tile = event.tile {
-        span["name"] = .string("\(call.kernel.rawValue) \(call.source)")
-        span["cat"] = .string(call.kernel.rawValue)
+        span["name"] = .string("\(call.kernel.name) \(call.source)")
+        span["cat"] = .string(call.kernel.name)
         // Tiles of a call are taken to be alike.
         span["args"] = [
           "tile": .int(tile),
@@ -48,7 +48,7 @@ extension Profile {
       } else {
         span["name"] = "barrier"
         span["cat"] = "barrier"
-        span["args"] = ["before": .string("\(call.kernel.rawValue) \(call.source)")]
+        span["args"] = ["before": .string("\(call.kernel.name) \(call.source)")]
       }
       return .object(span)
     }

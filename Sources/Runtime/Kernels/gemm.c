@@ -18,7 +18,7 @@
 
 static gemm_route route = GEMM_BUILT_IN;
 static char name[96] = "built-in";
-static int32_t epoch;  // raised when JIT code was thrown away: sets found before are void
+static int32_t epoch; // raised when JIT code was thrown away: sets found before are void
 
 gemm_route gemm_current_route(void) { return route; }
 const char *gemm_name(void) { return name; }
@@ -44,7 +44,7 @@ static void openblas_product(const gemm *g, const float *b, const float *a, floa
 extern void gotoblas_dynamic_quit(void) __attribute__((weak));
 extern void gotoblas_dynamic_init(void) __attribute__((weak));
 
-static int32_t picked_isa = -1;  // of the latest choice, whoever multiplies
+static int32_t picked_isa = -1; // of the latest choice, whoever multiplies
 
 static void openblas_pick(int32_t isa) {
   if (gotoblas_dynamic_quit && gotoblas_dynamic_init) {

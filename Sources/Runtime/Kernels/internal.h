@@ -19,7 +19,7 @@ const gemm *gemm_set(const gemm *shapes, int32_t count);
 
 typedef enum gemm_route { GEMM_BUILT_IN, GEMM_OPENBLAS, GEMM_LIBXSMM } gemm_route;
 gemm_route gemm_current_route(void);
-void gemm_select(gemm_route route, int32_t isa);  // falls back to the next route there is
+void gemm_select(gemm_route route, int32_t isa); // falls back to the next route there is
 const char *gemm_name(void);
 const char *gemm_jit_name(void);
 const char *gemm_blas_name(void);
@@ -49,8 +49,8 @@ const kernel_table *kernels_table(void);
 // Binding of threads to processors, for teams that fill the processors of this process.
 int32_t machine_binds(int32_t threads);
 void machine_bind(int32_t thread);
-void machine_unbind(int32_t thread);  // by the system's name; 0: the caller
-int32_t machine_thread(void);         // the system's name of the caller
+void machine_unbind(int32_t thread); // by the system's name; 0: the caller
+int32_t machine_thread(void);        // the system's name of the caller
 
 static inline int64_t parts_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
 static inline int64_t round_up(int64_t n, int64_t to) { return parts_of(n, to) * to; }
@@ -78,7 +78,9 @@ static inline void cut_rows(kernel_call *call, int64_t rows, int64_t asked, int6
 }
 
 // The rows of a tile of a call that was cut so.
-typedef struct tile_range { int64_t begin, end; } tile_range;
+typedef struct tile_range {
+  int64_t begin, end;
+} tile_range;
 static inline tile_range range_of(const kernel_call *call, int64_t tile, int64_t n) {
   const int64_t begin = tile * call->tile_extent;
   return (tile_range){begin, least(n, begin + call->tile_extent)};
@@ -120,12 +122,12 @@ static inline int64_t token_panel_step(int64_t m, int64_t bf16) {
 // Memory to be fetched by the product that runs: the pieces, and how far it came (fetch.c).
 typedef struct fetch_piece {
   const char *at;
-  int64_t bytes, step, count;  // `count` times `bytes`, each `step` behind the one before
+  int64_t bytes, step, count; // `count` times `bytes`, each `step` behind the one before
 } fetch_piece;
 enum { FETCH_PIECES = 64, FETCH_LINE = 64 };
 typedef struct fetch_list {
   int32_t count;
-  int64_t next, repeat, at;  // piece, which of its repetitions, byte in it
+  int64_t next, repeat, at; // piece, which of its repetitions, byte in it
   fetch_piece piece[FETCH_PIECES];
 } fetch_list;
 extern _Thread_local fetch_list fetching;

@@ -19,11 +19,13 @@ static int32_t isa = -1;
 
 static const char *const isa_names[] = {
 #if defined(__aarch64__)
-  "neon",
+    "neon",
 #else
-  "portable",
+    "portable",
 #endif
-  "avx2", "avx512", "avx512bf16",
+    "avx2",
+    "avx512",
+    "avx512bf16",
 };
 
 const char *kernels_isa(void) { return isa < 0 ? "none" : isa_names[isa]; }
@@ -69,8 +71,8 @@ int32_t kernels_select(const char *wanted_isa, const char *wanted_gemm) {
   if (wanted_isa && *wanted_isa) {
     int32_t i = ISA_AVX512BF16;
     while (i > 0 && strcmp(wanted_isa, isa_names[i])) i--;
-    found = i <= best && (i > 0 || !strcmp(wanted_isa, isa_names[0]) ||
-                          !strcmp(wanted_isa, "portable"));
+    found = i <= best &&
+            (i > 0 || !strcmp(wanted_isa, isa_names[0]) || !strcmp(wanted_isa, "portable"));
     chosen = i < best ? i : best;
   }
   isa = chosen;
@@ -81,8 +83,10 @@ int32_t kernels_select(const char *wanted_isa, const char *wanted_gemm) {
     static const char *const names[] = {"built-in", "openblas", "libxsmm"};
     int32_t i = GEMM_LIBXSMM;
     while (i >= 0 && strcmp(wanted_gemm, names[i])) i--;
-    if (i < 0) found = 0;
-    else route = (gemm_route)i;
+    if (i < 0)
+      found = 0;
+    else
+      route = (gemm_route)i;
   }
   gemm_select(route, chosen == best ? -1 : chosen);
   return found && (!wanted_gemm || !*wanted_gemm || gemm_current_route() == route);

@@ -25,11 +25,16 @@ static double seconds_now(void) {
 
 // One thread's part of the memory: products in registers need only where they begin. Written,
 // because pages nobody wrote are all one page.
-typedef struct region { float *block; int64_t floats, at; } region;
+typedef struct region {
+  float *block;
+  int64_t floats, at;
+} region;
 
 static region region_for(kernel_probe kind, int32_t threads) {
   const int64_t floats = kind == PROBE_MEMORY
-      ? round_up(MEMORY_BYTES / (int64_t)sizeof(float) / threads, PIECE_FLOATS) : 16;
+                             ? round_up(MEMORY_BYTES / (int64_t)sizeof(float) / threads,
+                                        PIECE_FLOATS)
+                             : 16;
   region place = {aligned_alloc(64, (size_t)floats * sizeof(float)), floats, 0};
   if (!place.block) abort();
   memset(place.block, 0, (size_t)floats * sizeof(float));

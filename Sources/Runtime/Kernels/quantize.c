@@ -39,6 +39,6 @@ float quantise_from_half(uint16_t bits) {
   const int exponent = bits >> 10 & 31, fraction = bits & 1023;
   const float sign = bits & 0x8000 ? -1.0f : 1.0f;
   if (exponent == 31) return fraction ? NAN : sign * INFINITY;
-  return sign * ldexpf((float)(exponent ? fraction + 1024 : fraction),
-                       (exponent ? exponent : 1) - 25);
+  return sign *
+         ldexpf((float)(exponent ? fraction + 1024 : fraction), (exponent ? exponent : 1) - 25);
 }

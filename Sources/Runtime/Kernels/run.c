@@ -28,17 +28,20 @@ extern void kmp_set_blocktime(int milliseconds) __attribute__((weak));
 enum { MAX_THREADS = 1024, SPINS = 1000, PATIENCE_NANOSECONDS = 300000, IDLE_MILLISECONDS = 2 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct { void *block; int64_t bytes; } scratch[MAX_THREADS];
+static struct {
+  void *block;
+  int64_t bytes;
+} scratch[MAX_THREADS];
 static atomic_llong *counters;
 static int64_t counters_room;
 static _Alignas(64) atomic_int arrived;
 static _Alignas(64) atomic_int generation;
 static atomic_int sleepers;
-static int spins;                  // of this run
-static int bound_run;              // whether this run's threads are bound to processors
-static atomic_int released;        // whether they were let go
-static int32_t releases;           // runs in which they were
-static int32_t team[MAX_THREADS];  // as the system names them
+static int spins;                 // of this run
+static int bound_run;             // whether this run's threads are bound to processors
+static atomic_int released;       // whether they were let go
+static int32_t releases;          // runs in which they were
+static int32_t team[MAX_THREADS]; // as the system names them
 
 static inline void relax(void) {
 #if defined(__x86_64__)
@@ -108,7 +111,9 @@ static void *scratch_for(int thread, int64_t bytes) {
 }
 
 // Scratch one thread needs: for the kernel that runs, and for what a chain keeps between its calls.
-typedef struct room { int64_t kernel, chain; } room;
+typedef struct room {
+  int64_t kernel, chain;
+} room;
 
 static inline int64_t chain_length(const kernel_call *call) { return most(1, call->chain); }
 
@@ -129,7 +134,10 @@ static void run_tile(const kernel_table *table, const kernel_call *call, int64_t
 
 // Where one thread writes its events. What takes one is inlined, so that a run without (NULL) pays
 // nothing.
-typedef struct recorder { _Alignas(64) kernel_event *next; int32_t thread; } recorder;
+typedef struct recorder {
+  _Alignas(64) kernel_event *next;
+  int32_t thread;
+} recorder;
 
 static int64_t nanoseconds_now(void) {
   struct timespec t;
@@ -140,8 +148,7 @@ static int64_t nanoseconds_now(void) {
 INLINE int64_t start_of(const recorder *to) { return to ? nanoseconds_now() : 0; }
 
 INLINE void record(recorder *to, int64_t call, int64_t tile, int64_t start) {
-  if (to)
-    *to->next++ = (kernel_event){(int32_t)call, to->thread, tile, start, nanoseconds_now()};
+  if (to) *to->next++ = (kernel_event){(int32_t)call, to->thread, tile, start, nanoseconds_now()};
 }
 
 // Tile `tile` of all calls of the chain that begins at `first`; `then` is probably the next one.

@@ -10,20 +10,7 @@ struct FakeQuantRule {
   let softRound: SoftRound?
 
   init(_ node: Node) throws {
-    let clip: Quantizer.Clip
-    switch node.word(.clip) {
-    case "max": clip = .max
-    case "quantile": clip = .quantile(node.double(.parameter))
-    case "sdclip": clip = .sdclip(node.double(.parameter))
-    case let other: throw InterpreterError("unknown clip \(other)")
-    }
-    guard (2...8).contains(node.int(.bits)) else {
-      throw InterpreterError("bits must be 2 to 8, found \(node.int(.bits))")
-    }
-    quantizer = ReferenceQuantizer(
-      Quantizer(
-        bits: node.int(.bits), clip: clip, floor: node.double(.floor),
-        halfFloor: node.double(.halfFloor), isAsymmetric: node.bool(.asymmetric)))
+    quantizer = ReferenceQuantizer(node.quantizer)
     switch node.word(.form) {
     case "straight_through": softRound = nil
     case "soft_round": softRound = .exact

@@ -103,7 +103,8 @@ INLINE v16 exp2_coarse(v16 x) {
   v16 clamped = -126.0f > x ? splat(-126.0f) : x;
   clamped = 128.0f < clamped ? splat(128.0f) : clamped;
   const v16 shifted = clamped + magic, n = shifted - magic;
-  const v16 y = exp2_reduced_coarse(clamped - n) * float_of((bits_of(shifted) - 0x4B400000 + 127) << 23);
+  const v16 y = exp2_reduced_coarse(clamped - n) *
+                float_of((bits_of(shifted) - 0x4B400000 + 127) << 23);
   return x < -126.0f ? splat(0.0f) : y;
 }
 #endif

@@ -106,18 +106,18 @@ INLINE float max_of_lanes(v16 x) {
 INLINE v16d widen(v16 x) { return __builtin_convertvector(x, v16d); }
 
 // Runs the body for i = 0, 16, 32 ... with part = 16, then once for what is left.
-#define VECTORS(n, ...)                                    \
-  do {                                                     \
-    const int64_t count_ = (n);                            \
-    int64_t i = 0;                                         \
-    for (; i + 16 <= count_; i += 16) {                    \
-      enum { part = 16 };                                  \
-      __VA_ARGS__                                          \
-    }                                                      \
-    if (i < count_) {                                      \
-      const int64_t part = count_ - i;                     \
-      __VA_ARGS__                                          \
-    }                                                      \
+#define VECTORS(n, ...)                                                                            \
+  do {                                                                                             \
+    const int64_t count_ = (n);                                                                    \
+    int64_t i = 0;                                                                                 \
+    for (; i + 16 <= count_; i += 16) {                                                            \
+      enum { part = 16 };                                                                          \
+      __VA_ARGS__                                                                                  \
+    }                                                                                              \
+    if (i < count_) {                                                                              \
+      const int64_t part = count_ - i;                                                             \
+      __VA_ARGS__                                                                                  \
+    }                                                                                              \
   } while (0)
 
 #endif

@@ -31,11 +31,15 @@
 enum { KERNEL_BUFFERS = 24 };
 
 // out[rows,width] = table[ids[r]]; table[vocab,width], ids[rows].
-typedef struct embed_args { int64_t rows, width, vocab, tile_rows; } embed_args;
+typedef struct embed_args {
+  int64_t rows, width, vocab, tile_rows;
+} embed_args;
 enum { EMBED_OUT, EMBED_TABLE, EMBED_IDS };
 
 // dtable[vocab,width] overwritten; dy[rows,width], ids[rows].
-typedef struct embed_backward_args { int64_t rows, width, vocab; } embed_backward_args;
+typedef struct embed_backward_args {
+  int64_t rows, width, vocab;
+} embed_backward_args;
 enum { EMBED_BACKWARD_DTABLE, EMBED_BACKWARD_DY, EMBED_BACKWARD_IDS };
 
 // packed; w[n,k]. transposed 0: for y[.,n] = x[.,k] wᵀ; 1: for dx[.,k] = dy[.,n] w.
@@ -79,7 +83,9 @@ typedef struct rows_args {
 } rows_args;
 
 // out[n] overwritten; partial[parts,n]. Fixed tree over parts.
-typedef struct sum_partials_args { int64_t n, parts; } sum_partials_args;
+typedef struct sum_partials_args {
+  int64_t n, parts;
+} sum_partials_args;
 enum { SUM_PARTIALS_OUT, SUM_PARTIALS_PARTIAL };
 
 // table[positions, dims] (dims/2 cosines, then dims/2 sines per position).
@@ -88,7 +94,7 @@ enum { SUM_PARTIALS_OUT, SUM_PARTIALS_PARTIAL };
 // ramp_from)/(1 - ramp_from), 0, 1), inv_freq_i /= t (ramp_factor - 1) + 1. Computed in double.
 typedef struct rope_table_args {
   int64_t positions, dims;
-  double base, train_length, ramp_from, ramp_factor;  // train_length 0: none
+  double base, train_length, ramp_from, ramp_factor; // train_length 0: none
 } rope_table_args;
 enum { ROPE_TABLE_TABLE };
 
@@ -106,8 +112,14 @@ enum { ATTENTION_Y, ATTENTION_LSE, ATTENTION_Q, ATTENTION_K, ATTENTION_V };
 
 // dq, dk, dv; q, k, v, y, lse, dy, with attention_args, all positions being queries.
 enum {
-  ATTENTION_BACKWARD_DQ, ATTENTION_BACKWARD_DK, ATTENTION_BACKWARD_DV, ATTENTION_BACKWARD_Q,
-  ATTENTION_BACKWARD_K, ATTENTION_BACKWARD_V, ATTENTION_BACKWARD_Y, ATTENTION_BACKWARD_LSE,
+  ATTENTION_BACKWARD_DQ,
+  ATTENTION_BACKWARD_DK,
+  ATTENTION_BACKWARD_DV,
+  ATTENTION_BACKWARD_Q,
+  ATTENTION_BACKWARD_K,
+  ATTENTION_BACKWARD_V,
+  ATTENTION_BACKWARD_Y,
+  ATTENTION_BACKWARD_LSE,
   ATTENTION_BACKWARD_DY
 };
 
@@ -126,12 +138,17 @@ typedef struct cross_entropy_backward_args {
   int32_t dz_bf16;
 } cross_entropy_backward_args;
 enum {
-  CROSS_ENTROPY_BACKWARD_DZ, CROSS_ENTROPY_BACKWARD_Z, CROSS_ENTROPY_BACKWARD_TARGETS,
-  CROSS_ENTROPY_BACKWARD_LSE, CROSS_ENTROPY_BACKWARD_DNLL
+  CROSS_ENTROPY_BACKWARD_DZ,
+  CROSS_ENTROPY_BACKWARD_Z,
+  CROSS_ENTROPY_BACKWARD_TARGETS,
+  CROSS_ENTROPY_BACKWARD_LSE,
+  CROSS_ENTROPY_BACKWARD_DNLL
 };
 
 // out[1]; a[n], b[n]. Fixed-tree sum of a*b (accumulated in double, stored f32).
-typedef struct dot_args { int64_t n; } dot_args;
+typedef struct dot_args {
+  int64_t n;
+} dot_args;
 enum { DOT_OUT, DOT_A, DOT_B };
 
 // factor[1], norm[1]; parts[n]. norm = sqrt(sum parts), factor = min(1, limit/(norm+1e-6)); limit 0:
@@ -174,7 +191,7 @@ enum { MUON_W, MUON_M, MUON_G, MUON_LR, MUON_FACTOR, MUON_MOMENTUM, MUON_COEFFIC
 typedef enum quantiser_clip { CLIP_MAX, CLIP_QUANTILE, CLIP_DEVIATIONS } quantiser_clip;
 typedef struct quant_scale_args {
   int64_t rows, cols;
-  int32_t clip, qmax;  // clip: quantiser_clip
+  int32_t clip, qmax; // clip: quantiser_clip
   double parameter, floor, half_floor;
 } quant_scale_args;
 enum { QUANT_SCALE_SCALE, QUANT_SCALE_W };
@@ -185,14 +202,17 @@ enum { QUANT_SCALE_SCALE, QUANT_SCALE_W };
 typedef enum quantiser_mode { MODE_STRAIGHT_THROUGH, MODE_SOFT, MODE_LOGISTIC } quantiser_mode;
 typedef struct fake_quant_args {
   int64_t rows, cols;
-  int32_t qmin, qmax, mode;  // mode: quantiser_mode
+  int32_t qmin, qmax, mode; // mode: quantiser_mode
 } fake_quant_args;
 enum { FAKE_QUANT_OUT, FAKE_QUANT_W, FAKE_QUANT_SCALE, FAKE_QUANT_ALPHA };
 
 // dw; dy, w, scale, alpha, with fake_quant_args. Straight-through: dw = dy. Soft: dy * slope, 0 where
 // clamped.
 enum {
-  FAKE_QUANT_BACKWARD_DW, FAKE_QUANT_BACKWARD_DY, FAKE_QUANT_BACKWARD_W, FAKE_QUANT_BACKWARD_SCALE,
+  FAKE_QUANT_BACKWARD_DW,
+  FAKE_QUANT_BACKWARD_DY,
+  FAKE_QUANT_BACKWARD_W,
+  FAKE_QUANT_BACKWARD_SCALE,
   FAKE_QUANT_BACKWARD_ALPHA
 };
 
@@ -208,29 +228,29 @@ enum { UNSLICE_OUT, UNSLICE_Y };
 
 // Every kernel: its identifier, and its name in plans, which begins the names of its functions (a
 // body, a layout and extents, in Kernels/bodies). Whatever lists kernels is made of this.
-#define KERNELS(X)                                 \
-  X(EMBED, embed)                                  \
-  X(EMBED_BACKWARD, embed_backward)                \
-  X(PACK, pack)                                    \
-  X(MATMUL, matmul)                                \
-  X(PACK_TOKENS, pack_tokens)                      \
-  X(MATMUL_WEIGHT, matmul_weight)                  \
-  X(ROWS, rows)                                    \
-  X(SUM_PARTIALS, sum_partials)                    \
-  X(ROPE_TABLE, rope_table)                        \
-  X(ATTENTION, attention)                          \
-  X(ATTENTION_BACKWARD, attention_backward)        \
-  X(CROSS_ENTROPY, cross_entropy)                  \
-  X(CROSS_ENTROPY_BACKWARD, cross_entropy_backward) \
-  X(DOT, dot)                                      \
-  X(CLIP_FACTOR, clip_factor)                      \
-  X(ADAMW, adamw)                                  \
-  X(SGD, sgd)                                      \
-  X(MUON, muon)                                    \
-  X(QUANT_SCALE, quant_scale)                      \
-  X(FAKE_QUANT, fake_quant)                        \
-  X(FAKE_QUANT_BACKWARD, fake_quant_backward)      \
-  X(SLICE, slice)                                  \
+#define KERNELS(X)                                                                                 \
+  X(EMBED, embed)                                                                                  \
+  X(EMBED_BACKWARD, embed_backward)                                                                \
+  X(PACK, pack)                                                                                    \
+  X(MATMUL, matmul)                                                                                \
+  X(PACK_TOKENS, pack_tokens)                                                                      \
+  X(MATMUL_WEIGHT, matmul_weight)                                                                  \
+  X(ROWS, rows)                                                                                    \
+  X(SUM_PARTIALS, sum_partials)                                                                    \
+  X(ROPE_TABLE, rope_table)                                                                        \
+  X(ATTENTION, attention)                                                                          \
+  X(ATTENTION_BACKWARD, attention_backward)                                                        \
+  X(CROSS_ENTROPY, cross_entropy)                                                                  \
+  X(CROSS_ENTROPY_BACKWARD, cross_entropy_backward)                                                \
+  X(DOT, dot)                                                                                      \
+  X(CLIP_FACTOR, clip_factor)                                                                      \
+  X(ADAMW, adamw)                                                                                  \
+  X(SGD, sgd)                                                                                      \
+  X(MUON, muon)                                                                                    \
+  X(QUANT_SCALE, quant_scale)                                                                      \
+  X(FAKE_QUANT, fake_quant)                                                                        \
+  X(FAKE_QUANT_BACKWARD, fake_quant_backward)                                                      \
+  X(SLICE, slice)                                                                                  \
   X(UNSLICE, unslice)
 
 #define KERNEL_ID(ID, name) KERNEL_##ID,
@@ -246,13 +266,13 @@ int32_t kernel_named(const char *name);
 // block before the next one, so temporaries stay in L1. A row's numbers do not depend on the rows
 // beside it.
 typedef enum row_shape {
-  ROW_FULL,                               // [rows, width]
-  ROW_VECTOR,                             // [width], the same for every row
-  ROW_SCALAR,                             // [rows], one number a row
-  ROW_PERIODIC,                           // [period], one number a row, index row % period
-  ROW_CONSTANT,                           // [1]
-  ROW_TABLE                               // [positions, dims] of KERNEL_ROPE_TABLE, always a buffer;
-                                          // row r has index (r / period) % positions
+  ROW_FULL,     // [rows, width]
+  ROW_VECTOR,   // [width], the same for every row
+  ROW_SCALAR,   // [rows], one number a row
+  ROW_PERIODIC, // [period], one number a row, index row % period
+  ROW_CONSTANT, // [1]
+  ROW_TABLE     // [positions, dims] of KERNEL_ROPE_TABLE, always a buffer;
+                // row r has index (r / period) % positions
 } row_shape;
 
 // Every operation: its identifier, its name in plans, how many operands it has. Elementwise ones take
@@ -268,27 +288,27 @@ typedef enum row_shape {
   X(SQUARE, square, 1)                                                                             \
   X(SIGMOID, sigmoid, 1)                                                                           \
   X(TANH, tanh, 1)                                                                                 \
-  X(LEAKY_RELU, leaky_relu, 1) /* a > 0 ? a : immediate * a */                                     \
+  X(LEAKY_RELU, leaky_relu, 1)                   /* a > 0 ? a : immediate * a */                   \
   X(LEAKY_RELU_BACKWARD, leaky_relu_backward, 2) /* a = dy, b = x: x > 0 ? dy : immediate * dy */  \
   X(SQUARED_LEAKY_RELU, squared_leaky_relu, 1)   /* the square of LEAKY_RELU */                    \
   /* a = dy, b = x: dy * x * (x > 0 ? 2 : 2 immediate^2) */                                        \
   X(SQUARED_LEAKY_RELU_BACKWARD, squared_leaky_relu_backward, 2)                                   \
-  X(SOFTCAP, softcap, 1) /* immediate * tanh(a / immediate) */                                     \
+  X(SOFTCAP, softcap, 1)                   /* immediate * tanh(a / immediate) */                   \
   X(SOFTCAP_BACKWARD, softcap_backward, 2) /* a = dy, b = softcap(x): dy (1 - (b/immediate)^2) */
-#define ROW_OPERATIONS(X)                                                                          \
-  ROW_ELEMENTWISE_OPERATIONS(X)                                                                    \
-  X(RMS_NORM, rms_norm, 1) /* a * r, r = 1/sqrt(mean(a^2) + immediate); all full */                \
-  /* a = dy, b = x: r dy - x r^3 (dy . x) / width; all full */                                     \
-  X(RMS_NORM_BACKWARD, rms_norm_backward, 2)                                                       \
-  X(RMS_NORM_BACKWARD_ADD, rms_norm_backward_add, 3) /* the same + c */                            \
+#define ROW_OPERATIONS(X)                                                                            \
+  ROW_ELEMENTWISE_OPERATIONS(X)                                                                      \
+  X(RMS_NORM, rms_norm, 1) /* a * r, r = 1/sqrt(mean(a^2) + immediate); all full */                  \
+  /* a = dy, b = x: r dy - x r^3 (dy . x) / width; all full */                                       \
+  X(RMS_NORM_BACKWARD, rms_norm_backward, 2)                                                         \
+  X(RMS_NORM_BACKWARD_ADD, rms_norm_backward_add, 3) /* the same + c */                              \
   /* full a, table b: (u,w) -> (u cos + w sin, w cos - u sin), halves of the first `dims`; the     \
-     rest is copied */                                                                             \
-  X(ROPE, rope, 2)                                                                                 \
-  X(ROPE_INVERSE, rope_inverse, 2)           /* turns back */                                      \
-  X(DOT, dot, 2)                             /* dst scalar = sum over width of full a * full b */  \
-  X(SUM_COLUMNS, sum_columns, 1) /* dst partial[tiles, width]: full a over the tile's rows */        \
-  X(SUM_COLUMNS_PRODUCT, sum_columns_product, 2) /* the same of full a * full b */                 \
-  X(SUM_PERIODIC, sum_periodic, 1) /* dst partial[tiles, period]: scalar a by row % period */      \
+     rest is copied */ \
+  X(ROPE, rope, 2)                                                                                   \
+  X(ROPE_INVERSE, rope_inverse, 2) /* turns back */                                                  \
+  X(DOT, dot, 2)                   /* dst scalar = sum over width of full a * full b */              \
+  X(SUM_COLUMNS, sum_columns, 1)   /* dst partial[tiles, width]: full a over the tile's rows */      \
+  X(SUM_COLUMNS_PRODUCT, sum_columns_product, 2) /* the same of full a * full b */                   \
+  X(SUM_PERIODIC, sum_periodic, 1) /* dst partial[tiles, period]: scalar a by row % period */        \
   X(SUM_ALL, sum_all, 1)           /* dst partial[tiles, 1]: sum of a (full or scalar) */
 
 #define ROW_ID(ID, name, operands) ROW_##ID,
@@ -300,15 +320,15 @@ int32_t kernel_row_operation(const char *name);
 int32_t kernel_row_operands(int32_t operation);
 
 typedef struct row_register {
-  int32_t shape;   // row_shape; for the dst of a ROW_SUM_* it is ignored (a partial)
-  int32_t buffer;  // index into the call's buffers, or -1: temporary
-  int32_t period;  // ROW_PERIODIC and ROW_SUM_PERIODIC; of a ROW_TABLE the rows of a position
-  int32_t bf16;    // the buffer holds bf16; ROW_FULL only
-  int32_t positions, dims;  // ROW_TABLE only
+  int32_t shape;  // row_shape; for the dst of a ROW_SUM_* it is ignored (a partial)
+  int32_t buffer; // index into the call's buffers, or -1: temporary
+  int32_t period; // ROW_PERIODIC and ROW_SUM_PERIODIC; of a ROW_TABLE the rows of a position
+  int32_t bf16;   // the buffer holds bf16; ROW_FULL only
+  int32_t positions, dims; // ROW_TABLE only
 } row_register;
 
 typedef struct row_instruction {
-  int32_t op, dst, a, b, c;  // those beyond an op's operands are ignored
+  int32_t op, dst, a, b, c; // those beyond an op's operands are ignored
   float immediate;
 } row_instruction;
 
@@ -324,14 +344,16 @@ typedef struct row_program {
 
 // What a layout chose for products: extents of tiles, and their small products in f32.
 typedef struct matmul_tiles {
-  int64_t height, group;      // rows and panels of a tile
-  const struct gemm *shapes;  // f32 only
+  int64_t height, group;     // rows and panels of a tile
+  const struct gemm *shapes; // f32 only
 } matmul_tiles;
-typedef struct matmul_weight_tiles { int64_t height, width; } matmul_weight_tiles;
+typedef struct matmul_weight_tiles {
+  int64_t height, width;
+} matmul_weight_tiles;
 
 typedef struct kernel_call {
-  int32_t kernel;                       // kernel_id
-  int32_t barrier;                      // nonzero: every tile of all earlier calls is done first
+  int32_t kernel;  // kernel_id
+  int32_t barrier; // nonzero: every tile of all earlier calls is done first
   // Calls in the chain that begins here; 0 or 1: none. The calls of a chain have equally many tiles,
   // tile i of each reads and writes the same rows, and one thread runs tile i of all of them, one
   // call after the other, before it claims another: what one writes is still in cache for the next.
@@ -351,7 +373,7 @@ typedef struct kernel_call {
     rows_args rows;
     sum_partials_args sum_partials;
     rope_table_args rope_table;
-    attention_args attention;           // both passes
+    attention_args attention; // both passes
     cross_entropy_args cross_entropy;
     cross_entropy_backward_args cross_entropy_backward;
     dot_args dot;
@@ -360,18 +382,18 @@ typedef struct kernel_call {
     sgd_args sgd;
     muon_args muon;
     quant_scale_args quant_scale;
-    fake_quant_args fake_quant;         // both passes
-    slice_args slice;                   // and KERNEL_UNSLICE
+    fake_quant_args fake_quant; // both passes
+    slice_args slice;           // and KERNEL_UNSLICE
   };
   // Filled by kernels_layout:
   int64_t tiles;
-  int64_t scratch;                      // bytes of thread-private scratch that one tile needs
+  int64_t scratch; // bytes of thread-private scratch that one tile needs
   union {
-    int64_t tile_extent;                // rows, columns or elements of a tile, where it has one extent
-    int64_t pack_width;                 // columns of a panel
+    int64_t tile_extent; // rows, columns or elements of a tile, where it has one extent
+    int64_t pack_width;  // columns of a panel
     matmul_tiles matmul_tiles;
     matmul_weight_tiles matmul_weight_tiles;
-    const struct gemm *muon_shapes;     // f32 only
+    const struct gemm *muon_shapes; // f32 only
   };
 } kernel_call;
 
@@ -395,9 +417,9 @@ void kernels_run(const kernel_call *calls, int64_t count, int32_t threads);
 
 // What one thread did: a tile of a call, or (tile -1) its wait at the barrier before that call.
 typedef struct kernel_event {
-  int32_t call, thread;  // call: index into the list
+  int32_t call, thread; // call: index into the list
   int64_t tile;
-  int64_t start, end;    // nanoseconds on the steady clock
+  int64_t start, end; // nanoseconds on the steady clock
 } kernel_event;
 
 // Events that one thread makes at most when the calls run.
@@ -415,12 +437,12 @@ void kernels_profile(const kernel_call *calls, int64_t count, int32_t threads, k
 // one thread, and falls back to built-in where that core does not give a row the same bits at every
 // place.
 void kernels_init(void);
-const char *kernels_isa(void);          // "portable", "avx2", "avx512", "avx512bf16", "neon"
-const char *kernels_best_isa(void);     // the same, of this CPU, whatever was chosen
+const char *kernels_isa(void);      // "portable", "avx2", "avx512", "avx512bf16", "neon"
+const char *kernels_best_isa(void); // the same, of this CPU, whatever was chosen
 const char *kernels_gemm(void); // "built-in", "libxsmm 1.17 (hsw)", "openblas 0.3.21 (Cooperlake)"
-const char *kernels_machine(void);      // "x86_64" or "aarch64"
-int32_t kernels_max_threads(void);      // processors this process may use
-const char *kernels_jit(void);          // "libxsmm 1.17 (hsw)", "libxsmm 1.17, not in use", "none"
+const char *kernels_machine(void); // "x86_64" or "aarch64"
+int32_t kernels_max_threads(void); // processors this process may use
+const char *kernels_jit(void);     // "libxsmm 1.17 (hsw)", "libxsmm 1.17, not in use", "none"
 // "OpenBLAS 0.3.21, core Cooperlake, pthreads": with the core that graphc would use.
 const char *kernels_blas(void);
 
@@ -447,7 +469,7 @@ void quantise_codes(int8_t *codes, const float *w, const float *scale, const flo
 // w = code * scale.
 void quantise_dequantise(float *w, const int8_t *codes, const float *scale, int64_t rows,
                          int64_t cols);
-uint16_t quantise_half(double x);      // to f16 bits, nearest, ties to even
+uint16_t quantise_half(double x); // to f16 bits, nearest, ties to even
 float quantise_from_half(uint16_t bits);
 
 #endif

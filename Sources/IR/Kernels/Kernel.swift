@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The index page of all kernels. Facts about a kernel stand with its arguments (Kernels/<Family>.swift).
+
+/// What a call does with one of its buffers.
+public struct Access: Hashable, Sendable {
+  public enum Mode: Hashable, Sendable { case read, write, update }
+  public var mode: Mode
+  /// From the start of the buffer on, all of which the call may touch.
+  public var bytes: Int
+  /// Whether the rows of the buffer lie in the order of the call's rows, so that a tile touches its own
+  /// rows only. Others are read whole, or written tile by tile.
+  public var isRowwise: Bool
+  /// Bytes that a profile counts once, where a call does not need all that it may touch.
+  public var neededBytes: Int
+
+  public init(
+    _ mode: Mode, _ elements: Int, isBF16: Bool = false, isRowwise: Bool = false, needed: Int? = nil
+  ) {
+    let width = isBF16 ? 2 : 4
+    self.mode = mode
+    bytes = elements * width
+    neededBytes = (needed ?? elements) * width
+    self.isRowwise = isRowwise
+  }
+
+  public var writes: Bool { mode != .read }
+}
+
+/// The arguments of one kernel by name, and what follows from them. Plan text shows every member that
+/// is not zero or false, by its name.
+public protocol KernelArguments: Hashable, Sendable {
+  /// The name of the C function without its prefix.
+  static var name: String { get }
+  /// The buffers in the order of the kernel's contract, those that it writes first.
+  var accesses: [Access] { get }
+  /// Additions and multiplications; one for a division, a root or an exponential.
+  var flops: Double { get }
+  /// Of the products, which decides how fast the machine is at most.
+  var precision: ComputePrecision { get }
+  /// The rows that are cut into tiles where the call runs in a chain; nil: it cannot run in one.
+  var rows: Int? { get }
+  /// Whether no call moves up past this one: what the backward pass can compute early would stay in
+  /// memory all the while.
+  var endsPhase: Bool { get }
+}
+
+extension KernelArguments {
+  public var precision: ComputePrecision { .f32 }
+  public var rows: Int? { nil }
+  public var endsPhase: Bool { false }
+}
+
+/// A kernel of the runtime with its arguments.
+public enum Kernel: Hashable, Sendable {
+  case embed(Embed)
+  case embedBackward(EmbedBackward)
+  case pack(Pack)
+  case matmul(Matmul)
+  case packTokens(PackTokens)
+  case matmulWeight(MatmulWeight)
+  case rows(Rows)
+  case sumPartials(SumPartials)
+  case ropeTable(RopeTable)
+  case attention(Attention)
+  case attentionBackward(AttentionBackward)
+  case crossEntropy(CrossEntropy)
+  case crossEntropyBackward(CrossEntropyBackward)
+  case dot(Dot)
+  case clipFactor(ClipFactor)
+  case adamw(AdamW)
+  case sgd(SGD)
+  case muon(Muon)
+  case quantScale(QuantScale)
+  case fakeQuant(FakeQuant)
+  case fakeQuantBackward(FakeQuantBackward)
+  case slice(Slice)
+  case unslice(Unslice)
+
+  public var arguments: any KernelArguments {
+    switch self {
+    case .embed(let arguments): arguments
+    case .embedBackward(let arguments): arguments
+    case .pack(let arguments): arguments
+    case .matmul(let arguments): arguments
+    case .packTokens(let arguments): arguments
+    case .matmulWeight(let arguments): arguments
+    case .rows(let arguments): arguments
+    case .sumPartials(let arguments): arguments
+    case .ropeTable(let arguments): arguments
+    case .attention(let arguments): arguments
+    case .attentionBackward(let arguments): arguments
+    case .crossEntropy(let arguments): arguments
+    case .crossEntropyBackward(let arguments): arguments
+    case .dot(let arguments): arguments
+    case .clipFactor(let arguments): arguments
+    case .adamw(let arguments): arguments
+    case .sgd(let arguments): arguments
+    case .muon(let arguments): arguments
+    case .quantScale(let arguments): arguments
+    case .fakeQuant(let arguments): arguments
+    case .fakeQuantBackward(let arguments): arguments
+    case .slice(let arguments): arguments
+    case .unslice(let arguments): arguments
+    }
+  }
+
+  public var name: String { type(of: arguments).name }
+
+  /// The row program, of `rows` only.
+  public var program: RowProgram? {
+    if case .rows(let arguments) = self { arguments.program } else { nil }
+  }
+}
