@@ -141,8 +141,7 @@ public struct ArtifactContainer: Sendable, Equatable {
     } catch {
       throw error.at(file: file ?? "artifact")
     }
-    self.groups = groups
-    self.file = file
+    (self.groups, self.file) = (groups, file)
   }
 
   /// The contents of all groups. `expectedSize` gives the size that the graph demands, or nil for

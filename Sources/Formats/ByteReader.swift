@@ -8,8 +8,7 @@ struct ByteReader {
   private(set) var offset = 0
 
   init(_ bytes: [UInt8], file: String?) {
-    self.bytes = bytes
-    self.file = file
+    (self.bytes, self.file) = (bytes, file)
   }
 
   var remaining: Int { bytes.count - offset }

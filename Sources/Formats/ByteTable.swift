@@ -34,9 +34,7 @@ public struct ByteTable: Sendable, Equatable {
         boundary.append(false)
       }
     }
-    self.baseBytes = baseBytes
-    self.leadingSpace = leadingSpace
-    self.boundary = boundary
+    (self.baseBytes, self.leadingSpace, self.boundary) = (baseBytes, leadingSpace, boundary)
   }
 
   /// Number of ids.

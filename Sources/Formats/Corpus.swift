@@ -41,9 +41,7 @@ struct Corpus {
           + "at blank lines into documents of \(Documents.smallest) bytes or more), several files, "
           + "or a validation share of 0")
     }
-    self.files = files
-    self.documents = documents
-    self.oneIn = oneIn
+    (self.files, self.documents, self.oneIn) = (files, documents, oneIn)
     var splits = Array(repeating: "none", count: files.count)
     for (number, document) in documents.enumerated() {
       let isHeldOut = Documents.isHeldOut(number, of: documents.count, oneIn: oneIn)
@@ -84,9 +82,7 @@ struct ShardWriter {
 
   init(folder: String, prefix: String, capacity: Int) {
     precondition(capacity > 0, "a shard holds at least one token")
-    self.folder = folder
-    self.prefix = prefix
-    self.capacity = capacity
+    (self.folder, self.prefix, self.capacity) = (folder, prefix, capacity)
   }
 
   mutating func append(_ more: [UInt16]) throws(FormatError) {

@@ -162,8 +162,7 @@ extension DataManifest.Split {
     documentHashes = hashes.compactMap { $0 }
     documentBytes = bytes.compactMap { $0 }
     documentTokens = tokens.compactMap { $0 }
-    self.tableBytes = tableBytes
-    self.unknownTokens = unknownTokens
+    (self.tableBytes, self.unknownTokens) = (tableBytes, unknownTokens)
     self.lossyDocuments = lossyDocuments
     guard self.tokens == self.shards.reduce(0, { $0 + $1.tokens }),
       json["documents"]?.intValue == documents, json["tokens"]?.intValue == self.tokens,

@@ -20,11 +20,8 @@ public struct DataPreparation: Sendable {
     texts: [String], vocab: Int, tokenizer: String? = nil, validation: Double = 1.0 / 20,
     out: String
   ) {
-    self.texts = texts
-    self.vocab = vocab
-    self.tokenizer = tokenizer
-    self.validation = validation
-    self.out = out
+    (self.texts, self.vocab, self.tokenizer) = (texts, vocab, tokenizer)
+    (self.validation, self.out) = (validation, out)
   }
 
   /// Makes the folder. When it exists and was made from the same inputs, nothing is done.

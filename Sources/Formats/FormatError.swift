@@ -30,10 +30,7 @@ public struct FormatError: Error, CustomStringConvertible, Equatable {
   public init(
     _ kind: Kind, file: String? = nil, field: String? = nil, offset: Int? = nil, _ message: String
   ) {
-    self.kind = kind
-    self.file = file
-    self.field = field
-    self.offset = offset
+    (self.kind, self.file, self.field, self.offset) = (kind, file, field, offset)
     self.message = message
   }
 

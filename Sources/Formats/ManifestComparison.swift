@@ -31,8 +31,7 @@ struct ManifestComparison {
   ) {
     self.folder = folder.path
     isExact = folder.tokenizer.isExact
-    self.name = name
-    self.recorded = recorded
+    (self.name, self.recorded) = (name, recorded)
     guard let (found, wanted) = zip(shards, recorded.shards).first(where: { $0 != $1 }) else {
       return
     }

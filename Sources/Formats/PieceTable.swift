@@ -128,8 +128,7 @@ struct WireReader {
   private var offset: Int
 
   init(_ bytes: ArraySlice<UInt8>, file: String?) {
-    self.bytes = bytes
-    self.file = file
+    (self.bytes, self.file) = (bytes, file)
     offset = bytes.startIndex
   }
 

@@ -126,9 +126,7 @@ public enum SafeTensors {
           "data_offsets",
           "\(offsets[1] - offsets[0]) bytes, but \(spelling) \(shape) needs \(needed)")
       }
-      self.name = name
-      self.dtype = dtype
-      self.shape = shape
+      (self.name, self.dtype, self.shape) = (name, dtype, shape)
       range = offsets[0]..<offsets[1]
     }
   }

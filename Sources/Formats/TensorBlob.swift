@@ -37,9 +37,7 @@ public struct TensorBlob: Sendable, Equatable {
       throw FormatError(
         .corrupt, "\(dtype.rawValue) \(shape) does not fit \(bytes.count) bytes")
     }
-    self.dtype = dtype
-    self.shape = shape
-    self.bytes = bytes
+    (self.dtype, self.shape, self.bytes) = (dtype, shape, bytes)
   }
 
   public init(_ values: [Float], shape: [Int]? = nil) {
@@ -59,8 +57,7 @@ public struct TensorBlob: Sendable, Equatable {
   private init<Element: FixedWidthInteger>(_ dtype: DType, _ values: [Element], _ shape: [Int]?) {
     let shape = shape ?? [values.count]
     precondition(TensorBlob.elementCount(shape) == values.count, "shape does not fit the values")
-    self.dtype = dtype
-    self.shape = shape
+    (self.dtype, self.shape) = (dtype, shape)
     bytes = values.withUnsafeBytes { Array($0) }
   }
 

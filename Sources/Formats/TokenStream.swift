@@ -41,9 +41,7 @@ public final class TokenStream: Sendable {
       shards.append((file, total, count))
       total += count
     }
-    self.paths = paths
-    self.shards = shards
-    self.vocab = vocab
+    (self.paths, self.shards, self.vocab) = (paths, shards, vocab)
     count = total
     try forEachBlock { (_: [UInt16]) in }
   }

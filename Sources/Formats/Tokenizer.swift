@@ -50,10 +50,7 @@ public final class Tokenizer: @unchecked Sendable {
           ? "the tokenizer has no begin-of-document piece, which graphc needs"
           : "the library sees \(vocabSize) pieces, the file holds \(table.pieces.count)")
     }
-    self.processor = processor
-    self.model = model
-    self.vocabSize = vocabSize
-    self.bos = bos
+    (self.processor, self.model, self.vocabSize, self.bos) = (processor, model, vocabSize, bos)
     sha256 = SHA256.hex(model)
     var byteIds = [Int32](repeating: -1, count: 256)
     for (id, piece) in table.pieces.enumerated() where piece.type == .byte {
@@ -168,8 +165,7 @@ private struct Surfaces: Sendable {
       }
       starts.append(bytes.count)
     }
-    self.bytes = bytes
-    self.starts = starts
+    (self.bytes, self.starts) = (bytes, starts)
     beginsWithMark = table.pieces.map { piece in
       switch piece.type {
       case .normal, .userDefined, .unused: piece.text.starts(with: Tokenizer.spaceMark)

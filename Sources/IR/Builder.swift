@@ -164,8 +164,7 @@ public struct Rebuilder {
     _ source: Graph, name: String? = nil, binding sizes: [String: Int] = [:],
     declaring change: (Parameter) -> Parameter = { $0 }
   ) {
-    self.source = source
-    self.sizes = sizes
+    (self.source, self.sizes) = (source, sizes)
     builder = Builder(name: name ?? source.name, sizeOf: source)
     mapping = [Value?](repeating: nil, count: source.values.count)
     for (index, parameter) in source.parameters.enumerated() {

@@ -71,9 +71,6 @@ public struct Constant: Hashable, Sendable {
   public init(
     name: String, value: ConstantValue, origin: ConstantOrigin, location: SourceLocation
   ) {
-    self.name = name
-    self.value = value
-    self.origin = origin
-    self.location = location
+    (self.name, self.value, self.origin, self.location) = (name, value, origin, location)
   }
 }

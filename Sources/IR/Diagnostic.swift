@@ -12,8 +12,7 @@ public struct Diagnostic: Error, Equatable, Sendable {
     public var text: String
 
     public init(_ text: String, at location: SourceLocation? = nil) {
-      self.location = location
-      self.text = text
+      (self.location, self.text) = (location, text)
     }
   }
 
@@ -31,13 +30,8 @@ public struct Diagnostic: Error, Equatable, Sendable {
     _ code: DiagnosticCode, _ message: String, at location: SourceLocation?,
     severity: Severity = .error, notes: [Note] = [], suggestion: String? = nil, part: String? = nil
   ) {
-    self.severity = severity
-    self.code = code
-    self.location = location
-    self.message = message
-    self.notes = notes
-    self.suggestion = suggestion
-    self.part = part
+    (self.severity, self.code, self.location, self.message) = (severity, code, location, message)
+    (self.notes, self.suggestion, self.part) = (notes, suggestion, part)
   }
 }
 

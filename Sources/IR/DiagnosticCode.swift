@@ -9,8 +9,7 @@ public struct DiagnosticCode: Hashable, Sendable {
   public let explanation: String
 
   public init(_ rawValue: String, _ explanation: String) {
-    self.rawValue = rawValue
-    self.explanation = explanation
+    (self.rawValue, self.explanation) = (rawValue, explanation)
   }
 
   public static let wrongKind = DiagnosticCode(

@@ -13,10 +13,7 @@ public struct ForwardProblem: Sendable {
     _ message: String, code: DiagnosticCode = .badForward, suggestion: String? = nil,
     at value: Value? = nil
   ) {
-    self.code = code
-    self.message = message
-    self.suggestion = suggestion
-    self.value = value
+    (self.code, self.message, self.suggestion, self.value) = (code, message, suggestion, value)
   }
 }
 

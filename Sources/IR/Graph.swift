@@ -34,13 +34,8 @@ public struct Parameter: Hashable, Sendable {
     role: Role, path: String, type: TensorType, group: String, initial: Initializer,
     precision: Precision? = nil, location: String = ""
   ) {
-    self.role = role
-    self.path = path
-    self.type = type
-    self.group = group
-    self.initial = initial
-    self.precision = precision
-    self.location = location
+    (self.role, self.path, self.type, self.group) = (role, path, type, group)
+    (self.initial, self.precision, self.location) = (initial, precision, location)
   }
 }
 
@@ -86,12 +81,8 @@ public struct Node: Hashable, Sendable {
     op: Op, operands: [Value], attributes: [AttributeName: AttributeValue], results: [Value],
     body: [Node] = [], location: String = ""
   ) {
-    self.op = op
-    self.operands = operands
-    self.attributes = attributes
-    self.results = results
-    self.body = body
-    self.location = location
+    (self.op, self.operands, self.attributes, self.results) = (op, operands, attributes, results)
+    (self.body, self.location) = (body, location)
   }
 
   public var definition: OpDefinition { op.definition }

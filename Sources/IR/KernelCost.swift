@@ -12,9 +12,7 @@ public struct KernelCost: Hashable, Sendable {
   public var precision: ComputePrecision
 
   public init(flops: Double, bytes: Double, precision: ComputePrecision = .f32) {
-    self.flops = flops
-    self.bytes = bytes
-    self.precision = precision
+    (self.flops, self.bytes, self.precision) = (flops, bytes, precision)
   }
 }
 

@@ -12,8 +12,7 @@ public struct Slot: Hashable, Sendable {
   public var offset: Int
 
   public init(home: Home, offset: Int) {
-    self.home = home
-    self.offset = offset
+    (self.home, self.offset) = (home, offset)
   }
 }
 

@@ -11,9 +11,7 @@ public struct Variant: Hashable, Sendable {
   public var graph: Graph
 
   public init(name: String, start: ScheduleStart?, graph: Graph) {
-    self.name = name
-    self.start = start
-    self.graph = graph
+    (self.name, self.start, self.graph) = (name, start, graph)
   }
 }
 
@@ -33,12 +31,8 @@ public struct Model: Sendable {
     name: String, variants: [Variant], settings: Settings, constants: [Constant] = [],
     warnings: [Diagnostic] = [], sources: [SourceFile] = []
   ) {
-    self.name = name
-    self.variants = variants
-    self.settings = settings
-    self.constants = constants
-    self.warnings = warnings
-    self.sources = sources
+    (self.name, self.variants, self.settings) = (name, variants, settings)
+    (self.constants, self.warnings, self.sources) = (constants, warnings, sources)
   }
 }
 

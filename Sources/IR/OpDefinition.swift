@@ -42,19 +42,11 @@ public final class OpDefinition: Sendable {
     reads: ReadRule, lowering: Lowering, storage: Storage? = nil, recompute: Recompute = .never,
     slices: PositionSlices = .asRead, endsPhase: Bool = false, isSurface: Bool = true
   ) {
-    self.summary = summary
-    self.operands = operands
-    self.results = results
-    self.attributes = attributes
-    self.positional = positional
-    self.shape = shape
-    self.gradient = gradient
-    self.reads = reads
-    self.lowering = lowering
+    (self.summary, self.operands, self.results) = (summary, operands, results)
+    (self.attributes, self.positional, self.shape) = (attributes, positional, shape)
+    (self.gradient, self.reads, self.lowering) = (gradient, reads, lowering)
     self.storage = storage ?? Storage(lowering)
-    self.recompute = recompute
-    self.slices = slices
-    self.endsPhase = endsPhase
+    (self.recompute, self.slices, self.endsPhase) = (recompute, slices, endsPhase)
     self.isSurface = isSurface
     required = operands.count { !$0.hasSuffix("?") && !$0.hasSuffix("…") }
     isVariadic = operands.last?.hasSuffix("…") ?? false

@@ -22,9 +22,7 @@ public struct BufferReference: Hashable, Sendable {
   public var tileBytes: Int
 
   public init(_ space: Space, _ offset: Int, tileBytes: Int = 0) {
-    self.space = space
-    self.offset = offset
-    self.tileBytes = tileBytes
+    (self.space, self.offset, self.tileBytes) = (space, offset, tileBytes)
   }
 }
 
@@ -47,12 +45,8 @@ public struct KernelCall: Hashable, Sendable {
     _ kernel: Kernel, buffers: [BufferReference], tileRows: Int? = nil, source: String = "",
     barrier: Bool = false, isChained: Bool = false
   ) {
-    self.kernel = kernel
-    self.buffers = buffers
-    self.tileRows = tileRows
-    self.source = source
-    self.barrier = barrier
-    self.isChained = isChained
+    (self.kernel, self.buffers, self.tileRows, self.source) = (kernel, buffers, tileRows, source)
+    (self.barrier, self.isChained) = (barrier, isChained)
   }
 }
 
@@ -62,9 +56,7 @@ public struct PlanValue: Hashable, Sendable {
   public var type: TensorType
   public var buffer: BufferReference
   public init(name: String, type: TensorType, buffer: BufferReference) {
-    self.name = name
-    self.type = type
-    self.buffer = buffer
+    (self.name, self.type, self.buffer) = (name, type, buffer)
   }
 }
 
@@ -93,10 +85,7 @@ public struct PlanFunction: Hashable, Sendable {
     public var offset: Int
     public var initial: Initializer
     public init(path: String, type: TensorType, offset: Int, initial: Initializer) {
-      self.path = path
-      self.type = type
-      self.offset = offset
-      self.initial = initial
+      (self.path, self.type, self.offset, self.initial) = (path, type, offset, initial)
     }
   }
 
@@ -152,9 +141,7 @@ public struct TargetMachine: Hashable, Sendable {
   /// Of products and attention, in training and in scoring.
   public var compute: ComputePrecision
   public init(machine: String, isa: String, compute: ComputePrecision = .f32) {
-    self.machine = machine
-    self.isa = isa
-    self.compute = compute
+    (self.machine, self.isa, self.compute) = (machine, isa, compute)
   }
 }
 
@@ -165,9 +152,7 @@ public struct Plan: Sendable {
   public var functions: [PlanFunction]
 
   public init(target: TargetMachine, model: Model, functions: [PlanFunction]) {
-    self.target = target
-    self.model = model
-    self.functions = functions
+    (self.target, self.model, self.functions) = (target, model, functions)
   }
 
   public var layout: ParameterLayout { ParameterLayout(model.graph.parameters) }

@@ -75,12 +75,8 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
     bits: Int, clip: Clip, floor: Double = 1e-10, halfFloor: Double = 0, isAsymmetric: Bool = false,
     codesFromUnrounded: Bool = false
   ) {
-    self.bits = bits
-    self.clip = clip
-    self.floor = floor
-    self.halfFloor = halfFloor
-    self.isAsymmetric = isAsymmetric
-    self.codesFromUnrounded = codesFromUnrounded
+    (self.bits, self.clip, self.floor, self.halfFloor) = (bits, clip, floor, halfFloor)
+    (self.isAsymmetric, self.codesFromUnrounded) = (isAsymmetric, codesFromUnrounded)
   }
 
   public var qmax: Int { (1 << (bits - 1)) - 1 }

@@ -12,9 +12,7 @@ extension Precision {
 extension QuantizeSettings {
   /// The rule that decides how a param is stored; nil if none matches.
   public func rule(for parameter: Parameter) -> PrecisionRule? {
-    rules.lastMatch(
-      path: parameter.path, group: parameter.group, elements: parameter.type.count
-    ) { $0.target }
+    rules.winner(parameter)
   }
 
   /// An error for each rule and group in which the rule wins params that it cannot store.

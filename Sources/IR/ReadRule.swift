@@ -41,8 +41,7 @@ public struct ReadRule: Sendable {
   public init(
     _ summary: String, _ reads: @escaping @Sendable (Application) -> [[AxisRead]?]
   ) {
-    self.summary = summary
-    self.reads = reads
+    (self.summary, self.reads) = (summary, reads)
   }
 
   /// Each element reads those at its own place. An operand that is stretched is read at its one element.

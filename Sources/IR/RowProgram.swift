@@ -25,10 +25,7 @@ public struct RowProgram: Hashable, Sendable {
     public var positions = 0
     public var dims = 0
     public init(shape: Shape, buffer: Int?, period: Int = 0, isBF16: Bool = false) {
-      self.shape = shape
-      self.buffer = buffer
-      self.period = period
-      self.isBF16 = isBF16
+      (self.shape, self.buffer, self.period, self.isBF16) = (shape, buffer, period, isBF16)
     }
   }
 
@@ -51,10 +48,7 @@ public struct RowProgram: Hashable, Sendable {
     public let kind: Kind
 
     public init(_ name: String, operands: Int = 1, flops: Double, kind: Kind = .rowByRow) {
-      self.name = name
-      self.operands = operands
-      self.flops = flops
-      self.kind = kind
+      (self.name, self.operands, self.flops, self.kind) = (name, operands, flops, kind)
     }
 
     public var isSum: Bool { kind == .sum }
@@ -107,9 +101,7 @@ public struct RowProgram: Hashable, Sendable {
       _ operation: Operation, _ destination: Int, _ operands: [Int], _ immediate: Double = 0
     ) {
       precondition(operands.count == operation.operands)
-      self.operation = operation
-      self.destination = destination
-      self.operands = operands
+      (self.operation, self.destination, self.operands) = (operation, destination, operands)
       self.immediate = immediate
     }
   }

@@ -6,8 +6,7 @@ public struct TrainingLength: Sendable, Equatable {
   public var steps: Int?
   public var seconds: Double?
   public init(steps: Int?, seconds: Double?) {
-    self.steps = steps
-    self.seconds = seconds
+    (self.steps, self.seconds) = (steps, seconds)
   }
 }
 
@@ -19,8 +18,7 @@ public struct TrainingMoment: Sendable, Equatable {
   public var seconds: Double
 
   public init(step: Int, seconds: Double) {
-    self.step = step
-    self.seconds = seconds
+    (self.step, self.seconds) = (step, seconds)
   }
 }
 
@@ -50,10 +48,7 @@ public struct Schedule: Sendable {
   public init(
     train: TrainSettings, qat: QATSettings, variants: [ScheduleStart?], length: TrainingLength
   ) {
-    self.train = train
-    self.qat = qat
-    self.variants = variants
-    self.length = length
+    (self.train, self.qat, self.variants, self.length) = (train, qat, variants, length)
   }
 
   public init(model: Model, train: TrainSettings, length: TrainingLength) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the sections of a file say, with every number resolved. SettingsText.swift prints it.
+// What the sections of a file say, with every number resolved.
 
 /// The settings of all sections but `init`, which the params themselves hold.
 public struct Settings: Equatable, Sendable {
@@ -14,12 +14,8 @@ public struct Settings: Equatable, Sendable {
     train: TrainSettings? = nil, qat: QATSettings = .off, quantize: QuantizeSettings? = nil,
     evaluate: [Evaluation] = [], ttt: TTTSettings? = nil, expect: ExpectSettings = .init()
   ) {
-    self.train = train
-    self.qat = qat
-    self.quantize = quantize
-    self.evaluate = evaluate
-    self.ttt = ttt
-    self.expect = expect
+    (self.train, self.qat, self.quantize, self.evaluate) = (train, qat, quantize, evaluate)
+    (self.ttt, self.expect) = (ttt, expect)
   }
 }
 
@@ -53,10 +49,7 @@ public struct AdamWRule: Hashable, Sendable {
   public var decay: Double
 
   public init(lr: Double, beta1: Double, beta2: Double, epsilon: Double, decay: Double = 0) {
-    self.lr = lr
-    self.beta1 = beta1
-    self.beta2 = beta2
-    self.epsilon = epsilon
+    (self.lr, self.beta1, self.beta2, self.epsilon) = (lr, beta1, beta2, epsilon)
     self.decay = decay
   }
 }
@@ -86,14 +79,10 @@ public struct MuonRule: Hashable, Sendable {
     lr: Double, momentum: Double, rampFrom: Double? = nil, rampSteps: Int = 0, steps: Int = 5,
     iteration: Iteration = .standard, normalisesRows: Bool = false, decay: Double = 0
   ) {
-    self.lr = lr
-    self.momentum = momentum
+    (self.lr, self.momentum) = (lr, momentum)
     self.rampFrom = rampFrom ?? momentum
-    self.rampSteps = rampSteps
-    self.steps = steps
-    self.iteration = iteration
-    self.normalisesRows = normalisesRows
-    self.decay = decay
+    (self.rampSteps, self.steps, self.iteration) = (rampSteps, steps, iteration)
+    (self.normalisesRows, self.decay) = (normalisesRows, decay)
   }
 }
 
@@ -104,9 +93,7 @@ public struct SGDRule: Hashable, Sendable {
   public var decay: Double
 
   public init(lr: Double, momentum: Double = 0, decay: Double = 0) {
-    self.lr = lr
-    self.momentum = momentum
-    self.decay = decay
+    (self.lr, self.momentum, self.decay) = (lr, momentum, decay)
   }
 }
 
@@ -126,15 +113,14 @@ public enum OptimizerRule: Hashable, Sendable {
 }
 
 /// An `optimizer` entry. Its place takes no part in comparing.
-public struct OptimizerEntry: Equatable, Sendable {
+public struct OptimizerEntry: TargetedRule, Equatable, Sendable {
+  public var targetText: String { target.optimizerText }
   public var target: Target
   public var rule: OptimizerRule
   public var location: SourceLocation?
 
   public init(target: Target, rule: OptimizerRule, location: SourceLocation? = nil) {
-    self.target = target
-    self.rule = rule
-    self.location = location
+    (self.target, self.rule, self.location) = (target, rule, location)
   }
 
   public static func == (a: Self, b: Self) -> Bool { a.target == b.target && a.rule == b.rule }
@@ -177,8 +163,7 @@ public struct TrainSettings: Equatable, Sendable {
   public var checkpointEvery = 200
 
   public init(rows: Int, seq: Int) {
-    self.rows = rows
-    self.seq = seq
+    (self.rows, self.seq) = (rows, seq)
   }
 }
 
@@ -197,15 +182,13 @@ public enum QATSettings: Equatable, Sendable {
 }
 
 /// A rule of `quantize`. Its place takes no part in comparing.
-public struct PrecisionRule: Equatable, Sendable {
+public struct PrecisionRule: TargetedRule, Equatable, Sendable {
   public var target: Target
   public var precision: Precision
   public var location: SourceLocation?
 
   public init(target: Target, precision: Precision, location: SourceLocation? = nil) {
-    self.target = target
-    self.precision = precision
-    self.location = location
+    (self.target, self.precision, self.location) = (target, precision, location)
   }
 
   public static func == (a: Self, b: Self) -> Bool {
@@ -238,8 +221,7 @@ public struct Evaluation: Equatable, Sendable {
   public var onFloat = false
 
   public init(name: String, window: Int) {
-    self.name = name
-    self.window = window
+    (self.name, self.window) = (name, window)
   }
 }
 
@@ -258,15 +240,34 @@ public struct TTTSettings: Equatable, Sendable {
     case cosineOverChunks
   }
 
-  /// A factor on the learning rate of the params that a glob matches.
-  public struct RateScale: Hashable, Sendable {
+  /// A factor on the learning rate of the params that a glob matches. Its place takes no part in
+  /// comparing.
+  public struct RateScale: TargetedRule, Hashable, Sendable {
     public var glob: Glob
     public var factor: Double
+    public var location: SourceLocation?
+    public var target: Target { .glob(glob) }
 
-    public init(glob: Glob, factor: Double) {
-      self.glob = glob
-      self.factor = factor
+    public init(glob: Glob, factor: Double, location: SourceLocation? = nil) {
+      (self.glob, self.factor, self.location) = (glob, factor, location)
     }
+
+    public static func == (a: Self, b: Self) -> Bool { a.glob == b.glob && a.factor == b.factor }
+    public func hash(into hasher: inout Hasher) { hasher.combine(glob) }
+  }
+
+  /// Params that are not updated. Its place takes no part in comparing.
+  public struct Freeze: TargetedRule, Hashable, Sendable {
+    public var glob: Glob
+    public var location: SourceLocation?
+    public var target: Target { .glob(glob) }
+
+    public init(glob: Glob, location: SourceLocation? = nil) {
+      (self.glob, self.location) = (glob, location)
+    }
+
+    public static func == (a: Self, b: Self) -> Bool { a.glob == b.glob }
+    public func hash(into hasher: inout Hasher) { hasher.combine(glob) }
   }
 
   public var mode: Mode
@@ -282,13 +283,10 @@ public struct TTTSettings: Equatable, Sendable {
   public var optimizers: [OptimizerEntry] = []
   public var schedule = Schedule.constant
   public var scales: [RateScale] = []
-  public var frozen: [Glob] = []
+  public var frozen: [Freeze] = []
 
   public init(mode: Mode, chunk: Int, window: Int, stride: Int) {
-    self.mode = mode
-    self.chunk = chunk
-    self.window = window
-    self.stride = stride
+    (self.mode, self.chunk, self.window, self.stride) = (mode, chunk, window, stride)
   }
 }
 
@@ -299,8 +297,7 @@ public struct ExpectSettings: Equatable, Sendable {
   public var artifactAtMost: Int?
 
   public init(parameters: Int? = nil, artifactAtMost: Int? = nil) {
-    self.parameters = parameters
-    self.artifactAtMost = artifactAtMost
+    (self.parameters, self.artifactAtMost) = (parameters, artifactAtMost)
   }
 }
 
@@ -309,4 +306,7 @@ extension TTTSettings {
   public func scale(of path: String) -> Int? {
     scales.lastIndex { $0.glob.matches(path) }
   }
+
+  /// Whether a param is not updated.
+  public func isFrozen(_ path: String) -> Bool { frozen.contains { $0.glob.matches(path) } }
 }

@@ -9,8 +9,7 @@ public struct SourceFile: Equatable, Sendable {
   public let lines: [String]
 
   public init(path: String, text: String) {
-    self.path = path
-    self.text = text
+    (self.path, self.text) = (path, text)
     var lines: [String] = []
     var current = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {
@@ -32,8 +31,7 @@ public struct LoopValue: Hashable, Sendable {
   public let value: String
 
   public init(name: String, value: String) {
-    self.name = name
-    self.value = value
+    (self.name, self.value) = (name, value)
   }
 }
 
@@ -45,10 +43,7 @@ public struct CallSite: Hashable, Sendable {
   public let loops: [LoopValue]
 
   public init(path: String, line: Int, column: Int, loops: [LoopValue] = []) {
-    self.path = path
-    self.line = line
-    self.column = column
-    self.loops = loops
+    (self.path, self.line, self.column, self.loops) = (path, line, column, loops)
   }
 }
 
@@ -69,10 +64,7 @@ public struct SourceLocation: Hashable, Sendable {
   public init(
     path: String, line: Int, column: Int, loops: [LoopValue] = [], callers: [CallSite] = []
   ) {
-    self.path = path
-    self.line = line
-    self.column = column
-    self.loops = loops
+    (self.path, self.line, self.column, self.loops) = (path, line, column, loops)
     self.callers = callers
   }
 

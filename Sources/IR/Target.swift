@@ -162,32 +162,3 @@ public enum Target: Hashable, Sendable {
     return text
   }
 }
-
-extension Sequence {
-  /// The last of the rules that applies to a param, which is the one that wins.
-  public func lastMatch(
-    path: String, group: String, elements: Int, _ target: (Element) -> Target
-  ) -> Element? {
-    var winner: Element?
-    for rule in self where target(rule).matches(path: path, group: group, elements: elements) {
-      winner = rule
-    }
-    return winner
-  }
-}
-
-extension Array {
-  /// The index of the rule that wins each param, by path; params that no rule matches are left out.
-  public func winners(
-    _ parameters: [Parameter], _ target: (Element) -> Target
-  ) -> [String: Int] {
-    var winners: [String: Int] = [:]
-    for parameter in parameters {
-      winners[parameter.path] = lastIndex {
-        target($0).matches(
-          path: parameter.path, group: parameter.group, elements: parameter.type.count)
-      }
-    }
-    return winners
-  }
-}

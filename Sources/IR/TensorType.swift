@@ -37,8 +37,7 @@ public struct TensorType: Hashable, Sendable, CustomStringConvertible {
   public var shape: [Dim]
 
   public init(_ kind: Kind, _ shape: [Dim]) {
-    self.kind = kind
-    self.shape = shape
+    (self.kind, self.shape) = (kind, shape)
   }
 
   /// A tensor of known sizes.

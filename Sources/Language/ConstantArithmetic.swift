@@ -10,9 +10,7 @@ public struct ConstantError: Error, Sendable {
   public var suggestion: String?
 
   public init(_ code: DiagnosticCode, _ message: String, suggestion: String? = nil) {
-    self.code = code
-    self.message = message
-    self.suggestion = suggestion
+    (self.code, self.message, self.suggestion) = (code, message, suggestion)
   }
 }
 

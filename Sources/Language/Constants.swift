@@ -27,9 +27,7 @@ public struct ConstantOverride: Sendable {
   public static func path(_ name: String) -> String { "--set \(name)" }
 
   public init(variant: String, name: String, expression: SyntaxExpression, path: String) {
-    self.name = name
-    self.expression = expression
-    self.path = path
+    (self.name, self.expression, self.path) = (name, expression, path)
     source = nil
     origin = .variant(variant)
   }
@@ -47,9 +45,7 @@ public struct ConstantEvaluator {
   public init(
     path: String, names: @escaping () -> [String], lookup: @escaping (String) -> ConstantValue?
   ) {
-    self.path = path
-    self.names = names
-    self.lookup = lookup
+    (self.path, self.names, self.lookup) = (path, names, lookup)
   }
 
   private func location(_ place: SyntaxPosition) -> SourceLocation {

@@ -24,6 +24,8 @@ enum RuleValue: Equatable {
   case word(String)
   case numbers([Double])
   case ramp(from: Double, to: Double, steps: Int)
+
+  var number: Double? { if case .number(let number) = self { number } else { nil } }
 }
 
 /// An entry that was matched, with what its slots held.

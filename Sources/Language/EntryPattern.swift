@@ -77,8 +77,7 @@ public struct RuleParameter: Sendable {
   public let isPositional: Bool
 
   init(_ name: String, _ kind: Kind, default text: String? = nil, positional: Bool = false) {
-    self.name = name
-    self.kind = kind
+    (self.name, self.kind) = (name, kind)
     defaultText = text
     isPositional = positional
   }
@@ -90,8 +89,7 @@ public struct RuleSignature: Sendable {
   public let parameters: [RuleParameter]
 
   init(_ name: String, _ parameters: [RuleParameter] = []) {
-    self.name = name
-    self.parameters = parameters
+    (self.name, self.parameters) = (name, parameters)
   }
 
   /// `sgd(lr:, momentum = 0)`: required arguments end in a colon, others show their default.

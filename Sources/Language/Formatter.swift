@@ -21,8 +21,7 @@ private struct Formatter {
   private var atStartOfBody = true
 
   init(comments file: SyntaxFile, width: Int) {
-    self.file = file
-    self.width = width
+    (self.file, self.width) = (file, width)
   }
 
   mutating func run() -> String {

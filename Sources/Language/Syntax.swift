@@ -37,8 +37,7 @@ public struct SyntaxExpression: Equatable, Sendable {
   public let height: Int
 
   public init(kind: Kind, position: SyntaxPosition) {
-    self.kind = kind
-    self.position = position
+    (self.kind, self.position) = (kind, position)
     height = 1 + (kind.children.lazy.map(\.height).max() ?? 0)
   }
 }

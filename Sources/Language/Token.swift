@@ -11,9 +11,7 @@ public struct SyntaxPosition: Sendable, Equatable {
   public var offset: Int
 
   public init(line: Int, column: Int, offset: Int) {
-    self.line = line
-    self.column = column
-    self.offset = offset
+    (self.line, self.column, self.offset) = (line, column, offset)
   }
 
   public static func == (a: SyntaxPosition, b: SyntaxPosition) -> Bool { true }

@@ -223,14 +223,14 @@ extension Model {
     var updates = updates(ttt.optimizers)
     for path in updates.keys {
       if let scale = ttt.scale(of: path) { updates[path]!.learningRate *= ttt.scales[scale].factor }
-      if ttt.frozen.contains(where: { $0.matches(path) }) { updates[path] = nil }
+      if ttt.isFrozen(path) { updates[path] = nil }
     }
     return updates
   }
 
   /// Each parameter's update by the last entry that matches it.
   private func updates(_ entries: [OptimizerEntry]) -> [String: ParameterUpdate] {
-    entries.winners(graph.parameters) { $0.target }.mapValues {
+    entries.winners(graph.parameters).mapValues {
       ParameterUpdate(entries[$0].rule, index: $0)
     }
   }

@@ -18,9 +18,7 @@ public struct ParameterUpdate: Hashable, Sendable {
   public var momentumInput: String
 
   public init(rule: Rule, learningRate: Double, decay: Double, momentumInput: String = "momentum") {
-    self.rule = rule
-    self.learningRate = learningRate
-    self.decay = decay
+    (self.rule, self.learningRate, self.decay) = (rule, learningRate, decay)
     self.momentumInput = momentumInput
   }
 }
@@ -35,9 +33,7 @@ public struct OptimizerPlan: Hashable, Sendable {
   public var average: Double?
 
   public init(updates: [String: ParameterUpdate], clip: Double = 0, average: Double? = nil) {
-    self.updates = updates
-    self.clip = clip
-    self.average = average
+    (self.updates, self.clip, self.average) = (updates, clip, average)
   }
 }
 

@@ -41,8 +41,7 @@ final class Lowering: LoweringContext {
   }
 
   init(_ graph: Graph, layout: ParameterLayout) {
-    self.graph = graph
-    self.layout = layout
+    (self.graph, self.layout) = (graph, layout)
     function = PlanFunction(name: graph.name)
     parameterOnly = graph.parameterOnlyValues()
   }

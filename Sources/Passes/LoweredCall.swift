@@ -21,8 +21,7 @@ struct LoweredCall {
 
   init(_ kernel: Kernel, _ slots: [Slot], source: String, tokens: Int?) {
     let arguments = kernel.arguments
-    self.kernel = kernel
-    self.slots = slots
+    (self.kernel, self.slots) = (kernel, slots)
     accesses = arguments.accesses
     self.source = source
     self.tokens = arguments.rows == nil ? nil : tokens

@@ -13,9 +13,7 @@ public struct Pass: Sendable {
   public let run: @Sendable (Graph) throws -> Graph
 
   public init(_ name: String, _ summary: String, run: @escaping @Sendable (Graph) throws -> Graph) {
-    self.name = name
-    self.summary = summary
-    self.run = run
+    (self.name, self.summary, self.run) = (name, summary, run)
   }
 }
 

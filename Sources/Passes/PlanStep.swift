@@ -12,9 +12,7 @@ public struct PlanStep: Sendable {
   let run: @Sendable (Lowering) throws -> Void
 
   init(_ name: String, _ summary: String, run: @escaping @Sendable (Lowering) throws -> Void) {
-    self.name = name
-    self.summary = summary
-    self.run = run
+    (self.name, self.summary, self.run) = (name, summary, run)
   }
 }
 

@@ -21,9 +21,7 @@ struct RowProgramWriter {
   private var gains: [Value: Int] = [:]
 
   init(graph: Graph, space: RowSpace, isBF16: @escaping (Value) -> Bool) {
-    self.graph = graph
-    self.space = space
-    self.isBF16 = isBF16
+    (self.graph, self.space, self.isBF16) = (graph, space, isBF16)
   }
 
   /// Registers that live in a buffer of the call.

@@ -98,8 +98,8 @@ struct BenchCommand: ParsableCommand {
     let layout = ParameterLayout(model.graph.parameters)
     let function = try compiled(rows: sizes.rows)
     let shortage = try MemoryShortage(
-      "the step", needed: layout.bytes + function.memoryBytes, rows: sizes.rows
-    ) { layout.bytes + (try compiled(rows: $0).memoryBytes) }
+      "the step", needed: layout.bytes + function.memoryBytes(threads: threads), rows: sizes.rows
+    ) { layout.bytes + (try compiled(rows: $0).memoryBytes(threads: threads)) }
     if let shortage { throw shortage.failure }
     let parameters = try ParameterBlock(layout: layout)
     parameters.initialise(seed: 1)

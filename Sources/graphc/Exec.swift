@@ -54,8 +54,8 @@ extension Exec {
     let function = try compiled(rows: batch.sizes.rows)
     let others = parameters.layout.bytes
     let shortage = try MemoryShortage(
-      function.name, needed: others + function.memoryBytes, rows: batch.sizes.rows
-    ) { others + (try compiled(rows: $0).memoryBytes) }
+      function.name, needed: others + function.memoryBytes(threads: threads), rows: batch.sizes.rows
+    ) { others + (try compiled(rows: $0).memoryBytes(threads: threads)) }
     if let shortage { throw shortage.failure }
     let executable = try Executable(function, parameters: parameters, threads: threads)
     let sizes = [batch.sizes.rows, batch.sizes.seq]

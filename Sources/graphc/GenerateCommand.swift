@@ -64,7 +64,8 @@ struct GenerateCommand: ParsableCommand {
       .logits, TokenSizes(rows: 1, seq: window), of: loaded.model,
       target: Host.target(compute.precision))
     let shortage = MemoryShortage(
-      "a window of \(window)", needed: parameters.layout.bytes + function.memoryBytes, rows: 1
+      "a window of \(window)",
+      needed: parameters.layout.bytes + function.memoryBytes(threads: threads), rows: 1
     ) { _ in 0 }
     if let shortage { throw shortage.failure }
     let generator = try Generator(function, parameters: parameters, threads: threads)

@@ -24,10 +24,7 @@ struct MemoryShortage {
     bytes: (Int) throws -> Int
   ) rethrows {
     guard needed > limit.bytes else { return nil }
-    self.work = work
-    self.needed = needed
-    self.limit = limit
-    self.rows = rows
+    (self.work, self.needed, self.limit, self.rows) = (work, needed, limit, rows)
     fitting = try Self.largest(below: rows, needing: needed, limit.bytes, bytes)
   }
 
@@ -116,13 +113,5 @@ extension Plan {
       "batch": shortage?.fitting.map(JSONValue.int) ?? .null,
       "problem": shortage.map { .string($0.description) } ?? .null,
     ]
-  }
-}
-
-extension PlanFunction {
-  /// Bytes of its own blocks.
-  var memoryBytes: Int {
-    let (sum, overflow) = arenaBytes.addingReportingOverflow(stateBytes)
-    return overflow ? .max : sum
   }
 }

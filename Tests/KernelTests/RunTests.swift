@@ -32,7 +32,7 @@ extension KernelTests {
               ).afterAll)
           }
           calls.append(.dot([total.raw, x.raw, x.raw], n: n).afterAll)
-          kernels_layout(&calls, Int64(calls.count))
+          layOut(&calls, threads: threads)
           for round in 1...5 {
             kernels_run(calls, Int64(calls.count), Int32(threads))
             #expect(x.values.allSatisfy { $0 == Float(lengths * round) }, "\(threads) threads")
@@ -85,7 +85,7 @@ extension KernelTests {
             program: program)
         }
         calls[0].chain = 2
-        kernels_layout(&calls, 2)
+        layOut(&calls, threads: 3)
         #expect(calls.allSatisfy { $0.tiles == 8 })
         for threads in [1, 2, 3] { expectRecorded(calls, threads: threads) }
       }

@@ -117,9 +117,15 @@ func noise(_ count: Int, _ seed: UInt64, scale: Float = 1) -> [Float] {
   }
 }
 
+/// Cuts calls into tiles and makes room for runs by so many threads.
+func layOut(_ calls: inout [kernel_call], threads: Int) {
+  kernels_layout(&calls, Int64(calls.count))
+  precondition(kernels_reserve(calls, Int64(calls.count), Int32(threads)) == 1)
+}
+
 func runCalls(_ calls: [kernel_call], threads: Int = 2) {
   var calls = calls
-  kernels_layout(&calls, Int64(calls.count))
+  layOut(&calls, threads: threads)
   kernels_run(calls, Int64(calls.count), Int32(threads))
 }
 

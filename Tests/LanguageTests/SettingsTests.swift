@@ -100,7 +100,7 @@ import Testing
     let ttt = try #require(settings.ttt)
     #expect(ttt.mode == .scoreFirst && ttt.chunk == 256 && ttt.stride == 16 && ttt.epochs == 3)
     #expect(ttt.schedule == .cosineOverChunks && ttt.clip == 1 && ttt.batch == 2)
-    #expect(ttt.scales.map(\.factor) == [3] && ttt.frozen.map(\.pattern) == ["e"])
+    #expect(ttt.scales.map(\.factor) == [3] && ttt.frozen.map(\.glob.pattern) == ["e"])
     #expect(settings.expect == ExpectSettings(parameters: 12, artifactAtMost: 100_000))
   }
 

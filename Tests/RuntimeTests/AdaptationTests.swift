@@ -57,7 +57,7 @@ extension RuntimeTests {
       var model = try SmallRun.model()
       model.settings.ttt?.clip = 1e6
       model.settings.ttt?.scales = [.init(glob: try #require(Glob("*.fc")), factor: 2)]
-      model.settings.ttt?.frozen = [try #require(Glob("tok_emb"))]
+      model.settings.ttt?.frozen = [.init(glob: try #require(Glob("tok_emb")))]
       var warnings: [String] = []
       let result = try SmallRun.run(folder, "run", model: model, steps: 3, adapts: true) { event in
         if case .warning(let text) = event { warnings.append(text) }

@@ -14,8 +14,7 @@ extension Kernel {
       outer = shape[..<axis].reduce(1, *)
       extent = shape[axis]
       inner = shape[(axis + 1)...].reduce(1, *)
-      self.start = start
-      self.count = count
+      (self.start, self.count) = (start, count)
     }
 
     var whole: Int { outer * extent * inner }

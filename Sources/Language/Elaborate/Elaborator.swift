@@ -36,8 +36,7 @@ struct Elaborator {
     self.program = program
     self.constants = Dictionary(
       constants.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    self.initialRules = initialRules
-    self.log = log
+    (self.initialRules, self.log) = (initialRules, log)
   }
 
   // MARK: Places and errors

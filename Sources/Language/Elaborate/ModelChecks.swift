@@ -13,10 +13,7 @@ struct ModelChecks {
   var warnings: [Diagnostic] = []
 
   init(program: Program, constants: [Constant], runs: [Elaborator], log: ReadLog) {
-    self.program = program
-    self.constants = constants
-    self.runs = runs
-    self.log = log
+    (self.program, self.constants, self.runs, self.log) = (program, constants, runs, log)
   }
 
   var parameters: [Parameter] { runs[0].builder.graph.parameters }

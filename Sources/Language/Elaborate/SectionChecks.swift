@@ -4,59 +4,35 @@
 
 import IR
 
-/// A rule of a section, as the checks of all rules see it.
-private struct TargetedRule {
-  let target: Target
-  let text: String
-  let place: SourceLocation?
-
-  init(_ entry: OptimizerEntry) {
-    (target, text, place) = (entry.target, entry.target.optimizerText, entry.location)
-  }
-
-  init(_ rule: PrecisionRule) {
-    (target, text, place) = (rule.target, rule.target.text, rule.location)
-  }
-
-  init(_ glob: Glob, at place: SourceLocation) {
-    (target, text, self.place) = (.glob(glob), "\"\(glob.pattern)\"", place)
-  }
-}
-
 extension ModelChecks {
   mutating func checkSections(_ sections: SectionReader) {
     let settings = sections.settings
     if let train = settings.train {
-      checkRules(train.optimizers.map(TargetedRule.init))
+      checkRules(train.optimizers)
       checkOptimizers(
         train.optimizers, of: parameters, missing: "is never trained", advice: "add: optimizer")
       checkRates(train.optimizers)
     }
     if let quantize = settings.quantize {
-      checkRules(quantize.rules.map(TargetedRule.init), mayBeOverruled: \.isNet)
+      checkRules(quantize.rules, mayBeOverruled: \.isNet)
       diagnostics += quantize.unstorable(parameters)
     }
-    if let ttt = settings.ttt { checkTTT(ttt, sections) }
+    if let ttt = settings.ttt { checkTTT(ttt) }
   }
 
-  private mutating func checkTTT(_ ttt: TTTSettings, _ sections: SectionReader) {
-    for (glob, place) in zip(ttt.frozen, sections.freezePlaces)
-    where !parameters.contains(where: { glob.matches($0.path) }) {
-      reportNoMatch("\"\(glob.pattern)\"", at: place)
+  private mutating func checkTTT(_ ttt: TTTSettings) {
+    for freeze in ttt.frozen where !parameters.contains(where: freeze.matches) {
+      reportNoMatch(freeze.targetText, at: freeze.location)
     }
-    let adapted = parameters.filter { parameter in
-      !ttt.frozen.contains { $0.matches(parameter.path) }
-    }
-    let scales = zip(ttt.scales, sections.scalePlaces).map { TargetedRule($0.glob, at: $1) }
-    for rules in [ttt.optimizers.map(TargetedRule.init), scales] {
-      // Where everything is frozen no rule can win; that is one error, not one for each.
-      checkRules(
-        rules, winning: adapted.isEmpty ? nil : adapted, mayBeOverruled: { _ in adapted.isEmpty })
-    }
+    let adapted = parameters.filter { !ttt.isFrozen($0.path) }
+    // Where everything is frozen no rule can win; that is one error, not one for each.
+    let winning = adapted.isEmpty ? nil : adapted
+    checkRules(ttt.optimizers, winning: winning, mayBeOverruled: { _ in adapted.isEmpty })
+    checkRules(ttt.scales, winning: winning, mayBeOverruled: { _ in adapted.isEmpty })
     if adapted.isEmpty {
       report(
         .emptyWindow, "all params are frozen, so ttt would change nothing",
-        at: sections.freezePlaces.first)
+        at: ttt.frozen.first?.location)
     }
     checkOptimizers(
       ttt.optimizers, of: adapted, missing: "is not updated",
@@ -66,23 +42,22 @@ extension ModelChecks {
   /// The last matching rule wins; one that matches nothing or never wins has no effect.
   ///
   /// `winning` are the params that a rule can win; nil: all of them.
-  private mutating func checkRules(
-    _ rules: [TargetedRule], winning: [Parameter]? = nil,
+  private mutating func checkRules<Rule: TargetedRule>(
+    _ rules: [Rule], winning: [Parameter]? = nil,
     mayBeOverruled: (Target) -> Bool = { _ in false }
   ) {
-    let winners = Set(rules.winners(winning ?? parameters) { $0.target }.values)
+    let winners = Set(rules.winners(winning ?? parameters).values)
     for (index, rule) in rules.enumerated() where !winners.contains(index) {
-      let matched = parameters.filter {
-        rule.target.matches(path: $0.path, group: $0.group, elements: $0.type.count)
-      }
+      let matched = parameters.filter(rule.matches)
       if matched.isEmpty {
-        reportMissing(rule.target, rule.text, at: rule.place)
+        reportMissing(rule.target, rule.targetText, at: rule.location)
       } else if let winning, Set(winning).isDisjoint(with: matched) {
-        report(.neverWins, "all params that \(rule.text) matches are frozen", at: rule.place)
+        report(
+          .neverWins, "all params that \(rule.targetText) matches are frozen", at: rule.location)
       } else if !mayBeOverruled(rule.target) {
         report(
-          .neverWins, "\(rule.text) never wins: later rules apply to all params it matches",
-          at: rule.place, suggestion: "remove it, or put it behind the others")
+          .neverWins, "\(rule.targetText) never wins: later rules apply to all params it matches",
+          at: rule.location, suggestion: "remove it, or put it behind the others")
       }
     }
   }
@@ -101,9 +76,7 @@ extension ModelChecks {
   ) {
     var untrained: Set<String> = []
     for parameter in parameters {
-      let winner = optimizers.lastMatch(
-        path: parameter.path, group: parameter.group, elements: parameter.type.count
-      ) { $0.target }
+      let winner = optimizers.winner(parameter)
       let place = runs[0].paramPlaces[parameter.path]
       guard let winner else {
         // One message a group: its members need the same rule.

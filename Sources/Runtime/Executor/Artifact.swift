@@ -98,8 +98,7 @@ public struct Artifact: Sendable {
   }
 
   init(model: Model, tensors: [String: StoredTensor]) {
-    self.model = model
-    self.tensors = tensors
+    (self.model, self.tensors) = (model, tensors)
   }
 }
 

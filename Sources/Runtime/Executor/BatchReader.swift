@@ -21,9 +21,7 @@ struct BatchReader {
         "the training data has \(data.count) tokens, a sequence of \(seq) and its last target need "
           + "\(seq + 1); add text or lower seq")
     }
-    self.data = data
-    self.rows = rows
-    self.seq = seq
+    (self.data, self.rows, self.seq) = (data, rows, seq)
     shuffle = isShuffled ? RandomStream(seed: seed, path: "data order") : nil
   }
 

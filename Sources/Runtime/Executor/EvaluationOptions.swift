@@ -12,8 +12,7 @@ public struct EvaluationOptions: Sendable, Equatable {
   public var stride: Int?
 
   public init(window: Int? = nil, stride: Int? = nil) {
-    self.window = window
-    self.stride = stride
+    (self.window, self.stride) = (window, stride)
   }
 
   /// Whether everything stays as the file declares it.

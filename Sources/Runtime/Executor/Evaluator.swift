@@ -18,12 +18,8 @@ public final class Evaluator {
     functions: [PlanFunction], settings: Settings, stream: ValidationStream, threads: Int,
     clock: @escaping () -> Double, observe: @escaping (RunEvent) throws -> Void
   ) {
-    self.functions = functions
-    self.settings = settings
-    self.stream = stream
-    self.threads = threads
-    self.clock = clock
-    self.observe = observe
+    (self.functions, self.settings, self.stream) = (functions, settings, stream)
+    (self.threads, self.clock, self.observe) = (threads, clock, observe)
   }
 
   /// Scores every entry of the evaluate section once, in the order of the file, on the weights

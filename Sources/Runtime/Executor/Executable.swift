@@ -11,16 +11,13 @@ public final class Executable {
   public let states: MemoryBlock
   private let arena: MemoryBlock
   private let constants: MemoryBlock
-  private let programs: UnsafeMutablePointer<row_program>
-  private let programCount: Int
-  private var setup: [kernel_call] = []
-  private var prepare: [kernel_call] = []
+  private let prepare: BoundCalls
   /// Those of `prepare` whose results depend on parameters that may change after the first time.
   private var prepareAgain: [kernel_call] = []
   private var isPrepared = false
-  private var body: [kernel_call] = []
-  /// Threads of the next run; the results do not depend on it.
-  public var threads: Int
+  private let body: BoundCalls
+  /// Threads of every run; the results do not depend on their number.
+  public let threads: Int
 
   /// Loads a function over a block of parameters; constant tables are computed here. States are
   /// zero, or those of another function that has the same ones. Parameters that are not among
@@ -29,36 +26,39 @@ public final class Executable {
     _ function: PlanFunction, parameters: ParameterBlock, threads: Int,
     sharing shared: MemoryBlock? = nil, changing: [String]? = nil
   ) throws(OutOfMemory) {
-    self.function = function
-    self.parameters = parameters
-    self.threads = threads
-    arena = try MemoryBlock(bytes: function.arenaBytes)
-    states = if let shared { shared } else { try MemoryBlock(bytes: function.stateBytes) }
+    (self.function, self.parameters, self.threads) = (function, parameters, threads)
+    let arena = try MemoryBlock(bytes: function.arenaBytes)
+    let states = if let shared { shared } else { try MemoryBlock(bytes: function.stateBytes) }
     precondition(states.bytes == function.stateBytes)
-    constants = try MemoryBlock(bytes: function.constants.count * 4)
+    let constants = try MemoryBlock(bytes: function.constants.count * 4)
     let floats = constants.base.assumingMemoryBound(to: Float.self)
     for (index, value) in function.constants.enumerated() { floats[index] = Float(value) }
-    let calls = function.setup + function.prepare + function.body
-    programCount = calls.count { $0.kernel.program != nil }
-    programs = .allocate(capacity: max(programCount, 1))
-    var next = 0
-    setup = bind(function.setup, &next)
-    prepare = bind(function.prepare, &next)
-    body = bind(function.body, &next)
-    setup.withUnsafeMutableBufferPointer { kernels_layout($0.baseAddress, Int64($0.count)) }
-    prepare.withUnsafeMutableBufferPointer { kernels_layout($0.baseAddress, Int64($0.count)) }
-    body.withUnsafeMutableBufferPointer { kernels_layout($0.baseAddress, Int64($0.count)) }
-    prepareAgain = changing.map { callsToPrepareAgain(after: $0) } ?? prepare
-    execute(setup)
+    (self.arena, self.states, self.constants) = (arena, states, constants)
+    func bound(_ calls: [KernelCall]) throws(OutOfMemory) -> BoundCalls {
+      let bound = BoundCalls(calls) { space in
+        switch space {
+        case .parameter: parameters.memory.base
+        case .state: states.base
+        case .arena: arena.base
+        case .constant: constants.base
+        case .tile: nil
+        }
+      }
+      try bound.reserve(threads: threads)
+      return bound
+    }
+    prepare = try bound(function.prepare)
+    body = try bound(function.body)
+    let setup = try bound(function.setup)
+    prepareAgain = changing.map { callsToPrepareAgain(after: $0) } ?? prepare.calls
+    execute(setup.calls)
   }
-
-  deinit { programs.deallocate() }
 
   // MARK: Running
 
   /// Recomputes what depends on the parameters alone. Call it after they changed.
   public func prepareParameters() {
-    execute(isPrepared ? prepareAgain : prepare)
+    execute(isPrepared ? prepareAgain : prepare.calls)
     isPrepared = true
   }
 
@@ -70,7 +70,7 @@ public final class Executable {
     var touched = Set<Int>()
     var isBarrierDue = false
     var result: [kernel_call] = []
-    for (call, bound) in zip(function.prepare, prepare) {
+    for (call, bound) in zip(function.prepare, prepare.calls) {
       isBarrierDue = isBarrierDue || call.barrier
       let depends = call.buffers.contains { buffer in
         buffer.space == .parameter
@@ -87,7 +87,7 @@ public final class Executable {
   }
 
   /// Runs the body once.
-  public func run() { execute(body) }
+  public func run() { execute(body.calls) }
 
   /// Runs the body once as `run` does (with `preparing`, `prepareParameters` before it) and records
   /// what every thread did.
@@ -97,9 +97,9 @@ public final class Executable {
         name: function.name, threads: threads, calls: calls,
         events: bound.isEmpty ? [] : recordedEvents(bound, threads: threads))
     }
-    guard preparing else { return recorded(body, function.body) }
-    var profile = recorded(prepare, function.prepare)
-    profile.append(recorded(body, function.body))
+    guard preparing else { return recorded(body.calls, function.body) }
+    var profile = recorded(prepare.calls, function.prepare)
+    profile.append(recorded(body.calls, function.body))
     return profile
   }
 
@@ -135,7 +135,7 @@ public final class Executable {
       preconditionFailure("\(function.name) has no input \(name)")
     }
     requireSizes(value, sizes)
-    let start = address(value.buffer).assumingMemoryBound(to: Int32.self)
+    let start = start(of: value).assumingMemoryBound(to: Int32.self)
     return UnsafeMutableBufferPointer(start: start, count: value.type.count)
   }
 
@@ -166,58 +166,19 @@ public final class Executable {
     return UnsafeMutableBufferPointer(start: start, count: state.type.count)
   }
 
+  /// Values that the driver sees lie in the arena, or are parameters.
+  private func start(of value: PlanValue) -> UnsafeMutableRawPointer {
+    let buffer = value.buffer
+    switch buffer.space {
+    case .parameter: return parameters.memory.base + buffer.offset
+    case .state: return states.base + buffer.offset
+    case .arena: return arena.base + buffer.offset
+    case .constant, .tile: preconditionFailure("\(value.name) has no address")
+    }
+  }
+
   private func floats(_ value: PlanValue) -> UnsafeMutableBufferPointer<Float> {
-    let start = address(value.buffer).assumingMemoryBound(to: Float.self)
+    let start = start(of: value).assumingMemoryBound(to: Float.self)
     return UnsafeMutableBufferPointer(start: start, count: value.type.count)
-  }
-
-  // MARK: Binding
-
-  private func address(_ reference: BufferReference) -> UnsafeMutableRawPointer {
-    switch reference.space {
-    case .parameter: return parameters.memory.base + reference.offset
-    case .state: return states.base + reference.offset
-    case .arena: return arena.base + reference.offset
-    case .constant: return constants.base + reference.offset
-    case .tile: preconditionFailure("a buffer of a tile has no address")
-    }
-  }
-
-  private func bind(_ calls: [KernelCall], _ nextProgram: inout Int) -> [kernel_call] {
-    var bound = calls.map { bind($0, &nextProgram) }
-    var head = 0
-    for (index, call) in calls.enumerated() {
-      if !call.isChained { head = index }
-      bound[head].chain = Int32(index - head + 1)
-    }
-    return bound
-  }
-
-  private func bind(_ call: KernelCall, _ nextProgram: inout Int) -> kernel_call {
-    var program: UnsafePointer<row_program>?
-    if let rows = call.kernel.program {
-      programs[nextProgram] = row_program(rows)
-      program = UnsafePointer(programs + nextProgram)
-      nextProgram += 1
-    }
-    var bound = kernel_call(call, program: program)
-    withUnsafeMutableBytes(of: &bound.buffer) { bytes in
-      let buffers = bytes.bindMemory(to: UnsafeMutableRawPointer?.self)
-      for (index, reference) in call.buffers.enumerated() {
-        buffers[index] =
-          reference.space == .tile
-          ? UnsafeMutableRawPointer(bitPattern: reference.offset) : address(reference)
-      }
-    }
-    withUnsafeMutableBytes(of: &bound.advance) { bytes in
-      let advance = bytes.bindMemory(to: Int32.self)
-      for (index, reference) in call.buffers.enumerated() {
-        advance[index] = Int32(reference.tileBytes)
-      }
-    }
-    bound.local = call.buffers.enumerated().reduce(0) { mask, buffer in
-      mask | (buffer.element.space == .tile ? 1 << UInt32(buffer.offset) : 0)
-    }
-    return bound
   }
 }

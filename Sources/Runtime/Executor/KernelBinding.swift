@@ -1,10 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls of a plan as the C module takes them: arguments by name. Addresses follow in Executable.swift.
+// Calls of a plan as the C module takes them: arguments by name, and addresses.
 
 import CKernels
 import IR
 
+/// Calls with addresses, and the row programs that they point to.
+final class BoundCalls {
+  private(set) var calls: [kernel_call] = []
+  private let programs: UnsafeMutablePointer<row_program>
+
+  /// `address` is the start of a space; nil leaves its buffers without an address, for calls that are
+  /// measured and not run.
+  init(_ calls: [KernelCall], address: (BufferReference.Space) -> UnsafeMutableRawPointer?) {
+    let rows = calls.compactMap(\.kernel.program)
+    programs = .allocate(capacity: max(rows.count, 1))
+    for (index, program) in rows.enumerated() { programs[index] = row_program(program) }
+    var next = 0
+    var head = 0
+    for (index, call) in calls.enumerated() {
+      var program: UnsafePointer<row_program>?
+      if call.kernel.program != nil {
+        program = UnsafePointer(programs + next)
+        next += 1
+      }
+      self.calls.append(kernel_call(call, program: program, address: address))
+      if !call.isChained { head = index }
+      self.calls[head].chain = Int32(index - head + 1)
+    }
+    kernels_layout(&self.calls, Int64(calls.count))
+  }
+
+  deinit { programs.deallocate() }
+
+  /// Bytes of scratch that each thread needs for the calls.
+  var scratch: Int { Int(kernels_scratch(calls, Int64(calls.count))) }
+
+  /// Makes room for what each thread needs: a run itself allocates nothing and cannot fail.
+  func reserve(threads: Int) throws(OutOfMemory) {
+    if kernels_reserve(calls, Int64(calls.count), Int32(threads)) == 0 {
+      throw OutOfMemory(bytes: threads * scratch)
+    }
+  }
+}
+
+extension PlanFunction {
+  /// Bytes that the function takes with so many threads: its blocks, and scratch of its kernels.
+  public func memoryBytes(threads: Int) -> Int {
+    let scratch = [setup, prepare, body].map { BoundCalls($0) { _ in nil }.scratch }.max() ?? 0
+    return [arenaBytes, stateBytes, threads * scratch].reduce(0) { total, part in
+      let (sum, overflow) = total.addingReportingOverflow(part)
+      return overflow ? .max : sum
+    }
+  }
+}
+
 extension kernel_call {
+  fileprivate init(
+    _ call: KernelCall, program: UnsafePointer<row_program>?,
+    address: (BufferReference.Space) -> UnsafeMutableRawPointer?
+  ) {
+    self.init(call, program: program)
+    withUnsafeMutableBytes(of: &buffer) { bytes in
+      let buffers = bytes.bindMemory(to: UnsafeMutableRawPointer?.self)
+      for (index, reference) in call.buffers.enumerated() {
+        // In tile memory a buffer is its offset; the thread adds where its own begins.
+        buffers[index] =
+          reference.space == .tile
+          ? UnsafeMutableRawPointer(bitPattern: reference.offset)
+          : address(reference.space).map { $0 + reference.offset }
+      }
+    }
+    withUnsafeMutableBytes(of: &advance) { bytes in
+      let advance = bytes.bindMemory(to: Int32.self)
+      for (index, reference) in call.buffers.enumerated() {
+        advance[index] = Int32(reference.tileBytes)
+      }
+    }
+    local = call.buffers.enumerated().reduce(0) { mask, buffer in
+      mask | (buffer.element.space == .tile ? 1 << UInt32(buffer.offset) : 0)
+    }
+  }
+
   /// A call with its arguments, without addresses; `program` is that of a row program.
   init(_ call: KernelCall, program: UnsafePointer<row_program>?) {
     self.init()

@@ -79,9 +79,7 @@ public struct ComputePeaks: Sendable {
   public var bf16Gigaflops: Double?
 
   public init(threads: Int, f32Gigaflops: Double, bf16Gigaflops: Double?) {
-    self.threads = threads
-    self.f32Gigaflops = f32Gigaflops
-    self.bf16Gigaflops = bf16Gigaflops
+    (self.threads, self.f32Gigaflops, self.bf16Gigaflops) = (threads, f32Gigaflops, bf16Gigaflops)
   }
 
   /// The larger of each peak of two measurements.
@@ -104,8 +102,7 @@ public struct MeasuredPeaks: Sendable {
   public var memoryGigabytes: Double
 
   public init(compute: ComputePeaks, memoryGigabytes: Double) {
-    self.compute = compute
-    self.memoryGigabytes = memoryGigabytes
+    (self.compute, self.memoryGigabytes) = (compute, memoryGigabytes)
   }
 
   /// Seconds that a work takes at least where nothing is in cache.

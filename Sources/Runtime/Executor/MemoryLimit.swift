@@ -11,8 +11,7 @@ public struct MemoryLimit: Sendable, Equatable {
   public var name: String
 
   public init(bytes: Int, name: String) {
-    self.bytes = bytes
-    self.name = name
+    (self.bytes, self.name) = (bytes, name)
   }
 
   /// The limit of this process now.

@@ -75,7 +75,7 @@ public struct MemoryNeed: Sendable {
   }
 
   private static func bytes(_ plan: Plan, _ name: String) -> Int {
-    plan[name].map { sum([$0.arenaBytes, $0.stateBytes]) } ?? 0
+    plan[name]?.memoryBytes(threads: Machine.processors) ?? 0
   }
 
   private static func sum(_ parts: [Int]) -> Int {

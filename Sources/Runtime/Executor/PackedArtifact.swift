@@ -32,8 +32,7 @@ public struct PackedArtifact {
       throw FormatError(
         .corrupt, file: path, field: "graph", error.all.first?.message ?? "malformed graph text")
     }
-    self.path = path
-    self.container = container
+    (self.path, self.container) = (path, container)
     try PackedArtifact.checkSizes(of: model, packed: container, path)
     pieces = Artifact.pieces(model)
   }

@@ -158,9 +158,7 @@ private struct Probe {
   private var others: Others
 
   init(name: String, scorer: Scorer, tokens: [Int32], vocabulary: Int) {
-    self.name = name
-    self.scorer = scorer
-    self.tokens = tokens
+    (self.name, self.scorer, self.tokens) = (name, scorer, tokens)
     others = Others(vocabulary: vocabulary)
   }
 

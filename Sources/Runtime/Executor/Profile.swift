@@ -29,10 +29,7 @@ public struct Profile: Sendable {
   public private(set) var wallSeconds: Double
 
   init(name: String, threads: Int, calls: [KernelCall], events: [Event]) {
-    self.name = name
-    self.threads = threads
-    self.calls = calls
-    self.events = events
+    (self.name, self.threads, self.calls, self.events) = (name, threads, calls, events)
     let start = events.lazy.map(\.startNanoseconds).min() ?? 0
     let end = events.lazy.map(\.endNanoseconds).max() ?? 0
     wallSeconds = Double(end - start) * 1e-9

@@ -24,12 +24,8 @@ public struct Recomputation {
     observe: @escaping (RunEvent) throws -> Void = { _ in }
   ) {
     precondition(!adapts || settings.ttt != nil, "no ttt section to adapt by")
-    self.functions = functions
-    self.settings = settings
-    self.stream = stream
-    self.parameters = parameters
-    self.adapts = adapts
-    self.threads = threads
+    (self.functions, self.settings, self.stream) = (functions, settings, stream)
+    (self.parameters, self.adapts, self.threads) = (parameters, adapts, threads)
     self.observe = observe
   }
 

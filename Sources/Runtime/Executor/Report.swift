@@ -48,9 +48,7 @@ public struct Report: Sendable {
     precision: ComputePrecision, training: Training? = nil, artifact: ArtifactFile,
     scores: EvaluationScores
   ) {
-    self.precision = precision
-    self.training = training
-    self.artifact = artifact
+    (self.precision, self.training, self.artifact) = (precision, training, artifact)
     self.scores = scores
   }
 
@@ -77,8 +75,7 @@ public struct Report: Sendable {
 extension Report.Training {
   /// Loss and speed of steps with these losses.
   init(losses: some BidirectionalCollection<Double>, steps: Int, tokens: Double, seconds: Double) {
-    self.steps = steps
-    self.seconds = seconds
+    (self.steps, self.seconds) = (steps, seconds)
     tokensPerSecond = tokens / max(seconds, 1e-9)
     let last = losses.suffix(100)
     loss = last.reduce(0, +) / Double(max(last.count, 1))

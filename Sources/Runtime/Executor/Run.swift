@@ -21,13 +21,8 @@ public struct RunOptions: Sendable {
     directory: String, length: TrainingLength, seed: UInt64, threads: Int, adapts: Bool,
     resumes: Bool, validationTokens: Int? = nil, profiles: Bool = false
   ) {
-    self.directory = directory
-    self.length = length
-    self.seed = seed
-    self.threads = threads
-    self.adapts = adapts
-    self.resumes = resumes
-    self.validationTokens = validationTokens
+    (self.directory, self.length, self.seed, self.threads) = (directory, length, seed, threads)
+    (self.adapts, self.resumes, self.validationTokens) = (adapts, resumes, validationTokens)
     self.profiles = profiles
   }
 
@@ -66,12 +61,8 @@ public final class Run {
     plan: Plan, data: DataFolder, options: RunOptions, clock: @escaping () -> Double,
     isInterrupted: @escaping () -> Bool, observe: @escaping (RunEvent) throws -> Void
   ) {
-    self.plan = plan
-    self.data = data
-    self.options = options
-    self.clock = clock
-    self.isInterrupted = isInterrupted
-    self.observe = observe
+    (self.plan, self.data, self.options, self.clock) = (plan, data, options, clock)
+    (self.isInterrupted, self.observe) = (isInterrupted, observe)
   }
 
   /// Refuses a directory that the run cannot begin or go on in, before anything is done.

@@ -25,8 +25,7 @@ public struct RunManifest: Sendable {
   public private(set) var certificate: JSONValue?
 
   public init(members: [String: JSONValue], texts: [String: String] = [:]) {
-    self.members = members
-    self.texts = texts
+    (self.members, self.texts) = (members, texts)
   }
 
   /// Describes a run of `plan`; `overrides` are the arguments of every --set, as they were written.

@@ -32,8 +32,7 @@ public final class Scorer {
       }
       return try Executable(function, parameters: parameters, threads: threads, changing: changing)
     }
-    self.window = window
-    self.rows = rows
+    (self.window, self.rows) = (window, rows)
     last = scored ?? window
     all = try load(nil)
     tail = try scored.map { try load($0) }

@@ -26,12 +26,9 @@ final class TrainingLoop {
     guard let settings = plan.model.settings.train else {
       preconditionFailure("the plan was compiled without a train section")
     }
-    self.trainer = trainer
-    self.directory = directory
-    self.settings = settings
+    (self.trainer, self.directory, self.settings) = (trainer, directory, settings)
     profiles = options.profiles
-    self.isInterrupted = isInterrupted
-    self.observe = observe
+    (self.isInterrupted, self.observe) = (isInterrupted, observe)
     validation = try ValidationStream(
       data, limit: min(settings.validateTokens, options.validationTokens ?? .max))
     scorer = try Scorer(

@@ -14,8 +14,7 @@ final class WholeModelLearner: Learner {
   init(
     _ functions: [PlanFunction], settings: TTTSettings, parameters: ParameterBlock, threads: Int
   ) throws {
-    self.settings = settings
-    self.parameters = parameters
+    (self.settings, self.parameters) = (settings, parameters)
     guard let adapt = functions.first(where: { $0.name == FunctionName.adapt }) else {
       preconditionFailure("the plan has no function \(FunctionName.adapt)")
     }

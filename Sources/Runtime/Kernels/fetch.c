@@ -48,17 +48,10 @@ static void fetch_product(const kernel_call *call, int64_t tile) {
 // alone.
 static int32_t fetch_call(const kernel_call *call, int64_t tile) {
   switch (call->kernel) {
-  case KERNEL_ROWS:
-    fetch_rows(call, tile);
-    return 0;
-  case KERNEL_PACK_TOKENS:
-    fetch_packed_tokens(call, tile);
-    return 0;
-  case KERNEL_MATMUL:
-    fetch_product(call, tile);
-    return 1;
-  default:
-    return 0;
+  case KERNEL_ROWS: fetch_rows(call, tile); return 0;
+  case KERNEL_PACK_TOKENS: fetch_packed_tokens(call, tile); return 0;
+  case KERNEL_MATMUL: fetch_product(call, tile); return 1;
+  default: return 0;
   }
 }
 

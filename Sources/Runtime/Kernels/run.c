@@ -3,7 +3,8 @@
 // and goes on to the next call; only calls marked with a barrier wait for everybody.
 //
 // One run at a time per process: the counters, the barrier and the scratch are shared, and a lock
-// keeps a second caller out until the first is done.
+// keeps a second caller out until the first is done. A run allocates nothing: what it needs was
+// reserved when its calls were bound.
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -32,7 +33,7 @@ static struct {
   void *block;
   int64_t bytes;
 } scratch[MAX_THREADS];
-static atomic_llong *counters;
+static atomic_llong *counters; // one a call
 static int64_t counters_room;
 static _Alignas(64) atomic_int arrived;
 static _Alignas(64) atomic_int generation;
@@ -99,17 +100,6 @@ static void wait_for_all(int threads) {
   atomic_fetch_sub(&sleepers, 1);
 }
 
-// Grown by the thread that uses it, before its first tile, so that the pages are near it.
-static void *scratch_for(int thread, int64_t bytes) {
-  if (scratch[thread].bytes < bytes) {
-    free(scratch[thread].block);
-    scratch[thread].block = aligned_alloc(64, (size_t)round_up(bytes, 4096));
-    if (!scratch[thread].block) abort();
-    scratch[thread].bytes = round_up(bytes, 4096);
-  }
-  return scratch[thread].block;
-}
-
 // Scratch one thread needs: for the kernel that runs, and for what a chain keeps between its calls.
 typedef struct room {
   int64_t kernel, chain;
@@ -165,7 +155,7 @@ INLINE void run_chain(const kernel_table *table, const kernel_call *calls, int64
 
 INLINE void walk(const kernel_table *table, const kernel_call *calls, int64_t count, int thread,
                  int threads, room room, recorder *to) {
-  char *own = scratch_for(thread, room.kernel + room.chain);
+  char *own = scratch[thread].block;
   for (int64_t i = 0; i < count; i += chain_length(&calls[i])) {
     const kernel_call *call = &calls[i];
     if (call->barrier && i) {
@@ -185,7 +175,7 @@ INLINE void walk(const kernel_table *table, const kernel_call *calls, int64_t co
 // The walk of the only thread, which claims nothing.
 INLINE void walk_alone(const kernel_table *table, const kernel_call *calls, int64_t count,
                        room room, recorder *to) {
-  char *own = scratch_for(0, room.kernel + room.chain);
+  char *own = scratch[0].block;
   for (int64_t i = 0; i < count; i += chain_length(&calls[i]))
     for (int64_t tile = 0; tile < calls[i].tiles; tile++)
       run_chain(table, calls, i, tile, tile + 1, own, own + room.kernel, to);
@@ -217,6 +207,43 @@ static room room_for(const kernel_call *calls, int64_t count) {
   return need;
 }
 
+int64_t kernels_scratch(const kernel_call *calls, int64_t count) {
+  const room need = room_for(calls, count);
+  return round_up(need.kernel + need.chain, 4096);
+}
+
+// A block that is large enough stays; pages of a new one come to be near the thread that first
+// writes them.
+static int reserve_block(int32_t thread, int64_t bytes) {
+  if (scratch[thread].bytes >= bytes) return 1;
+  void *block = aligned_alloc(64, (size_t)bytes);
+  if (!block) return 0;
+  free(scratch[thread].block);
+  scratch[thread].block = block;
+  scratch[thread].bytes = bytes;
+  return 1;
+}
+
+static int reserve_counters(int64_t count) {
+  if (counters_room >= count) return 1;
+  atomic_llong *more = malloc(sizeof *more * (size_t)count);
+  if (!more) return 0;
+  free(counters);
+  counters = more;
+  counters_room = count;
+  return 1;
+}
+
+int32_t kernels_reserve(const kernel_call *calls, int64_t count, int32_t threads) {
+  const int64_t bytes = kernels_scratch(calls, count);
+  threads = (int32_t)most(1, least(threads, MAX_THREADS));
+  pthread_mutex_lock(&lock);
+  int has_all = reserve_counters(count);
+  for (int32_t i = 0; i < threads && has_all; i++) has_all = reserve_block(i, bytes);
+  pthread_mutex_unlock(&lock);
+  return has_all;
+}
+
 // `recorders`: one a thread, or NULL.
 static void run_locked(const kernel_call *calls, int64_t count, int32_t threads,
                        recorder *recorders) {
@@ -229,12 +256,6 @@ static void run_locked(const kernel_call *calls, int64_t count, int32_t threads,
     else
       walk_alone(table, calls, count, need, NULL);
     return;
-  }
-  if (counters_room < count) {
-    free(counters);
-    counters = malloc(sizeof *counters * (size_t)count);
-    if (!counters) abort();
-    counters_room = count;
   }
   // With more threads than processors the one waited for may need this core.
   spins = threads > kernels_max_threads() ? 0 : SPINS;

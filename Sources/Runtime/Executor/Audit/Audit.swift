@@ -15,8 +15,7 @@ public struct AuditInputs {
   public init(
     data: DataFolder?, elaborate: @escaping ([SourceFile], [String]) throws -> Model
   ) {
-    self.data = data
-    self.elaborate = elaborate
+    (self.data, self.elaborate) = (data, elaborate)
   }
 }
 

@@ -71,8 +71,7 @@ public struct AuditGenesis: AuditRecord {
   public init() {}
 
   public init(manifest: String, certificate: String?) {
-    self.manifest = manifest
-    self.certificate = certificate
+    (self.manifest, self.certificate) = (manifest, certificate)
   }
 
   static let fields: [AuditField<Self>] = [

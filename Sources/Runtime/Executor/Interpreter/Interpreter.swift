@@ -35,8 +35,7 @@ public struct Interpreter: Sendable {
 
   /// Prepares a graph. `sizes` binds its open sizes.
   public init(_ graph: Graph, sizes: [String: Int] = [:]) {
-    self.graph = graph
-    self.sizes = sizes
+    (self.graph, self.sizes) = (graph, sizes)
   }
 
   /// Runs the graph once.

@@ -10,8 +10,7 @@ extension Interpreter {
     var content: Content
 
     init(sizes: [Int], content: Content) {
-      self.sizes = sizes
-      self.content = content
+      (self.sizes, self.content) = (sizes, content)
     }
     init(_ sizes: [Int], _ reals: [Double]) {
       self.init(sizes: sizes, content: .reals(reals))

@@ -411,8 +411,14 @@ int64_t kernel_extent(const kernel_call *call, int32_t buffer);
 // Cuts calls into tiles and measures their scratch. Once per plan and machine, before they run.
 void kernels_layout(kernel_call *calls, int64_t count);
 
-// Runs the calls in one parallel region; threads claim tiles. `barrier` is the only order between
-// calls.
+// Bytes of scratch that each thread needs to run calls that were laid out.
+int64_t kernels_scratch(const kernel_call *calls, int64_t count);
+
+// Makes room for runs of these calls by so many threads, for ever; 0 if the system has no memory.
+int32_t kernels_reserve(const kernel_call *calls, int64_t count, int32_t threads);
+
+// Runs calls for which room was made in one parallel region; threads claim tiles. `barrier` is the
+// only order between calls.
 void kernels_run(const kernel_call *calls, int64_t count, int32_t threads);
 
 // What one thread did: a tile of a call, or (tile -1) its wait at the barrier before that call.

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// The `quantize` section: how params are stored.
+
+import IR
+
+extension SectionTable {
+  static let quantize = SectionTable(
+    section: .quantize, kinds: [], meaning: "How params are stored; the last matching rule wins.",
+    entries: [
+      SectionEntry(
+        \.quantize, "TARGET",
+        [
+          .target("target"),
+          .rule(
+            "precision",
+            ["f32", "f16", "int2", "int3", "int4", "int5", "int6", "int7", "int8"].map {
+              RuleSignature($0)
+            }),
+          .optional([.word("per_row")]),
+          .optional([.word("max")]),
+          .optional([one("quantile", "q", .share)]),
+          .optional([one("sdclip", "k", .positive)]),
+          .optional([one("floor", "step", .nonnegative)]),
+          .optional([one("half_floor", "step", .nonnegative)]),
+          .optional([.word("asymmetric")]),
+          .optional([.word("unrounded")]),
+        ],
+        shown: "TARGET (f32 | f16 | (int2 | int3 | int4 | int5 | int6 | int7 | int8) per_row "
+          + "(max | quantile(Q) | sdclip(K)) [floor(STEP)] [half_floor(STEP)] [asymmetric] "
+          + "[unrounded])",
+        "The precision; for integers, which only matrices have, what the largest code stands for "
+          + "(the row's maximum, a "
+          + "quantile of |w|, or k standard deviations) and the smallest step.",
+        repeats: true,
+        read: { match, quantize, reader in
+          guard let target = match.target("target"), let precision = reader.precision(match) else {
+            return
+          }
+          quantize.rules.append(
+            PrecisionRule(target: target, precision: precision, location: match.location))
+        },
+        prints: { $0.rules.map { "\($0.target.text) \($0.precision)" } },
+        live: { quantize, model in
+          let owners = quantize.rules.winners(model.graph.parameters)
+          return quantize.rules.enumerated().map { index, rule in
+            Feature(
+              .quantize, "quantize \(rule.target.text)", "\(rule.precision)",
+              model.paths { owners[$0] == index })
+          }
+        }),
+      SectionEntry(
+        \.quantize, "budget",
+        [
+          .word("budget"), .number("bytes", .whole(atLeast: 1)), .word("bytes"),
+          .optional([.word("code"), .number("code", .whole(atLeast: 0)), .word("bytes")]),
+        ], "The largest size of the artifact and the code.",
+        read: { match, quantize, _ in
+          quantize.budget = match.whole("bytes")
+          quantize.codeBytes = match.whole("code") ?? 0
+        },
+        prints: { settings in
+          [settings.budget.map { "budget \($0) bytes code \(settings.codeBytes) bytes" }]
+        },
+        live: { quantize, model in
+          [
+            quantize.budget.map {
+              Feature(.quantize, "budget", "\(grouped($0)) bytes", model.paths())
+            }
+          ]
+        }),
+      .later(
+        "calibrate", "Text for GPTQ's second moments.",
+        instead: "leave it out: codes are rounded to nearest"),
+      .later(
+        "correct", "Low-rank corrections of the worst matrices.", instead: "leave it out"),
+    ],
+    read: { given, reader in
+      reader.settings.quantize = QuantizeSettings()
+      given.read(into: &reader)
+      reader.reportOverruled(reader.settings.quantize!.rules)
+    },
+    header: { $0.quantize.map { _ in "quantize" } })
+}
+
+extension SectionReader {
+  /// The precision of a matched rule; nil with an error if its words do not fit each other.
+  fileprivate mutating func precision(_ match: EntryMatch) -> Precision? {
+    guard let name = match.rule("precision")?.name else { return nil }
+    let words = ["per_row", "max", "quantile", "sdclip", "floor", "half_floor", "asymmetric"]
+    if name == "f32" || name == "f16" {
+      if let word = (words + ["unrounded"]).first(where: { match.has($0) }) {
+        report(
+          .malformedEntry, "'\(word)' has no meaning for \(name)", at: match.location(of: word))
+      }
+      return name == "f32" ? .f32 : .f16
+    }
+    func argument(_ rule: String) -> Double? {
+      match.rule(rule)?.arguments.values.compactMap(\.number).first
+    }
+    let clips = ["max", "quantile", "sdclip"].filter { match.has($0) }
+    guard match.has("per_row"), clips.count == 1,
+      let clip = Quantizer.Clip(clips[0], argument(clips[0]) ?? 0)
+    else {
+      report(
+        .malformedEntry,
+        clips.count > 1
+          ? "'\(clips[0])' and '\(clips[1])' both say what the largest code stands for"
+          : "an integer precision needs 'per_row' and one of max, quantile(q), sdclip(k)",
+        at: match.location(of: "precision"), suggestion: "such as: \(name) per_row sdclip(12.85)")
+      return nil
+    }
+    var quantizer = Quantizer(bits: Int(name.dropFirst(3)) ?? 8, clip: clip)
+    quantizer.floor = argument("floor") ?? quantizer.floor
+    quantizer.halfFloor = argument("half_floor") ?? quantizer.halfFloor
+    quantizer.isAsymmetric = match.has("asymmetric")
+    quantizer.codesFromUnrounded = match.has("unrounded")
+    return .int(quantizer)
+  }
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// The `train` section: the training run.
+
+import IR
+
+extension SectionTable {
+  static let train = SectionTable(
+    section: .train, kinds: [], meaning: "The training run.",
+    entries: [
+      SectionEntry(
+        \.train, "read",
+        [
+          .word("read"), .number("rows", .whole(atLeast: 1)), .word("rows"), .word("of"),
+          .number("seq", .whole(atLeast: 1)), .optional([.word("shuffled")]),
+        ],
+        "Sequences of one forward pass, and their length in tokens: in the order of the stream, or "
+          + "shuffled, each window of the stream once before any comes again.",
+        read: { match, train, _ in train.isShuffled = match.has("shuffled") },
+        prints: { ["read \($0.rows) rows of \($0.seq)" + ($0.isShuffled ? " shuffled" : "")] }),
+      SectionEntry(
+        \.train, "accumulate", [.word("accumulate"), .number("passes", .whole(atLeast: 1))],
+        default: "1", "Forward passes whose gradients make one step.",
+        read: { match, train, _ in train.accumulate = match.whole("passes") ?? 1 },
+        prints: { ["accumulate \($0.accumulate)"] },
+        live: { train, model in
+          guard train.accumulate > 1 else { return [] }
+          return [
+            Feature(
+              .accumulate, "accumulate", "\(train.accumulate) passes a step", model.trained(train))
+          ]
+        }),
+      SectionEntry(
+        \.train, "stop",
+        [
+          .word("stop"), .word("at"), .number("limit", .positive),
+          .choice("unit", ["steps", "s"]),
+          .optional([
+            .word("or"), .number("limit2", .positive), .choice("unit2", ["steps", "s"]),
+          ]),
+        ], "The end of training, by steps, seconds, or whichever comes first.",
+        read: readStop,
+        prints: { train in
+          let limits = [
+            train.stopSteps.map { "\($0) steps" }, train.stopSeconds.map { "\(shortest($0)) s" },
+          ].compactMap { $0 }
+          return [limits.isEmpty ? nil : "stop at " + limits.joined(separator: " or ")]
+        }),
+      SectionEntry(
+        \.train, "optimizer",
+        [
+          .word("optimizer"), .optimizerTarget("target"),
+          .rule("rule", [.adam, .adamw, .muon, .sgd]),
+        ],
+        "The update of a group or of the params a glob matches; the last match wins.",
+        repeats: true,
+        read: { match, train, _ in train.optimizers += [match.optimizer].compactMap { $0 } },
+        prints: { $0.optimizers.map { "optimizer \($0.target.optimizerText) \($0.rule.text)" } },
+        live: { train, model in
+          let owners = train.optimizers.winners(model.graph.parameters)
+          return train.optimizers.enumerated().map { index, entry in
+            Feature(
+              .optimizer(index), "optimizer \(entry.target.optimizerText)", entry.rule.text,
+              model.paths { owners[$0] == index })
+          }
+        }),
+      SectionEntry(
+        \.train, "clip", [.word("clip"), .number("norm", .positive)],
+        "Gradients are scaled down to this global norm.",
+        read: { match, train, _ in train.clip = match.number("norm") },
+        prints: { [$0.clip.map { "clip \(shortest($0))" }] },
+        live: { train, model in
+          [
+            train.clip.map {
+              Feature(.clip, "clip", "norm \(shortest($0)), every step", model.trained(train))
+            }
+          ]
+        }),
+      SectionEntry(
+        \.train, "warmup",
+        [.word("warmup"), .number("steps", .whole(atLeast: 0)), .word("steps")], default: "0",
+        "Steps in which the learning rate rises from 0.",
+        read: { match, train, _ in train.warmup = match.whole("steps") ?? 0 },
+        prints: { [$0.warmup > 0 ? "warmup \($0.warmup) steps" : nil] },
+        live: { train, model in
+          guard train.warmup > 0 else { return [] }
+          return [Feature(.warmup, "warmup", "steps 1 to \(train.warmup)", model.trained(train))]
+        }),
+      SectionEntry(
+        \.train, "warmdown",
+        [
+          .word("warmdown"),
+          .oneOf([
+            [.number("length", .positive), .word("steps")],
+            [.number("length", .share), .word("of"), .word("training")],
+          ]),
+          .optional([.word("floor"), .number("floor", .fraction)]),
+        ], "The learning rate falls linearly at the end, down to floor times itself.",
+        read: readWarmdown,
+        prints: { train in
+          [train.warmdown.map { "warmdown \($0.length) floor \(shortest(train.floor))" }]
+        },
+        live: { train, model in
+          [
+            train.warmdown.map {
+              Feature(.warmdown, "warmdown", "the last \($0.counted)", model.trained(train))
+            }
+          ]
+        }),
+      SectionEntry(
+        \.train, "average", [.word("average"), .rule("rule", [RuleSignature("none"), .ema])],
+        default: "none", "The weights that are exported: the last ones, or their moving average.",
+        read: { match, train, _ in
+          if let decay = match.rule("rule")?.arguments["decay"]?.number {
+            train.average = .ema(decay)
+          }
+        },
+        prints: { ["average \($0.average.text)"] },
+        live: { train, model in
+          guard case .ema = train.average else { return [] }
+          return [
+            Feature(
+              .average, "average", "\(train.average.text), every step", model.trained(train))
+          ]
+        }),
+      SectionEntry(
+        \.train, "z_loss", [.word("z_loss"), .number("weight", .positive)],
+        "Adds weight * (log of the softmax's sum)² to the loss.",
+        read: { match, train, _ in train.zLoss = match.number("weight") },
+        prints: { [$0.zLoss.map { "z_loss \(shortest($0))" }] },
+        live: { train, model in
+          [
+            train.zLoss.map {
+              Feature(.zLoss, "z_loss", "\(shortest($0)), every step", model.trained(train))
+            }
+          ]
+        }),
+      SectionEntry(
+        \.train, "validate",
+        [
+          .word("validate"), .word("every"), .number("steps", .whole(atLeast: 1)), .word("steps"),
+          .optional([.word("on"), .number("tokens", .whole(atLeast: 1)), .word("tokens")]),
+        ], default: "every 100 steps on 32_768 tokens",
+        "How often validation text is scored, and how much of it.",
+        read: { match, train, _ in
+          train.validateEvery = match.whole("steps") ?? train.validateEvery
+          train.validateTokens = match.whole("tokens") ?? train.validateTokens
+        },
+        prints: { ["validate every \($0.validateEvery) steps on \($0.validateTokens) tokens"] }),
+      SectionEntry(
+        \.train, "checkpoint",
+        [
+          .word("checkpoint"), .word("every"), .number("steps", .whole(atLeast: 1)),
+          .word("steps"),
+        ], default: "every 200 steps", "How often a checkpoint is written.",
+        read: { match, train, _ in
+          train.checkpointEvery = match.whole("steps") ?? train.checkpointEvery
+        },
+        prints: { ["checkpoint every \($0.checkpointEvery) steps"] }),
+    ],
+    read: readTrain, header: { $0.train.map { _ in "train" } })
+}
+
+@Sendable private func readTrain(_ given: SectionMatches, _ reader: inout SectionReader) {
+  guard let read = given["read"], let rows = read.whole("rows"), let seq = read.whole("seq") else {
+    reader.report(
+      .missingEntry, "'train' needs 'read'", at: given.place,
+      suggestion: "write: read batch rows of seq")
+    return
+  }
+  reader.settings.train = TrainSettings(rows: rows, seq: seq)
+  for match in given.matches { reader.places[match.entry.word] = match.location }
+  given.read(into: &reader)
+  let train = reader.settings.train!
+  if train.stopSteps == nil, train.stopSeconds == nil {
+    reader.report(
+      .missingEntry, "'train' needs 'stop', or it would never end", at: given.place,
+      suggestion: "write: stop at 1000 steps or 600 s")
+  }
+  if train.optimizers.isEmpty {
+    reader.report(
+      .missingEntry, "'train' has no optimizer, so nothing would be trained", at: given.place)
+  }
+  reader.reportOverruled(train.optimizers)
+  let (tokens, overflow) = rows.multipliedReportingOverflow(by: seq)
+  if overflow || tokens > 1 << 32 {
+    reader.report(
+      .tooLarge, "\(rows) rows of \(seq) tokens are more than one pass can hold", at: read.location)
+  }
+}
+
+@Sendable private func readStop(
+  _ match: EntryMatch, _ train: inout TrainSettings, _ reader: inout SectionReader
+) {
+  for (limit, unit) in [("limit", "unit"), ("limit2", "unit2")] {
+    guard let number = match.number(limit), let word = match.word(unit) else { continue }
+    if word == "s" {
+      if train.stopSeconds != nil {
+        reader.report(.duplicateEntry, "two limits in seconds", at: match.location(of: limit))
+      }
+      train.stopSeconds = number
+    } else if let steps = Int(exactly: number) {
+      if train.stopSteps != nil {
+        reader.report(.duplicateEntry, "two limits in steps", at: match.location(of: limit))
+      }
+      train.stopSteps = steps
+    } else {
+      reader.report(
+        .notWhole, "a number of steps must be whole, found \(shortest(number))",
+        at: match.location(of: limit))
+    }
+  }
+}
+
+@Sendable private func readWarmdown(
+  _ match: EntryMatch, _ train: inout TrainSettings, _ reader: inout SectionReader
+) {
+  guard let length = match.number("length") else { return }
+  train.floor = match.number("floor") ?? 0
+  if match.has("training") {
+    train.warmdown = .fraction(length)
+  } else if let steps = Int(exactly: length) {
+    train.warmdown = .steps(steps)
+  } else {
+    reader.report(
+      .notWhole, "a number of steps must be whole, found \(shortest(length))",
+      at: match.location(of: "length"),
+      suggestion: "a fraction is written: \(shortest(length)) of training")
+  }
+}
+
+extension TrainSettings.Warmdown {
+  fileprivate var length: String {
+    switch self {
+    case .steps(let steps): "\(steps) steps"
+    case .fraction(let part): "\(shortest(part)) of training"
+    }
+  }
+
+  fileprivate var counted: String {
+    if case .steps(let steps) = self { IR.counted(steps, "step", "steps") } else { length }
+  }
+}
+
+extension TrainSettings.Average {
+  fileprivate var text: String {
+    if case .ema(let decay) = self { "ema(\(shortest(decay)))" } else { "none" }
+  }
+}
+
+extension RuleSignature {
+  fileprivate static let ema = RuleSignature(
+    "ema", [RuleParameter("decay", .number(.fraction), positional: true)])
+}
+
+extension Model {
+  /// The params that an optimizer of `train` updates.
+  fileprivate func trained(_ train: TrainSettings) -> [String] {
+    let owners = train.optimizers.winners(graph.parameters)
+    return paths { owners[$0] != nil }
+  }
+}
