@@ -114,6 +114,20 @@ extension RuntimeTests {
       try expectEqual(text)
     }
 
+    /// A tile of tokens holds as many rows as these have heads.
+    @Test func aProductOverHeadsInAChainComputesAllRows() throws {
+      try expectEqual(
+        """
+        function f
+        param @w : f32[8, 4] {group=matrix, init=uniform}
+        input %x : f32[2, 20, 3, 4]
+        %n = rms_norm(%x) {epsilon=0.5} : f32[2, 20, 3, 4]
+        %a = linear(%n, @w) : f32[2, 20, 3, 8]
+        %b = square(%a) : f32[2, 20, 3, 8]
+        return y = %b
+        """)
+    }
+
     @Test func manyYieldedValuesFitTheRowMachine() throws {
       var text = "function f\ninput %x : f32[3, 5]\n"
       for index in 1...30 { text += "%y\(index) = scale(%x) {by=\(index)} : f32[3, 5]\n" }
