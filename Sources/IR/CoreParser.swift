@@ -165,10 +165,11 @@ public struct CoreParser {
       skipSpace()
       guard let first = rest.first, first.isLetter else { return .int(quantizer) }
       let word = try self.word("a word of the quantiser")
+      if let clip = Quantizer.Clip(word, 0) {
+        quantizer.clip = clip == .max ? clip : Quantizer.Clip(word, try argument())!
+        continue
+      }
       switch word {
-      case "max": quantizer.clip = .max
-      case "quantile": quantizer.clip = .quantile(try argument())
-      case "sdclip": quantizer.clip = .sdclip(try argument())
       case "floor": quantizer.floor = try argument()
       case "half_floor": quantizer.halfFloor = try argument()
       case "asymmetric": quantizer.isAsymmetric = true

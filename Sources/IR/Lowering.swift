@@ -123,6 +123,13 @@ extension LoweringContext {
   /// The product of all axes but the last.
   func rows(_ value: Value) -> Int { sizes(value).dropLast().reduce(1, *) }
 
+  /// A call that writes the node's results and reads its operands.
+  func emit(_ kernel: Kernel, of node: Node, rowsOf value: Value? = nil) {
+    emit(
+      kernel, results(node) + slots(node.operands), source: node.result,
+      rowsOf: value ?? node.result)
+  }
+
   public func emit(_ kernel: Kernel, _ buffers: [Slot], source: Value) {
     emit(kernel, buffers, source: source, rowsOf: source)
   }

@@ -31,6 +31,8 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
     /// k times the standard deviation (n - 1).
     case sdclip(Double)
 
+    public static let words = ["max", "quantile", "sdclip"]
+
     /// The clip of a word in text, nil if no clip is called so.
     public init?(_ word: String, _ parameter: Double) {
       switch word {

@@ -64,9 +64,7 @@ extension OptimizerRule {
           decay: number("decay")))
     }
   }
-}
 
-extension OptimizerRule {
   /// `adamw(lr: 0.04, …)` with everything written.
   public var text: String {
     switch self {

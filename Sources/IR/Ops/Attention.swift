@@ -174,26 +174,19 @@ extension OpDefinition {
 
 // MARK: Lowering
 
-/// The sizes of a call, and the scale of its scores.
-private func attentionCall(
+private func attentionArguments(
   _ context: any LoweringContext, _ node: Node
-) -> (sizes: Kernel.AttentionSizes, isBF16: Bool, scale: Double) {
+) -> Kernel.AttentionArguments {
   let (q, k) = (context.sizes(node.operands[0]), context.sizes(node.operands[1]))
-  let sizes = Kernel.AttentionSizes(
-    batch: q[0], positions: k[1], queries: q[1], heads: q[2], groups: k[2], width: q[3])
-  return (sizes, context.isBF16(node.operands[0]), 1 / Double(q[3]).squareRoot())
+  return Kernel.AttentionArguments(
+    batch: q[0], positions: k[1], queries: q[1], heads: q[2], groups: k[2], width: q[3],
+    isBF16: context.isBF16(node.operands[0]), scale: 1 / Double(q[3]).squareRoot())
 }
 
 @Sendable private func attend(_ context: any LoweringContext, _ node: Node) {
-  let (sizes, isBF16, scale) = attentionCall(context, node)
-  context.emit(
-    .attention(.init(sizes: sizes, isBF16: isBF16, scale: scale)),
-    context.results(node) + context.slots(node.operands), source: node.result)
+  context.emit(.attention(.init(arguments: attentionArguments(context, node))), of: node)
 }
 
 @Sendable private func attendBackward(_ context: any LoweringContext, _ node: Node) {
-  let (sizes, isBF16, scale) = attentionCall(context, node)
-  context.emit(
-    .attentionBackward(.init(sizes: sizes, isBF16: isBF16, scale: scale)),
-    context.results(node) + context.slots(node.operands), source: node.result)
+  context.emit(.attentionBackward(.init(arguments: attentionArguments(context, node))), of: node)
 }

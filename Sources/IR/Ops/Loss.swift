@@ -86,7 +86,7 @@ extension OpDefinition {
   context.emit(
     .crossEntropy(
       .init(count: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap))),
-    context.results(node) + context.slots(node.operands), source: node.result, rowsOf: z)
+    of: node, rowsOf: z)
 }
 
 @Sendable private func loseBackward(_ context: any LoweringContext, _ node: Node) {
@@ -95,12 +95,10 @@ extension OpDefinition {
     .crossEntropyBackward(
       .init(
         count: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap),
-        dzIsBF16: context.isBF16(node.result))),
-    context.results(node) + context.slots(node.operands), source: node.result, rowsOf: z)
+        dzIsBF16: context.isBF16(node.result))), of: node, rowsOf: z)
 }
 
 @Sendable private func sumProducts(_ context: any LoweringContext, _ node: Node) {
   context.emit(
-    .dot(.init(n: context.graph.type(node.operands[0]).count)),
-    context.results(node) + context.slots(node.operands), source: node.result)
+    .dot(.init(n: context.graph.type(node.operands[0]).count)), of: node)
 }

@@ -150,13 +150,11 @@ extension LoweringContext {
 @Sendable private func lookUp(_ context: any LoweringContext, _ node: Node) {
   let (table, ids) = (context.sizes(node.operands[0]), context.graph.type(node.operands[1]))
   context.emit(
-    .embed(.init(count: ids.count, width: table[1], vocab: table[0])),
-    context.results(node) + context.slots(node.operands), source: node.result)
+    .embed(.init(count: ids.count, width: table[1], vocab: table[0])), of: node)
 }
 
 @Sendable private func addRows(_ context: any LoweringContext, _ node: Node) {
   let (table, ids) = (context.sizes(node.result), context.graph.type(node.operands[1]))
   context.emit(
-    .embedBackward(.init(count: ids.count, width: table[1], vocab: table[0])),
-    context.results(node) + context.slots(node.operands), source: node.result)
+    .embedBackward(.init(count: ids.count, width: table[1], vocab: table[0])), of: node)
 }

@@ -2,10 +2,10 @@
 // The quantiser as a node of the training graph. Scale, clip and codes are those of export and loader.
 
 private let quantizerAttributes: [AttributeName: AttributeKind] = [
-  .bits: .int(), .clip: .word(["max", "quantile", "sdclip"]), .parameter: .double(default: 0),
+  .bits: .int(), .clip: .word(Quantizer.Clip.words), .parameter: .double(default: 0),
   .floor: .double(default: 1e-10), .halfFloor: .double(default: 0),
   .asymmetric: .bool(default: false),
-  .form: .word(["straight_through", "soft_round", "soft_round_logistic"]),
+  .form: .word(Kernel.Rounding.allCases.map(\.rawValue)),
 ]
 
 extension OpDefinition {
@@ -57,14 +57,12 @@ extension OpDefinition {
   let scale = context.derived(
     .quantScale(.init(height: sizes[0], width: sizes[1], quantizer: quantizer)), from: weight,
     source: weight)
-  let rounding = Kernel.Rounding(rawValue: node.word(.form))!
-  let (qmin, qmax) = (quantizer.qmin, quantizer.qmax)
+  let arguments = Kernel.FakeQuantArguments(
+    height: sizes[0], width: sizes[1], qmin: quantizer.qmin, qmax: quantizer.qmax,
+    rounding: Kernel.Rounding(rawValue: node.word(.form))!)
   let kernel: Kernel =
     isBackward
-    ? .fakeQuantBackward(
-      .init(height: sizes[0], width: sizes[1], qmin: qmin, qmax: qmax, rounding: rounding))
-    : .fakeQuant(
-      .init(height: sizes[0], width: sizes[1], qmin: qmin, qmax: qmax, rounding: rounding))
+    ? .fakeQuantBackward(.init(arguments: arguments)) : .fakeQuant(.init(arguments: arguments))
   let operands =
     context.slots(node.operands.dropLast()) + [scale, context.slot(node.operands.last!)]
   context.emit(kernel, context.results(node) + operands, source: node.result)

@@ -86,9 +86,10 @@ extension SectionReader {
   /// The precision of a matched rule; nil with an error if its words do not fit each other.
   fileprivate mutating func precision(_ match: EntryMatch) -> Precision? {
     guard let name = match.rule("precision")?.name else { return nil }
-    let words = ["per_row", "max", "quantile", "sdclip", "floor", "half_floor", "asymmetric"]
     if name == "f32" || name == "f16" {
-      if let word = (words + ["unrounded"]).first(where: { match.has($0) }) {
+      let words =
+        ["per_row"] + Quantizer.Clip.words + ["floor", "half_floor", "asymmetric", "unrounded"]
+      if let word = words.first(where: { match.has($0) }) {
         report(
           .malformedEntry, "'\(word)' has no meaning for \(name)", at: match.location(of: word))
       }
@@ -97,7 +98,7 @@ extension SectionReader {
     func argument(_ rule: String) -> Double? {
       match.rule(rule)?.arguments.values.compactMap(\.number).first
     }
-    let clips = ["max", "quantile", "sdclip"].filter { match.has($0) }
+    let clips = Quantizer.Clip.words.filter { match.has($0) }
     guard match.has("per_row"), clips.count == 1,
       let clip = Quantizer.Clip(clips[0], argument(clips[0]) ?? 0)
     else {

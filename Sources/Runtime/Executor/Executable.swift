@@ -9,8 +9,7 @@ public final class Executable {
   public let function: PlanFunction
   public let parameters: ParameterBlock
   public let states: MemoryBlock
-  private let arena: MemoryBlock
-  private let constants: MemoryBlock
+  private let spaces: MemorySpaces
   private let prepare: BoundCalls
   /// Those of `prepare` whose results depend on parameters that may change after the first time.
   private var prepareAgain: [kernel_call] = []
@@ -27,23 +26,18 @@ public final class Executable {
     sharing shared: MemoryBlock? = nil, changing: [String]? = nil
   ) throws(OutOfMemory) {
     (self.function, self.parameters, self.threads) = (function, parameters, threads)
-    let arena = try MemoryBlock(bytes: function.arenaBytes)
     let states = if let shared { shared } else { try MemoryBlock(bytes: function.stateBytes) }
     precondition(states.bytes == function.stateBytes)
     let constants = try MemoryBlock(bytes: function.constants.count * 4)
     let floats = constants.base.assumingMemoryBound(to: Float.self)
     for (index, value) in function.constants.enumerated() { floats[index] = Float(value) }
-    (self.arena, self.states, self.constants) = (arena, states, constants)
+    self.states = states
+    let spaces = MemorySpaces(
+      parameters: parameters.memory, states: states,
+      arena: try MemoryBlock(bytes: function.arenaBytes), constants: constants)
+    self.spaces = spaces
     func bound(_ calls: [KernelCall]) throws(OutOfMemory) -> BoundCalls {
-      let bound = BoundCalls(calls) { space in
-        switch space {
-        case .parameter: parameters.memory.base
-        case .state: states.base
-        case .arena: arena.base
-        case .constant: constants.base
-        case .tile: nil
-        }
-      }
+      let bound = BoundCalls(calls, address: spaces.address)
       try bound.reserve(threads: threads)
       return bound
     }
@@ -51,7 +45,8 @@ public final class Executable {
     body = try bound(function.body)
     let setup = try bound(function.setup)
     prepareAgain = changing.map { callsToPrepareAgain(after: $0) } ?? prepare.calls
-    execute(setup.calls)
+    // The calls point to the programs that `setup` holds.
+    withExtendedLifetime(setup) { execute(setup.calls) }
   }
 
   // MARK: Running
@@ -166,19 +161,36 @@ public final class Executable {
     return UnsafeMutableBufferPointer(start: start, count: state.type.count)
   }
 
-  /// Values that the driver sees lie in the arena, or are parameters.
   private func start(of value: PlanValue) -> UnsafeMutableRawPointer {
-    let buffer = value.buffer
-    switch buffer.space {
-    case .parameter: return parameters.memory.base + buffer.offset
-    case .state: return states.base + buffer.offset
-    case .arena: return arena.base + buffer.offset
-    case .constant, .tile: preconditionFailure("\(value.name) has no address")
+    guard let start = spaces.address(value.buffer) else {
+      preconditionFailure("\(value.name) has no address")
     }
+    return start
   }
 
   private func floats(_ value: PlanValue) -> UnsafeMutableBufferPointer<Float> {
     let start = start(of: value).assumingMemoryBound(to: Float.self)
     return UnsafeMutableBufferPointer(start: start, count: value.type.count)
+  }
+}
+
+/// The blocks of one loaded function.
+private struct MemorySpaces {
+  let parameters: MemoryBlock
+  let states: MemoryBlock
+  let arena: MemoryBlock
+  let constants: MemoryBlock
+
+  /// nil in the memory of a tile, which each thread has for itself.
+  func address(_ buffer: BufferReference) -> UnsafeMutableRawPointer? {
+    let block: MemoryBlock
+    switch buffer.space {
+    case .parameter: block = parameters
+    case .state: block = states
+    case .arena: block = arena
+    case .constant: block = constants
+    case .tile: return nil
+    }
+    return block.base + buffer.offset
   }
 }

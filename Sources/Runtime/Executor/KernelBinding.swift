@@ -9,9 +9,8 @@ final class BoundCalls {
   private(set) var calls: [kernel_call] = []
   private let programs: UnsafeMutablePointer<row_program>
 
-  /// `address` is the start of a space; nil leaves its buffers without an address, for calls that are
-  /// measured and not run.
-  init(_ calls: [KernelCall], address: (BufferReference.Space) -> UnsafeMutableRawPointer?) {
+  /// `address` says where a buffer lies; calls that are measured and not run have none.
+  init(_ calls: [KernelCall], address: (BufferReference) -> UnsafeMutableRawPointer?) {
     let rows = calls.compactMap(\.kernel.program)
     programs = .allocate(capacity: max(rows.count, 1))
     for (index, program) in rows.enumerated() { programs[index] = row_program(program) }
@@ -57,7 +56,7 @@ extension PlanFunction {
 extension kernel_call {
   fileprivate init(
     _ call: KernelCall, program: UnsafePointer<row_program>?,
-    address: (BufferReference.Space) -> UnsafeMutableRawPointer?
+    address: (BufferReference) -> UnsafeMutableRawPointer?
   ) {
     self.init(call, program: program)
     withUnsafeMutableBytes(of: &buffer) { bytes in
@@ -66,8 +65,7 @@ extension kernel_call {
         // In tile memory a buffer is its offset; the thread adds where its own begins.
         buffers[index] =
           reference.space == .tile
-          ? UnsafeMutableRawPointer(bitPattern: reference.offset)
-          : address(reference.space).map { $0 + reference.offset }
+          ? UnsafeMutableRawPointer(bitPattern: reference.offset) : address(reference)
       }
     }
     withUnsafeMutableBytes(of: &advance) { bytes in
@@ -117,9 +115,9 @@ extension kernel_call {
         positions: Int64(a.positions), dims: Int64(a.dims), base: a.base,
         train_length: a.trainLength, ramp_from: a.rampFrom, ramp_factor: a.rampFactor)
     case .attention(let a):
-      attention = .init(a.sizes, isBF16: a.isBF16, scale: a.scale)
+      attention = .init(a.arguments)
     case .attentionBackward(let a):
-      attention = .init(a.sizes, isBF16: a.isBF16, scale: a.scale)
+      attention = .init(a.arguments)
     case .crossEntropy(let a):
       cross_entropy = .init(
         rows: Int64(a.count), vocab: Int64(a.vocab), tile_rows: tileRows, cap: a.cap)
@@ -143,13 +141,9 @@ extension kernel_call {
     case .quantScale(let a):
       quant_scale = .init(a.quantizer, rows: a.height, columns: a.width)
     case .fakeQuant(let a):
-      fake_quant = .init(
-        rows: Int64(a.height), cols: Int64(a.width), qmin: Int32(a.qmin), qmax: Int32(a.qmax),
-        mode: a.rounding.mode)
+      fake_quant = .init(a.arguments)
     case .fakeQuantBackward(let a):
-      fake_quant = .init(
-        rows: Int64(a.height), cols: Int64(a.width), qmin: Int32(a.qmin), qmax: Int32(a.qmax),
-        mode: a.rounding.mode)
+      fake_quant = .init(a.arguments)
     case .slice(let a):
       slice = .init(a.sizes, isBF16: a.isBF16)
     case .unslice(let a):
@@ -161,11 +155,19 @@ extension kernel_call {
 private func flag(_ flag: Bool) -> Int32 { flag ? 1 : 0 }
 
 extension attention_args {
-  fileprivate init(_ sizes: Kernel.AttentionSizes, isBF16: Bool, scale: Double) {
+  fileprivate init(_ a: Kernel.AttentionArguments) {
     self.init(
-      batch: Int64(sizes.batch), positions: Int64(sizes.positions), queries: Int64(sizes.queries),
-      heads: Int64(sizes.heads), groups: Int64(sizes.groups), width: Int64(sizes.width),
-      bf16: flag(isBF16), scale: scale)
+      batch: Int64(a.batch), positions: Int64(a.positions), queries: Int64(a.queries),
+      heads: Int64(a.heads), groups: Int64(a.groups), width: Int64(a.width), bf16: flag(a.isBF16),
+      scale: a.scale)
+  }
+}
+
+extension fake_quant_args {
+  fileprivate init(_ a: Kernel.FakeQuantArguments) {
+    self.init(
+      rows: Int64(a.height), cols: Int64(a.width), qmin: Int32(a.qmin), qmax: Int32(a.qmax),
+      mode: a.rounding.mode)
   }
 }
 
