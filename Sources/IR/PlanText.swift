@@ -48,25 +48,23 @@ extension KernelCall {
 extension Kernel {
   /// A call of the kernel, without what stands before it.
   public func printed(buffers: [String], tileRows: Int?, source: String) -> String {
-    var text = "\(name) [\(buffers.joined(separator: " "))]" + arguments(of: arguments)
+    var text =
+      "\(name) [\(buffers.joined(separator: " "))]" + namedArguments.map(Self.text).joined()
     if let tileRows { text += " tile=\(tileRows)" }
     if let program { text += " {\(program.text)}" }
     return text + " \(source)\n"
   }
 
-  /// Every argument that is not zero or false by its name: those of the struct, so that none is left out.
-  private func arguments(of value: Any) -> String {
-    Mirror(reflecting: value).children.map { label, value in
-      switch value {
-      case let number as Int: number == 0 ? "" : " \(label!)=\(number)"
-      case let number as Double: number == 0 ? "" : " \(label!)=\(number)"
-      case let flag as Bool: flag ? " \(label!)" : ""
-      case let rounding as Kernel.Rounding: " \(label!)=\(rounding.rawValue)"
-      case let quantizer as Quantizer: " \(label!)=(\(quantizer))"
-      case is RowProgram: ""
-      default: arguments(of: value)
-      }
-    }.joined()
+  /// An argument by its name, if it is not zero or false.
+  private static func text(_ name: String, _ value: Any) -> String {
+    switch value {
+    case let number as Int: number == 0 ? "" : " \(name)=\(number)"
+    case let number as Double: number == 0 ? "" : " \(name)=\(number)"
+    case let flag as Bool: flag ? " \(name)" : ""
+    case let rounding as Rounding: " \(name)=\(rounding.rawValue)"
+    case let quantizer as Quantizer: " \(name)=(\(quantizer))"
+    default: ""
+    }
   }
 }
 

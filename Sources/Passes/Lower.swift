@@ -133,7 +133,7 @@ final class Lowering: LoweringContext {
     program.instructions = [.init(.copy, 0, [1])]
     let space = RowSpace(graph.type(value))
     let rows = Kernel.Rows(
-      count: space.rows, width: space.width, tileRows: space.rowsPerTile(tokens: nil),
+      rows: space.rows, width: space.width, tileRows: space.rowsPerTile(tokens: nil),
       program: program)
     append(.rows(rows), [target, slot(value)], to: .body, source: value, tokens: nil)
   }

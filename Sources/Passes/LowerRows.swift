@@ -68,7 +68,7 @@ extension Lowering {
       bind(register, slot)
     }
     let rows = Kernel.Rows(
-      count: space.rows, width: space.width, tileRows: rowsPerTile, program: program)
+      rows: space.rows, width: space.width, tileRows: rowsPerTile, program: program)
     emit(.rows(rows), buffers, source: nodes.last!.result, rowsOf: widest)
     for sum in sums {
       let partials = Kernel.SumPartials(n: graph.type(sum.value).count, parts: tiles)

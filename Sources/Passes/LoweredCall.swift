@@ -24,7 +24,7 @@ struct LoweredCall {
     (self.kernel, self.slots) = (kernel, slots)
     accesses = arguments.accesses
     self.source = source
-    self.tokens = arguments.rows == nil ? nil : tokens
+    self.tokens = arguments.chainRows == nil ? nil : tokens
     endsPhase = arguments.endsPhase
     precondition(slots.count == accesses.count, "\(kernel.name) has other buffers")
   }
@@ -40,7 +40,7 @@ struct LoweredCall {
   /// Fixes the rows of a tile. Row programs have theirs from the beginning.
   mutating func cut(intoTilesOf tokenRows: Int) {
     if case .rows = kernel { return }
-    guard let tokens, let rows = kernel.arguments.rows else { return }
+    guard let tokens, let rows = kernel.arguments.chainRows else { return }
     tileRows = tokenRows * (rows / tokens)
   }
 }

@@ -149,8 +149,8 @@ extension kernel_call {
   ) -> Self {
     .init(KERNEL_MUON, b) {
       $0.muon = .init(
-        rows: Int64(rows), cols: Int64(cols), steps: Int64(steps),
-        row_normalise: normalise ? 1 : 0, bf16: bf16 ? 1 : 0, decay: decay)
+        rows: Int64(rows), columns: Int64(cols), steps: Int64(steps),
+        normalises_rows: normalise ? 1 : 0, bf16: bf16 ? 1 : 0, decay: decay)
     }
   }
 

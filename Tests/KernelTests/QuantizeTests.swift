@@ -41,7 +41,7 @@ extension KernelTests {
           let limit = Floats(rows)
           let tiled = Floats(rows)
           var arguments = quant_scale_args(
-            rows: Int64(rows), cols: Int64(cols), clip: Int32(rule.0), qmax: Int32(qmax),
+            rows: Int64(rows), columns: Int64(cols), clip: Int32(rule.0), qmax: Int32(qmax),
             parameter: rule.1, floor: floor, half_floor: 0)
           let work = Floats(cols)
           quantise_scales(
@@ -64,7 +64,8 @@ extension KernelTests {
             .fakeQuant(
               [fake.raw, w.raw, scale.raw, alpha.raw],
               .init(
-                rows: Int64(rows), cols: Int64(cols), qmin: Int32(qmin), qmax: Int32(qmax), mode: 0)
+                rows: Int64(rows), columns: Int64(cols), qmin: Int32(qmin), qmax: Int32(qmax),
+                rounding: 0)
             ))
           #expect(fake.values == back.values, "\(isa): training rounds as export does")
           for i in codes.indices {
@@ -98,7 +99,8 @@ extension KernelTests {
     }
 
     // f32: the fraction of w/scale has an error of about 4e-6, which alpha multiplies.
-    @Test(arguments: [0.0, 0.01, 1, 4, 16], [1, 2]) func softRounding(alpha: Double, mode: Int) {
+    @Test(arguments: [0.0, 0.01, 1, 4, 16], [1, 2]) func softRounding(alpha: Double, mode: Int)
+    {
       let (rows, cols, qmax) = (9, 67, 31)
       let w = Floats(noise(rows * cols, 1))
       let dy = Floats(noise(rows * cols, 2))
@@ -125,7 +127,8 @@ extension KernelTests {
         let out = Floats(w.count)
         let dw = Floats(w.count)
         let arguments = fake_quant_args(
-          rows: Int64(rows), cols: Int64(cols), qmin: -31, qmax: Int32(qmax), mode: Int32(mode))
+          rows: Int64(rows), columns: Int64(cols), qmin: -31, qmax: Int32(qmax),
+          rounding: Int32(mode))
         run(.fakeQuant([out.raw, w.raw, scale.raw, a.raw], arguments))
         run(.fakeQuantBackward([dw.raw, dy.raw, w.raw, scale.raw, a.raw], arguments))
         expectClose(out.values, want, 2e-6, "\(isa) alpha \(alpha)")

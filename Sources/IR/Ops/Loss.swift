@@ -85,7 +85,7 @@ extension OpDefinition {
   let z = node.operands[0]
   context.emit(
     .crossEntropy(
-      .init(count: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap))),
+      .init(rows: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap))),
     of: node, rowsOf: z)
 }
 
@@ -94,11 +94,56 @@ extension OpDefinition {
   context.emit(
     .crossEntropyBackward(
       .init(
-        count: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap),
+        rows: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap),
         dzIsBF16: context.isBF16(node.result))), of: node, rowsOf: z)
 }
 
 @Sendable private func sumProducts(_ context: any LoweringContext, _ node: Node) {
   context.emit(
     .dot(.init(n: context.graph.type(node.operands[0]).count)), of: node)
+}
+
+// MARK: Kernels
+
+extension Kernel {
+  /// nll, log of sums = cross-entropy of logits [rows, vocab] and targets, capped unless cap is 0.
+  public struct CrossEntropy: KernelArguments {
+    public static let name = "cross_entropy"
+    public var rows: Int
+    public var vocab: Int
+    public var cap: Double
+
+    public var accesses: [Access] {
+      [
+        .init(.write, rows, isRowwise: true), .init(.write, rows, isRowwise: true),
+        .init(.read, rows * vocab, isRowwise: true), .init(.read, rows, isRowwise: true),
+      ]
+    }
+    public var flops: Double { lossFlops(rows, vocab, cap) }
+    public var chainRows: Int? { rows }
+  }
+
+  /// dz of logits, targets, the log of sums and dnll.
+  public struct CrossEntropyBackward: KernelArguments {
+    public static let name = "cross_entropy_backward"
+    public var rows: Int
+    public var vocab: Int
+    public var cap: Double
+    public var dzIsBF16: Bool
+
+    public var accesses: [Access] {
+      let row = Access(.read, rows, isRowwise: true)
+      return [
+        .init(.write, rows * vocab, isBF16: dzIsBF16, isRowwise: true),
+        .init(.read, rows * vocab, isRowwise: true), row, row, row,
+      ]
+    }
+    public var flops: Double { lossFlops(rows, vocab, cap) }
+    public var chainRows: Int? { rows }
+  }
+
+  /// Exponential, maximum, sum and difference a logit; the cap is a tanh and two products more.
+  private static func lossFlops(_ rows: Int, _ vocab: Int, _ cap: Double) -> Double {
+    Double(rows) * Double(vocab) * (cap != 0 ? 7 : 4)
+  }
 }

@@ -55,10 +55,10 @@ extension OpDefinition {
   let sizes = context.sizes(weight)
   let quantizer = node.quantizer
   let scale = context.derived(
-    .quantScale(.init(height: sizes[0], width: sizes[1], quantizer: quantizer)), from: weight,
+    .quantScale(.init(rows: sizes[0], columns: sizes[1], quantizer: quantizer)), from: weight,
     source: weight)
   let arguments = Kernel.FakeQuantArguments(
-    height: sizes[0], width: sizes[1], qmin: quantizer.qmin, qmax: quantizer.qmax,
+    rows: sizes[0], columns: sizes[1], qmin: quantizer.qmin, qmax: quantizer.qmax,
     rounding: Kernel.Rounding(rawValue: node.word(.form))!)
   let kernel: Kernel =
     isBackward
@@ -74,5 +74,74 @@ extension Node {
     Quantizer(
       bits: int(.bits), clip: Quantizer.Clip(word(.clip), double(.parameter))!,
       floor: double(.floor), halfFloor: double(.halfFloor), isAsymmetric: bool(.asymmetric))
+  }
+}
+
+// MARK: Kernels
+
+extension Kernel {
+  /// One scale a row of a weight [rows, columns].
+  public struct QuantScale: KernelArguments {
+    public static let name = "quant_scale"
+    public var rows: Int
+    public var columns: Int
+    public var quantizer: Quantizer
+
+    public init(rows: Int, columns: Int, quantizer: Quantizer) {
+      (self.rows, self.columns, self.quantizer) = (rows, columns, quantizer)
+    }
+
+    public var accesses: [Access] { [.init(.write, rows), .init(.read, rows * columns)] }
+    public var flops: Double { Double(rows) * Double(columns) }
+  }
+
+  /// How codes are rounded while training.
+  public enum Rounding: String, Hashable, Sendable, CaseIterable {
+    case straightThrough = "straight_through"
+    case softRound = "soft_round"
+    case softRoundLogistic = "soft_round_logistic"
+  }
+
+  /// What the rounding of a weight [rows, columns] and its gradient share.
+  public struct FakeQuantArguments: Hashable, Sendable {
+    public var rows: Int
+    public var columns: Int
+    public var qmin: Int
+    public var qmax: Int
+    public var rounding: Rounding
+
+    var weights: Int { rows * columns }
+  }
+
+  /// y of w, its scales and alpha.
+  public struct FakeQuant: KernelArguments {
+    public static let name = "fake_quant"
+    public var arguments: FakeQuantArguments
+
+    public var accesses: [Access] {
+      [
+        .init(.write, arguments.weights), .init(.read, arguments.weights),
+        .init(.read, arguments.rows), .init(.read, 1),
+      ]
+    }
+    public var flops: Double { 4 * Double(arguments.weights) }
+  }
+
+  /// dw of dy, w, its scales and alpha. The straight-through gradient does not look at the weights.
+  public struct FakeQuantBackward: KernelArguments {
+    public static let name = "fake_quant_backward"
+    public var arguments: FakeQuantArguments
+
+    private var isStraight: Bool { arguments.rounding == .straightThrough }
+
+    public var accesses: [Access] {
+      let (weights, rows) = (arguments.weights, arguments.rows)
+      return [
+        .init(.write, weights), .init(.read, weights),
+        .init(.read, weights, needed: isStraight ? 0 : weights),
+        .init(.read, rows, needed: isStraight ? 0 : rows), .init(.read, 1),
+      ]
+    }
+    public var flops: Double { isStraight ? 0 : 6 * Double(arguments.weights) }
   }
 }

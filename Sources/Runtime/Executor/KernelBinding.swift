@@ -11,18 +11,19 @@ final class BoundCalls {
 
   /// `address` says where a buffer lies; calls that are measured and not run have none.
   init(_ calls: [KernelCall], address: (BufferReference) -> UnsafeMutableRawPointer?) {
-    let rows = calls.compactMap(\.kernel.program)
-    programs = .allocate(capacity: max(rows.count, 1))
-    for (index, program) in rows.enumerated() { programs[index] = row_program(program) }
-    var next = 0
+    // Layers repeat the same kernels with the same arguments, which are bound once.
+    var bound: [Kernel: kernel_call] = [:]
+    let kernels = Set(calls.map(\.kernel))
+    programs = .allocate(capacity: max(kernels.count, 1))
+    for (index, kernel) in kernels.enumerated() {
+      if let program = kernel.program { programs[index] = row_program(program) }
+      bound[kernel] = kernel_call(kernel, program: programs + index)
+    }
     var head = 0
     for (index, call) in calls.enumerated() {
-      var program: UnsafePointer<row_program>?
-      if call.kernel.program != nil {
-        program = UnsafePointer(programs + next)
-        next += 1
-      }
-      self.calls.append(kernel_call(call, program: program, address: address))
+      var made = bound[call.kernel]!
+      made.place(call, address: address)
+      self.calls.append(made)
       if !call.isChained { head = index }
       self.calls[head].chain = Int32(index - head + 1)
     }
@@ -54,11 +55,11 @@ extension PlanFunction {
 }
 
 extension kernel_call {
-  fileprivate init(
-    _ call: KernelCall, program: UnsafePointer<row_program>?,
-    address: (BufferReference) -> UnsafeMutableRawPointer?
+  /// What differs from call to call: buffers and the rows of a tile.
+  fileprivate mutating func place(
+    _ call: KernelCall, address: (BufferReference) -> UnsafeMutableRawPointer?
   ) {
-    self.init(call, program: program)
+    cut(call)
     withUnsafeMutableBytes(of: &buffer) { bytes in
       let buffers = bytes.bindMemory(to: UnsafeMutableRawPointer?.self)
       for (index, reference) in call.buffers.enumerated() {
@@ -79,112 +80,94 @@ extension kernel_call {
     }
   }
 
-  /// A call with its arguments, without addresses; `program` is that of a row program.
-  init(_ call: KernelCall, program: UnsafePointer<row_program>?) {
-    self.init()
-    kernel = kernel_named(call.kernel.name)
-    precondition(kernel >= 0, "no kernel is named \(call.kernel.name)")
+  fileprivate mutating func cut(_ call: KernelCall) {
     barrier = call.barrier ? 1 : 0
-    let tileRows = Int64(call.tileRows ?? 0)
-    switch call.kernel {
-    case .embed(let a):
-      embed = .init(
-        rows: Int64(a.count), width: Int64(a.width), vocab: Int64(a.vocab), tile_rows: tileRows)
-    case .embedBackward(let a):
-      embed_backward = .init(rows: Int64(a.count), width: Int64(a.width), vocab: Int64(a.vocab))
-    case .pack(let a):
-      pack = .init(
-        n: Int64(a.n), k: Int64(a.k), transposed: flag(a.isTransposed), bf16: flag(a.isBF16))
-    case .matmul(let a):
-      matmul = .init(
-        m: Int64(a.m), n: Int64(a.n), k: Int64(a.k), tile_rows: tileRows, bf16: flag(a.isBF16),
-        x_bf16: flag(a.xIsBF16), y_bf16: flag(a.yIsBF16))
-    case .packTokens(let a):
-      pack_tokens = .init(
-        m: Int64(a.m), n: Int64(a.n), tile_rows: tileRows, bf16: flag(a.isBF16),
-        x_bf16: flag(a.xIsBF16))
-    case .matmulWeight(let a):
-      matmul_weight = .init(m: Int64(a.m), n: Int64(a.n), k: Int64(a.k), bf16: flag(a.isBF16))
-    case .rows(let a):
-      rows = .init(
-        rows: Int64(a.count), width: Int64(a.width), tile_rows: Int64(a.tileRows), program: program)
-    case .sumPartials(let a):
-      sum_partials = .init(n: Int64(a.n), parts: Int64(a.parts))
-    case .ropeTable(let a):
-      rope_table = .init(
-        positions: Int64(a.positions), dims: Int64(a.dims), base: a.base,
-        train_length: a.trainLength, ramp_from: a.rampFrom, ramp_factor: a.rampFactor)
-    case .attention(let a):
-      attention = .init(a.arguments)
-    case .attentionBackward(let a):
-      attention = .init(a.arguments)
-    case .crossEntropy(let a):
-      cross_entropy = .init(
-        rows: Int64(a.count), vocab: Int64(a.vocab), tile_rows: tileRows, cap: a.cap)
-    case .crossEntropyBackward(let a):
-      cross_entropy_backward = .init(
-        rows: Int64(a.count), vocab: Int64(a.vocab), tile_rows: tileRows, cap: a.cap,
-        dz_bf16: flag(a.dzIsBF16))
-    case .dot(let a):
-      dot = .init(n: Int64(a.n))
-    case .clipFactor(let a):
-      clip_factor = .init(n: Int64(a.n), limit: a.limit)
-    case .adamw(let a):
-      adamw = .init(
-        n: Int64(a.n), beta1: a.beta1, beta2: a.beta2, epsilon: a.epsilon, decay: a.decay)
-    case .sgd(let a):
-      sgd = .init(n: Int64(a.n), momentum: a.momentum, decay: a.decay)
-    case .muon(let a):
-      muon = .init(
-        rows: Int64(a.height), cols: Int64(a.width), steps: Int64(a.steps),
-        row_normalise: flag(a.normalisesRows), bf16: flag(a.isBF16), decay: a.decay)
-    case .quantScale(let a):
-      quant_scale = .init(a.quantizer, rows: a.height, columns: a.width)
-    case .fakeQuant(let a):
-      fake_quant = .init(a.arguments)
-    case .fakeQuantBackward(let a):
-      fake_quant = .init(a.arguments)
-    case .slice(let a):
-      slice = .init(a.sizes, isBF16: a.isBF16)
-    case .unslice(let a):
-      slice = .init(a.sizes, isBF16: a.isBF16)
+    if let rows = call.tileRows { set("tile_rows", .whole(rows), of: call.kernel) }
+  }
+
+  /// A call with its arguments, without addresses; `program` is that of a row program.
+  init(_ kernel: Kernel, program: UnsafePointer<row_program>? = nil) {
+    self.init()
+    self.kernel = kernel_named(kernel.name)
+    precondition(self.kernel >= 0, "no kernel is named \(kernel.name)")
+    var names = Set<String>()
+    for (name, value) in kernel.namedArguments {
+      for (name, value) in cArguments(name, value, program: program) {
+        set(name, value, of: kernel)
+        names.insert(name)
+      }
+    }
+    // Rows of a tile are the call's, unless the kernel fixes them itself.
+    if !names.contains("tile_rows"), kernel_set(&self, "tile_rows", 0, 0) != 0 {
+      names.insert("tile_rows")
+    }
+    precondition(
+      names.count == kernel_arguments(self.kernel),
+      "\(kernel.name) has other arguments in CKernels.h: \(names.sorted()) are known here")
+  }
+
+  private mutating func set(_ name: String, _ value: CArgument, of kernel: Kernel) {
+    let isSet =
+      switch value {
+      case .whole(let whole): kernel_set(&self, name, Int64(whole), 0)
+      case .real(let real): kernel_set(&self, name, 0, real)
+      }
+    precondition(isSet != 0, "\(kernel.name) has no argument '\(name)' in CKernels.h")
+  }
+}
+
+private enum CArgument {
+  case whole(Int)
+  case real(Double)
+}
+
+/// What an argument of a plan is in C, by C's names.
+private func cArguments(
+  _ name: String, _ value: Any, program: UnsafePointer<row_program>?
+) -> [(String, CArgument)] {
+  let name = cName(name)
+  switch value {
+  case let number as Int: return [(name, .whole(number))]
+  case let number as Double: return [(name, .real(number))]
+  case let flag as Bool: return [(name, .whole(flag ? 1 : 0))]
+  case let rounding as Kernel.Rounding: return [(name, .whole(Int(rounding.code.rawValue)))]
+  case is RowProgram: return [(name, .whole(Int(bitPattern: program)))]
+  case let quantizer as Quantizer:
+    return [
+      ("clip", .whole(Int(quantizer.clip.code.rawValue))),
+      ("parameter", .real(quantizer.clip.parameter)), ("qmax", .whole(quantizer.qmax)),
+      ("floor", .real(quantizer.floor)), ("half_floor", .real(quantizer.halfFloor)),
+    ]
+  default: preconditionFailure("the argument '\(name)' has no form in C")
+  }
+}
+
+/// `tileRows` is `tile_rows` in C, `isTransposed` is `transposed`, `xIsBF16` is `x_bf16`.
+private func cName(_ name: String) -> String {
+  var words = [""]
+  for letter in name.replacing("BF16", with: "Bf16") {
+    if letter.isUppercase { words.append("") }
+    words[words.count - 1] += letter.lowercased()
+  }
+  return words.filter { $0 != "is" }.joined(separator: "_")
+}
+
+extension Kernel.Rounding {
+  fileprivate var code: quantiser_mode {
+    switch self {
+    case .straightThrough: MODE_STRAIGHT_THROUGH
+    case .softRound: MODE_SOFT
+    case .softRoundLogistic: MODE_LOGISTIC
     }
   }
 }
 
-private func flag(_ flag: Bool) -> Int32 { flag ? 1 : 0 }
-
-extension attention_args {
-  fileprivate init(_ a: Kernel.AttentionArguments) {
-    self.init(
-      batch: Int64(a.batch), positions: Int64(a.positions), queries: Int64(a.queries),
-      heads: Int64(a.heads), groups: Int64(a.groups), width: Int64(a.width), bf16: flag(a.isBF16),
-      scale: a.scale)
-  }
-}
-
-extension fake_quant_args {
-  fileprivate init(_ a: Kernel.FakeQuantArguments) {
-    self.init(
-      rows: Int64(a.height), cols: Int64(a.width), qmin: Int32(a.qmin), qmax: Int32(a.qmax),
-      mode: a.rounding.mode)
-  }
-}
-
-extension slice_args {
-  fileprivate init(_ sizes: Kernel.SliceSizes, isBF16: Bool) {
-    self.init(
-      outer: Int64(sizes.outer), extent: Int64(sizes.extent), inner: Int64(sizes.inner),
-      start: Int64(sizes.start), count: Int64(sizes.count), bf16: flag(isBF16))
-  }
-}
-
-extension Kernel.Rounding {
-  fileprivate var mode: Int32 {
+extension Quantizer.Clip {
+  fileprivate var code: quantiser_clip {
     switch self {
-    case .straightThrough: Int32(MODE_STRAIGHT_THROUGH.rawValue)
-    case .softRound: Int32(MODE_SOFT.rawValue)
-    case .softRoundLogistic: Int32(MODE_LOGISTIC.rawValue)
+    case .max: CLIP_MAX
+    case .quantile: CLIP_QUANTILE
+    case .sdclip: CLIP_DEVIATIONS
     }
   }
 }
@@ -233,11 +216,11 @@ extension RowProgram.Shape {
 extension KernelCall {
   /// The bytes of each buffer that the call touches, as its kernel says.
   public var extents: [Int] {
-    func bytes(_ program: UnsafePointer<row_program>?) -> [Int] {
-      var bound = kernel_call(self, program: program)
-      return buffers.indices.map { Int(kernel_extent(&bound, Int32($0))) }
-    }
-    guard let program = kernel.program else { return bytes(nil) }
-    return withUnsafePointer(to: row_program(program)) { bytes($0) }
+    let program = UnsafeMutablePointer<row_program>.allocate(capacity: 1)
+    defer { program.deallocate() }
+    if let rows = kernel.program { program.initialize(to: row_program(rows)) }
+    var bound = kernel_call(kernel, program: program)
+    bound.cut(self)
+    return buffers.indices.map { Int(kernel_extent(&bound, Int32($0))) }
   }
 }

@@ -97,7 +97,8 @@ extension Quantizer {
     var full = scales
     var limits = scales
     var codes = [Int8](repeating: 0, count: values.count)
-    var arguments = quant_scale_args(self, rows: rows, columns: Int(columns))
+    let kernel = Kernel.quantScale(.init(rows: rows, columns: Int(columns), quantizer: self))
+    var arguments = kernel_call(kernel).quant_scale
     var work = [Float](repeating: 0, count: Int(columns))
     quantise_scales(&scales, &full, &limits, values.baseAddress, &arguments, &work)
     let (qmin, qmax) = (Int32(qmin), Int32(qmax))
@@ -107,28 +108,5 @@ extension Quantizer {
       quantise_codes(&codes, values.baseAddress, scales, nil, Int64(rows), columns, qmin, qmax)
     }
     return [.codes(codes), .halves(scales.map { quantise_half(Double($0)) })]
-  }
-}
-
-extension quant_scale_args {
-  /// The arguments of the scales of a weight's rows.
-  init(_ quantizer: Quantizer, rows: Int, columns: Int) {
-    self.init(
-      rows: Int64(rows), cols: Int64(columns), clip: quantizer.clip.rule,
-      qmax: Int32(quantizer.qmax), parameter: quantizer.clip.parameter, floor: quantizer.floor,
-      half_floor: quantizer.halfFloor)
-  }
-}
-
-extension Quantizer.Clip {
-  /// The number of the rule in the kernels' contract.
-  fileprivate var rule: Int32 {
-    let rule =
-      switch self {
-      case .max: CLIP_MAX
-      case .quantile: CLIP_QUANTILE
-      case .sdclip: CLIP_DEVIATIONS
-      }
-    return Int32(rule.rawValue)
   }
 }

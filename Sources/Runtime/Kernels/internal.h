@@ -37,8 +37,9 @@ typedef struct kernel_table {
   void (*scales)(float *scale, float *full, float *clip, const float *w,
                  const quant_scale_args *args, float *work);
   void (*codes)(int8_t *codes, const float *w, const float *scale, const float *clip, int64_t rows,
-                int64_t cols, int32_t qmin, int32_t qmax);
-  void (*dequantise)(float *w, const int8_t *codes, const float *scale, int64_t rows, int64_t cols);
+                int64_t columns, int32_t qmin, int32_t qmax);
+  void (*dequantise)(float *w, const int8_t *codes, const float *scale, int64_t rows,
+                     int64_t columns);
   // Returns FLOPs, or bytes read; NULL where the ISA has no such instruction.
   double (*probe[PROBE_COUNT])(float *out, const float *in, int64_t count);
 } kernel_table;

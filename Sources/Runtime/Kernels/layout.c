@@ -15,10 +15,44 @@ static const struct {
   int32_t operands;
 } row_operations[] = {ROW_OPERATIONS(ROW_ENTRY)};
 
+// The arguments of each kernel, in the order of its struct; a missing name ends the list.
+typedef struct argument {
+  const char *name;
+  int32_t bytes, is_real;
+} argument;
+#define ARGUMENT(type, name) {#name, sizeof(type), _Generic((type)0, double : 1, default : 0)},
+#define ARGUMENTS(ID, name)                                                                        \
+  static const argument name##_arguments[] = {ID##_ARGUMENTS(ARGUMENT){0}};
+KERNELS(ARGUMENTS)
+#define ARGUMENT_LIST(ID, name) name##_arguments,
+static const argument *const arguments[] = {KERNELS(ARGUMENT_LIST)};
+
 int32_t kernel_named(const char *name) {
   int32_t i = KERNEL_COUNT - 1;
   while (i >= 0 && strcmp(name, kernel_names[i])) i--;
   return i;
+}
+
+int32_t kernel_arguments(int32_t kernel) {
+  int32_t count = 0;
+  while (arguments[kernel][count].name) count++;
+  return count;
+}
+
+int32_t kernel_set(kernel_call *call, const char *name, int64_t whole, double real) {
+  int64_t offset = 0;
+  for (const argument *a = arguments[call->kernel]; a->name; a++) {
+    offset = round_up(offset, a->bytes);
+    if (!strcmp(name, a->name)) {
+      // All structs of the union begin with its first one. A word of four bytes is a flag or a code.
+      char *at = (char *)&call->embed + offset;
+      const int32_t word = (int32_t)whole;
+      memcpy(at, a->is_real ? (void *)&real : a->bytes == 4 ? (void *)&word : &whole, a->bytes);
+      return 1;
+    }
+    offset += a->bytes;
+  }
+  return 0;
 }
 
 int32_t kernel_row_operation(const char *name) {

@@ -11,13 +11,13 @@ void quantise_scales(float *scale, float *full, float *clip, const float *w,
 }
 
 void quantise_codes(int8_t *codes, const float *w, const float *scale, const float *clip,
-                    int64_t rows, int64_t cols, int32_t qmin, int32_t qmax) {
-  kernels_table()->codes(codes, w, scale, clip, rows, cols, qmin, qmax);
+                    int64_t rows, int64_t columns, int32_t qmin, int32_t qmax) {
+  kernels_table()->codes(codes, w, scale, clip, rows, columns, qmin, qmax);
 }
 
 void quantise_dequantise(float *w, const int8_t *codes, const float *scale, int64_t rows,
-                         int64_t cols) {
-  kernels_table()->dequantise(w, codes, scale, rows, cols);
+                         int64_t columns) {
+  kernels_table()->dequantise(w, codes, scale, rows, columns);
 }
 
 uint16_t quantise_half(double x) {

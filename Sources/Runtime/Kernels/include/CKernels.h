@@ -25,77 +25,64 @@
 #include <stdint.h>
 
 // ---- Arguments ----------------------------------------------------------------------------------
-// One struct a kernel, after what it computes from what. Buffers stand in the order in which a call
-// holds them, outputs first, and are numbered in the enum behind the struct.
+// After what it computes from what, one list a kernel: types and names, by which plans give the
+// values. The struct NAME_args is made of it (below). Buffers stand in the order in which a call
+// holds them, outputs first, and are numbered in the enum behind the list.
 
 enum { KERNEL_BUFFERS = 24 };
 
 // out[rows,width] = table[ids[r]]; table[vocab,width], ids[rows].
-typedef struct embed_args {
-  int64_t rows, width, vocab, tile_rows;
-} embed_args;
+#define EMBED_ARGUMENTS(X)                                                                         \
+  X(int64_t, rows) X(int64_t, width) X(int64_t, vocab) X(int64_t, tile_rows)
 enum { EMBED_OUT, EMBED_TABLE, EMBED_IDS };
 
 // dtable[vocab,width] overwritten; dy[rows,width], ids[rows].
-typedef struct embed_backward_args {
-  int64_t rows, width, vocab;
-} embed_backward_args;
+#define EMBED_BACKWARD_ARGUMENTS(X) X(int64_t, rows) X(int64_t, width) X(int64_t, vocab)
 enum { EMBED_BACKWARD_DTABLE, EMBED_BACKWARD_DY, EMBED_BACKWARD_IDS };
 
 // packed; w[n,k]. transposed 0: for y[.,n] = x[.,k] wᵀ; 1: for dx[.,k] = dy[.,n] w.
-typedef struct pack_args {
-  int64_t n, k;
-  int32_t transposed, bf16;
-} pack_args;
+#define PACK_ARGUMENTS(X) X(int64_t, n) X(int64_t, k) X(int32_t, transposed) X(int32_t, bf16)
 enum { PACK_PACKED, PACK_W };
 
 // y[m,n]; x[m,k], packed. packed holds an [n,k] operand in the panel layout of KERNEL_PACK with the
 // same bf16 (for the transposed pack the roles of n and k are already exchanged). With tile_rows a
 // tile is that many rows of all columns.
-typedef struct matmul_args {
-  int64_t m, n, k, tile_rows;
-  int32_t bf16, x_bf16, y_bf16;
-} matmul_args;
+#define MATMUL_ARGUMENTS(X)                                                                        \
+  X(int64_t, m)                                                                                    \
+  X(int64_t, n)                                                                                    \
+  X(int64_t, k) X(int64_t, tile_rows) X(int32_t, bf16) X(int32_t, x_bf16) X(int32_t, y_bf16)
 enum { MATMUL_Y, MATMUL_X, MATMUL_PACKED };
 
 // packed; x[m,n]. The operand of a weight gradient: panels of 16 columns, each contiguous over all
 // tokens: [m][16] f32, or in bf16 [ceil(m/2)][16] words of two numbers, the earlier token low.
 // Missing columns, and what follows an odd last token, are zero. From one panel to the next are 16
 // times the words, made odd. x_bf16 only if bf16; tile_rows is even.
-typedef struct pack_tokens_args {
-  int64_t m, n, tile_rows;
-  int32_t bf16, x_bf16;
-} pack_tokens_args;
+#define PACK_TOKENS_ARGUMENTS(X)                                                                   \
+  X(int64_t, m) X(int64_t, n) X(int64_t, tile_rows) X(int32_t, bf16) X(int32_t, x_bf16)
 enum { PACK_TOKENS_PACKED, PACK_TOKENS_X };
 
 // dw[n,k] = dyᵀ x; dy[m,n], x[m,k], both packed by KERNEL_PACK_TOKENS.
-typedef struct matmul_weight_args {
-  int64_t m, n, k;
-  int32_t bf16;
-} matmul_weight_args;
+#define MATMUL_WEIGHT_ARGUMENTS(X) X(int64_t, m) X(int64_t, n) X(int64_t, k) X(int32_t, bf16)
 enum { MATMUL_WEIGHT_DW, MATMUL_WEIGHT_DY, MATMUL_WEIGHT_X };
 
 // A row program (below), which names its buffers. The plan chooses the rows of a tile, because they
 // fix the order of its sums: ROW_SUM_* write one part a tile.
-typedef struct rows_args {
-  int64_t rows, width, tile_rows;
-  const struct row_program *program;
-} rows_args;
+#define ROWS_ARGUMENTS(X)                                                                          \
+  X(int64_t, rows) X(int64_t, width) X(int64_t, tile_rows) X(const struct row_program *, program)
 
 // out[n] overwritten; partial[parts,n]. Fixed tree over parts.
-typedef struct sum_partials_args {
-  int64_t n, parts;
-} sum_partials_args;
+#define SUM_PARTIALS_ARGUMENTS(X) X(int64_t, n) X(int64_t, parts)
 enum { SUM_PARTIALS_OUT, SUM_PARTIALS_PARTIAL };
 
 // table[positions, dims] (dims/2 cosines, then dims/2 sines per position).
 // inv_freq_i = base^(-2i/dims); if positions > train_length > 0 the base becomes
 // base * (positions/train_length)^(dims/(dims-2)); with ramp_factor != 1: t = clamp((2i/dims -
-// ramp_from)/(1 - ramp_from), 0, 1), inv_freq_i /= t (ramp_factor - 1) + 1. Computed in double.
-typedef struct rope_table_args {
-  int64_t positions, dims;
-  double base, train_length, ramp_from, ramp_factor; // train_length 0: none
-} rope_table_args;
+// ramp_from)/(1 - ramp_from), 0, 1), inv_freq_i /= t (ramp_factor - 1) + 1. Computed in double;
+// train_length 0 is none.
+#define ROPE_TABLE_ARGUMENTS(X)                                                                    \
+  X(int64_t, positions)                                                                            \
+  X(int64_t, dims)                                                                                 \
+  X(double, base) X(double, train_length) X(double, ramp_from) X(double, ramp_factor)
 enum { ROPE_TABLE_TABLE };
 
 // y[b,n,h,d], lse[b,h,n]; q[b,n,h,d], k[b,t,g,d], v[b,t,g,d], where b, n, t, h, g, d are batch,
@@ -103,14 +90,15 @@ enum { ROPE_TABLE_TABLE };
 // natural log of the sum of exp. The n queries are those of the last n positions. With bf16
 // everything but lse lies in memory as bf16, the products are bf16 with f32 sums, and scale is
 // positive.
-typedef struct attention_args {
-  int64_t batch, positions, queries, heads, groups, width;
-  int32_t bf16;
-  double scale;
-} attention_args;
+#define ATTENTION_ARGUMENTS(X)                                                                     \
+  X(int64_t, batch)                                                                                \
+  X(int64_t, positions)                                                                            \
+  X(int64_t, queries) X(int64_t, heads) X(int64_t, groups) X(int64_t, width) X(int32_t, bf16)      \
+      X(double, scale)
 enum { ATTENTION_Y, ATTENTION_LSE, ATTENTION_Q, ATTENTION_K, ATTENTION_V };
 
-// dq, dk, dv; q, k, v, y, lse, dy, with attention_args, all positions being queries.
+// dq, dk, dv; q, k, v, y, lse, dy, all positions being queries.
+#define ATTENTION_BACKWARD_ARGUMENTS ATTENTION_ARGUMENTS
 enum {
   ATTENTION_BACKWARD_DQ,
   ATTENTION_BACKWARD_DK,
@@ -125,18 +113,13 @@ enum {
 
 // nll[rows], lse[rows]; z[rows,vocab], targets[rows]. Logits are cap*tanh(z/cap), or z itself where
 // cap is 0.
-typedef struct cross_entropy_args {
-  int64_t rows, vocab, tile_rows;
-  double cap;
-} cross_entropy_args;
+#define CROSS_ENTROPY_ARGUMENTS(X)                                                                 \
+  X(int64_t, rows) X(int64_t, vocab) X(int64_t, tile_rows) X(double, cap)
 enum { CROSS_ENTROPY_NLL, CROSS_ENTROPY_LSE, CROSS_ENTROPY_Z, CROSS_ENTROPY_TARGETS };
 
 // dz; z, targets, lse, dnll[rows]. dz may be z if both are f32.
-typedef struct cross_entropy_backward_args {
-  int64_t rows, vocab, tile_rows;
-  double cap;
-  int32_t dz_bf16;
-} cross_entropy_backward_args;
+#define CROSS_ENTROPY_BACKWARD_ARGUMENTS(X)                                                        \
+  X(int64_t, rows) X(int64_t, vocab) X(int64_t, tile_rows) X(double, cap) X(int32_t, dz_bf16)
 enum {
   CROSS_ENTROPY_BACKWARD_DZ,
   CROSS_ENTROPY_BACKWARD_Z,
@@ -146,68 +129,56 @@ enum {
 };
 
 // out[1]; a[n], b[n]. Fixed-tree sum of a*b (accumulated in double, stored f32).
-typedef struct dot_args {
-  int64_t n;
-} dot_args;
+#define DOT_ARGUMENTS(X) X(int64_t, n)
 enum { DOT_OUT, DOT_A, DOT_B };
 
 // factor[1], norm[1]; parts[n]. norm = sqrt(sum parts), factor = min(1, limit/(norm+1e-6)); limit 0:
 // factor 1.
-typedef struct clip_factor_args {
-  int64_t n;
-  double limit;
-} clip_factor_args;
+#define CLIP_FACTOR_ARGUMENTS(X) X(int64_t, n) X(double, limit)
 enum { CLIP_FACTOR_FACTOR, CLIP_FACTOR_NORM, CLIP_FACTOR_PARTS };
 
 // w, m, v updated in place; g, lr[1], factor[1], step[1]. g is multiplied by factor first; m, v
 // moments with bias correction (step counts from 1); w = (1 - lr decay) w - lr mhat/(sqrt(vhat)+eps).
-typedef struct adamw_args {
-  int64_t n;
-  double beta1, beta2, epsilon, decay;
-} adamw_args;
+#define ADAMW_ARGUMENTS(X)                                                                         \
+  X(int64_t, n) X(double, beta1) X(double, beta2) X(double, epsilon) X(double, decay)
 enum { ADAMW_W, ADAMW_M, ADAMW_V, ADAMW_G, ADAMW_LR, ADAMW_FACTOR, ADAMW_STEP };
 
 // w, m in place; g, lr[1], factor[1]. m = momentum m + factor g; w = (1 - lr decay) w - lr m.
-typedef struct sgd_args {
-  int64_t n;
-  double momentum, decay;
-} sgd_args;
+#define SGD_ARGUMENTS(X) X(int64_t, n) X(double, momentum) X(double, decay)
 enum { SGD_W, SGD_M, SGD_G, SGD_LR, SGD_FACTOR };
 
 // w, m in place; g, lr[1], factor[1], momentum[1], coefficients[steps,3]. m = mu m + g; u = g + mu m;
-// optional row L2 normalise (max(norm,1e-7)); X = u/(|u|_F+1e-7), transposed if rows > cols; steps:
-// A = X Xᵀ, X = aX + (bA + cA²)X; w = (1 - lr decay) w - lr sqrt(max(1, rows/cols)) X. bf16: the
+// optional row L2 normalise (max(norm,1e-7)); X = u/(|u|_F+1e-7), transposed if rows > columns; steps:
+// A = X Xᵀ, X = aX + (bA + cA²)X; w = (1 - lr decay) w - lr sqrt(max(1, rows/columns)) X. bf16: the
 // products of the steps. One call is one tile.
-typedef struct muon_args {
-  int64_t rows, cols, steps;
-  int32_t row_normalise, bf16;
-  double decay;
-} muon_args;
+#define MUON_ARGUMENTS(X)                                                                          \
+  X(int64_t, rows)                                                                                 \
+  X(int64_t, columns)                                                                              \
+  X(int64_t, steps) X(int32_t, normalises_rows) X(int32_t, bf16) X(double, decay)
 enum { MUON_W, MUON_M, MUON_G, MUON_LR, MUON_FACTOR, MUON_MOMENTUM, MUON_COEFFICIENTS };
 
-// scale[rows]; w[rows,cols]. scale = max(clip/qmax, floor), rounded to f16, then raised to
+// scale[rows]; w[rows,columns]. scale = max(clip/qmax, floor), rounded to f16, then raised to
 // half_floor. The clip of a row: the largest |w|; linear interpolation at parameter (n-1) of |w|;
 // parameter times the standard deviation with n-1.
+// clip is a quantiser_clip.
 typedef enum quantiser_clip { CLIP_MAX, CLIP_QUANTILE, CLIP_DEVIATIONS } quantiser_clip;
-typedef struct quant_scale_args {
-  int64_t rows, cols;
-  int32_t clip, qmax; // clip: quantiser_clip
-  double parameter, floor, half_floor;
-} quant_scale_args;
+#define QUANT_SCALE_ARGUMENTS(X)                                                                   \
+  X(int64_t, rows)                                                                                 \
+  X(int64_t, columns)                                                                              \
+  X(int32_t, clip) X(int32_t, qmax) X(double, parameter) X(double, floor) X(double, half_floor)
 enum { QUANT_SCALE_SCALE, QUANT_SCALE_W };
 
-// out[rows,cols]; w, scale[rows], alpha[1]. alpha <= 0: out = w (off). Straight-through: code*scale.
+// out[rows,columns]; w, scale[rows], alpha[1]. alpha <= 0: out = w (off). Straight-through: code*scale.
 // Soft modes, with y = w/scale and r = y - floor y, times scale and clamped to +-qmax: soft: floor y
 // + 1/2 + tanh(alpha (r - 1/2)) / (2 tanh(alpha/2)); logistic: floor y + logistic(alpha (r - 1/2)).
+// rounding is a quantiser_mode.
 typedef enum quantiser_mode { MODE_STRAIGHT_THROUGH, MODE_SOFT, MODE_LOGISTIC } quantiser_mode;
-typedef struct fake_quant_args {
-  int64_t rows, cols;
-  int32_t qmin, qmax, mode; // mode: quantiser_mode
-} fake_quant_args;
+#define FAKE_QUANT_ARGUMENTS(X)                                                                    \
+  X(int64_t, rows) X(int64_t, columns) X(int32_t, qmin) X(int32_t, qmax) X(int32_t, rounding)
 enum { FAKE_QUANT_OUT, FAKE_QUANT_W, FAKE_QUANT_SCALE, FAKE_QUANT_ALPHA };
 
-// dw; dy, w, scale, alpha, with fake_quant_args. Straight-through: dw = dy. Soft: dy * slope, 0 where
-// clamped.
+// dw; dy, w, scale, alpha. Straight-through: dw = dy. Soft: dy * slope, 0 where clamped.
+#define FAKE_QUANT_BACKWARD_ARGUMENTS FAKE_QUANT_ARGUMENTS
 enum {
   FAKE_QUANT_BACKWARD_DW,
   FAKE_QUANT_BACKWARD_DY,
@@ -217,13 +188,13 @@ enum {
 };
 
 // out[outer, count*inner]; x[outer, extent*inner], both bf16 or both f32.
-typedef struct slice_args {
-  int64_t outer, extent, inner, start, count;
-  int32_t bf16;
-} slice_args;
+#define SLICE_ARGUMENTS(X)                                                                         \
+  X(int64_t, outer)                                                                                \
+  X(int64_t, extent) X(int64_t, inner) X(int64_t, start) X(int64_t, count) X(int32_t, bf16)
 enum { SLICE_OUT, SLICE_X };
 
-// out[outer, extent*inner], zero elsewhere; y[outer, count*inner], with slice_args.
+// out[outer, extent*inner], zero elsewhere; y[outer, count*inner].
+#define UNSLICE_ARGUMENTS SLICE_ARGUMENTS
 enum { UNSLICE_OUT, UNSLICE_Y };
 
 // Every kernel: its identifier, and its name in plans, which begins the names of its functions (a
@@ -257,8 +228,19 @@ enum { UNSLICE_OUT, UNSLICE_Y };
 typedef enum kernel_id { KERNELS(KERNEL_ID) KERNEL_COUNT } kernel_id;
 #undef KERNEL_ID
 
+#define ARGUMENT_FIELD(type, name) type name;
+#define ARGUMENT_STRUCT(ID, name)                                                                  \
+  typedef struct name##_args {                                                                     \
+    ID##_ARGUMENTS(ARGUMENT_FIELD)                                                                 \
+  } name##_args;
+KERNELS(ARGUMENT_STRUCT)
+#undef ARGUMENT_FIELD
+#undef ARGUMENT_STRUCT
+
 // The kernel of that name, -1 if there is none.
 int32_t kernel_named(const char *name);
+// How many arguments a kernel has.
+int32_t kernel_arguments(int32_t kernel);
 
 // ---- Row programs -------------------------------------------------------------------------------
 // A tiny vector machine: one fused region over a [rows, width] space. Registers are either bound to
@@ -363,28 +345,11 @@ typedef struct kernel_call {
   uint32_t local;
   int32_t advance[KERNEL_BUFFERS];
   void *buffer[KERNEL_BUFFERS];
+#define ARGUMENT_MEMBER(ID, name) name##_args name;
   union {
-    embed_args embed;
-    embed_backward_args embed_backward;
-    pack_args pack;
-    matmul_args matmul;
-    pack_tokens_args pack_tokens;
-    matmul_weight_args matmul_weight;
-    rows_args rows;
-    sum_partials_args sum_partials;
-    rope_table_args rope_table;
-    attention_args attention; // both passes
-    cross_entropy_args cross_entropy;
-    cross_entropy_backward_args cross_entropy_backward;
-    dot_args dot;
-    clip_factor_args clip_factor;
-    adamw_args adamw;
-    sgd_args sgd;
-    muon_args muon;
-    quant_scale_args quant_scale;
-    fake_quant_args fake_quant; // both passes
-    slice_args slice;           // and KERNEL_UNSLICE
+    KERNELS(ARGUMENT_MEMBER)
   };
+#undef ARGUMENT_MEMBER
   // Filled by kernels_layout:
   int64_t tiles;
   int64_t scratch; // bytes of thread-private scratch that one tile needs
@@ -396,6 +361,9 @@ typedef struct kernel_call {
     const struct gemm *muon_shapes; // f32 only
   };
 } kernel_call;
+
+// Sets the argument of that name, to `real` if it is a double; 0 if the kernel has none.
+int32_t kernel_set(kernel_call *call, const char *name, int64_t whole, double real);
 
 // Bytes of the packed form of w[n,k]: panels of 64 columns (32 if there are at most 32), 64-byte
 // aligned, the last one padded; columns, depth = n, k, or k, n for a transposed pack. A panel is
@@ -465,16 +433,16 @@ int32_t kernels_select(const char *isa, const char *gemm);
 // ---- Quantiser ----------------------------------------------------------------------------------
 // The definitions behind KERNEL_QUANT_SCALE and KERNEL_FAKE_QUANT, serial, for export.
 // scale[rows]: rounded to f16 and raised to half_floor; full[rows]: before that; clip[rows]: the
-// limit itself. Each of the three may be NULL. work[cols] is for quantiles and NULL for others.
+// limit itself. Each of the three may be NULL. work[columns] is for quantiles and NULL for others.
 void quantise_scales(float *scale, float *full, float *clip, const float *w,
                      const quant_scale_args *args, float *work);
 // codes = clamp(half-even(w / scale), qmin, qmax); with `clip` (may be NULL) w is clamped to it
 // first; scale 0 gives codes 0. Pass `full` as scale where codes come from the unrounded scale.
 void quantise_codes(int8_t *codes, const float *w, const float *scale, const float *clip,
-                    int64_t rows, int64_t cols, int32_t qmin, int32_t qmax);
+                    int64_t rows, int64_t columns, int32_t qmin, int32_t qmax);
 // w = code * scale.
 void quantise_dequantise(float *w, const int8_t *codes, const float *scale, int64_t rows,
-                         int64_t cols);
+                         int64_t columns);
 uint16_t quantise_half(double x); // to f16 bits, nearest, ties to even
 float quantise_from_half(uint16_t bits);
 

@@ -6,21 +6,20 @@ extension Kernel {
   /// sums.
   public struct Rows: KernelArguments {
     public static let name = "rows"
-    /// All rows; `rows` of the protocol, which every program can cut into tiles.
-    public var count: Int
+    public var rows: Int
     public var width: Int
     public var tileRows: Int
     public var program: RowProgram
 
-    public init(count: Int, width: Int, tileRows: Int, program: RowProgram) {
-      (self.count, self.width, self.tileRows, self.program) = (count, width, tileRows, program)
+    public init(rows: Int, width: Int, tileRows: Int, program: RowProgram) {
+      (self.rows, self.width, self.tileRows, self.program) = (rows, width, tileRows, program)
     }
 
     public var accesses: [Access] {
       var accesses = [Access?](repeating: nil, count: program.bufferCount)
       var parts = [Int?](repeating: nil, count: program.registers.count)
       var written = Set<Int>()
-      let tiles = (count + tileRows - 1) / tileRows
+      let tiles = (rows + tileRows - 1) / tileRows
       for instruction in program.instructions {
         written.insert(instruction.destination)
         if instruction.operation.isSum { parts[instruction.destination] = tiles }
@@ -44,13 +43,13 @@ extension Kernel {
       }
     }
 
-    public var rows: Int? { count }
+    public var chainRows: Int? { rows }
 
     private func elements(_ register: RowProgram.Register) -> Int {
       switch register.shape {
-      case .full: count * width
+      case .full: rows * width
       case .vector: width
-      case .scalar: count
+      case .scalar: rows
       case .periodic: register.period
       case .constant: 1
       case .table: register.positions * register.dims

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The index page of all kernels. Facts about a kernel stand with its arguments (Kernels/<Family>.swift).
+// The index page of all kernels. Facts about a kernel stand with its arguments, beside
+// the ops that call it (Ops), those of row programs in RowKernels.swift.
 
 /// What a call does with one of its buffers.
 public struct Access: Hashable, Sendable {
@@ -38,7 +39,7 @@ public protocol KernelArguments: Hashable, Sendable {
   /// Of the products, which decides how fast the machine is at most.
   var precision: ComputePrecision { get }
   /// The rows that are cut into tiles where the call runs in a chain; nil: it cannot run in one.
-  var rows: Int? { get }
+  var chainRows: Int? { get }
   /// Whether no call moves up past this one: what the backward pass can compute early would stay in
   /// memory all the while.
   var endsPhase: Bool { get }
@@ -46,7 +47,7 @@ public protocol KernelArguments: Hashable, Sendable {
 
 extension KernelArguments {
   public var precision: ComputePrecision { .f32 }
-  public var rows: Int? { nil }
+  public var chainRows: Int? { nil }
   public var endsPhase: Bool { false }
 }
 
@@ -105,6 +106,19 @@ public enum Kernel: Hashable, Sendable {
   }
 
   public var name: String { type(of: arguments).name }
+
+  /// The arguments by name; of arguments that are structs their members.
+  public var namedArguments: [(name: String, value: Any)] { members(of: arguments) }
+
+  private func members(of value: Any) -> [(name: String, value: Any)] {
+    Mirror(reflecting: value).children.flatMap { label, value in
+      switch value {
+      case is Int, is Double, is Bool, is Rounding, is Quantizer, is RowProgram:
+        [(name: label!, value: value)]
+      default: members(of: value)
+      }
+    }
+  }
 
   /// The row program, of `rows` only.
   public var program: RowProgram? {
