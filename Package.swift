@@ -76,7 +76,7 @@ let package = Package(
       path: "Tests/Support", exclude: ["reference.py"]),
     .testTarget(name: "GoldenTests", dependencies: ["IR", "Language", "Passes", "TestSupport"]),
     .testTarget(name: "KernelTests", dependencies: ["CKernels"]),
-    .testTarget(name: "LanguageTests", dependencies: ["IR", "Language", "Passes"]),
+    .testTarget(name: "LanguageTests", dependencies: ["IR", "Language", "Passes", "TestSupport"]),
     .testTarget(name: "OpTests", dependencies: ["IR", "Language", "Runtime", "TestSupport"]),
     .testTarget(
       name: "RuntimeTests",

@@ -1,16 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attributes of nodes: compile-time values, in a closed set of names with fixed kinds.
+// Attributes of nodes: compile-time values. An op's definition says which it has, of which kind.
 
-/// Names of attributes, as spelt in text.
-public enum AttributeName: String, Hashable, Sendable, CaseIterable, Comparable {
-  case axis, base, beta1, beta2, bits, by, cap, clip, compute, count, decay, dims, epsilon
-  case asymmetric, floor, form
-  case halfFloor = "half_floor"
-  case heads, iteration, limit, momentum, parameter
-  case rampFactor = "ramp_factor"
-  case rampFrom = "ramp_from"
-  case rowNormalise = "row_normalise"
-  case shape, slope, squeeze, start, steps, train, vocab
+/// The name of an attribute, as spelt in text. Names that one family of ops has alone may stand with it.
+public struct AttributeName: Hashable, Sendable, Comparable {
+  public let rawValue: String
+
+  public init(_ rawValue: String) { self.rawValue = rawValue }
+
+  public static let asymmetric = Self("asymmetric")
+  public static let axis = Self("axis")
+  public static let base = Self("base")
+  public static let bits = Self("bits")
+  public static let by = Self("by")
+  public static let cap = Self("cap")
+  public static let clip = Self("clip")
+  public static let compute = Self("compute")
+  public static let count = Self("count")
+  public static let dims = Self("dims")
+  public static let floor = Self("floor")
+  public static let form = Self("form")
+  public static let halfFloor = Self("half_floor")
+  public static let heads = Self("heads")
+  public static let limit = Self("limit")
+  public static let parameter = Self("parameter")
+  public static let rampFactor = Self("ramp_factor")
+  public static let rampFrom = Self("ramp_from")
+  public static let shape = Self("shape")
+  public static let slope = Self("slope")
+  public static let squeeze = Self("squeeze")
+  public static let start = Self("start")
+  public static let train = Self("train")
+  public static let vocab = Self("vocab")
 
   public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }

@@ -43,6 +43,8 @@ public struct Builder {
     return value
   }
 
+  public mutating func input(_ port: Port, _ type: TensorType) -> Value { input(port.name, type) }
+
   /// Keeps a name for an input that is declared later: nodes that take it get another one.
   public mutating func reserve(_ name: String) { names.insert(name) }
 
@@ -128,6 +130,7 @@ public struct Builder {
   public mutating func output(_ name: String, _ value: Value) {
     graph.outputs.append(.init(name: name, value: value))
   }
+  public mutating func output(_ port: Port, _ value: Value) { output(port.name, value) }
   public func type(_ value: Value) -> TensorType { graph.type(value) }
 
   private mutating func makeValue(

@@ -49,6 +49,8 @@ public struct CoreParser {
         try declaration(.param)
       } else if take("state ") {
         try declaration(.state)
+      } else if take("average ") {
+        try declaration(.average)
       } else if take("input ") {
         try expect("%")
         let name = try valueName()
@@ -249,7 +251,8 @@ public struct CoreParser {
     guard take("{") else { return attributes }
     repeat {
       let spelling = try word("an attribute")
-      guard let name = AttributeName(rawValue: spelling), let kind = op.definition.attributes[name]
+      let name = AttributeName(spelling)
+      guard let kind = op.definition.attributes[name]
       else { throw OpError("\(op.rawValue) has no attribute \(spelling)") }
       try expect("=")
       switch kind {

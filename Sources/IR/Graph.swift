@@ -12,8 +12,10 @@ public struct Parameter: Hashable, Sendable {
   public enum Role: String, Hashable, Sendable {
     /// A weight of the model: in checkpoints and in the artifact.
     case param
-    /// Memory of an update (moments, averages): in checkpoints only.
+    /// Memory of an update, such as its moments: in checkpoints only.
     case state
+    /// The moving average of a weight, exported in its place: in checkpoints only.
+    case average
   }
 
   /// The group of params of rank 2 and up that name none.
@@ -36,6 +38,22 @@ public struct Parameter: Hashable, Sendable {
   ) {
     (self.role, self.path, self.type, self.group) = (role, path, type, group)
     (self.initial, self.precision, self.location) = (initial, precision, location)
+  }
+
+  /// The moving average of a weight.
+  public static func average(of weight: Parameter) -> Parameter {
+    Parameter(
+      role: .average, path: averagePath(of: weight.path), type: weight.type, group: "",
+      initial: weight.initial)
+  }
+
+  /// The path of a weight's moving average, in checkpoints too.
+  public static func averagePath(of path: String) -> String { averagePrefix + path }
+  private static let averagePrefix = "ema."
+
+  /// The path of the weight whose moving average this is.
+  public var averagedPath: String? {
+    role == .average ? String(path.dropFirst(Self.averagePrefix.count)) : nil
   }
 }
 
@@ -161,6 +179,7 @@ public struct Graph: Hashable, Sendable {
   }
 
   public func input(named name: String) -> Value? { inputs.first { self.name($0) == name } }
+  public func output(_ port: Port) -> Value? { output(named: port.name) }
   public func output(named name: String) -> Value? {
     outputs.first { $0.name == name }?.value
   }

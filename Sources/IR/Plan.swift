@@ -84,8 +84,13 @@ public struct PlanFunction: Hashable, Sendable {
     public var type: TensorType
     public var offset: Int
     public var initial: Initializer
-    public init(path: String, type: TensorType, offset: Int, initial: Initializer) {
+    /// The path of the parameter whose moving average it is.
+    public var averageOf: String?
+    public init(
+      path: String, type: TensorType, offset: Int, initial: Initializer, averageOf: String? = nil
+    ) {
       (self.path, self.type, self.offset, self.initial) = (path, type, offset, initial)
+      self.averageOf = averageOf
     }
   }
 

@@ -22,7 +22,8 @@ extension PlanFunction {
     for value in inputs { text += "input \(value.name) \(value.buffer.text) \(value.type)\n" }
     for value in outputs { text += "output \(value.name) \(value.buffer.text) \(value.type)\n" }
     for state in states {
-      text += "state \(state.path) \(state.offset) \(state.initial) \(state.type)\n"
+      text +=
+        "\(state.averageOf == nil ? "state" : "average") \(state.path) \(state.offset) \(state.initial) \(state.type)\n"
     }
     if !updates.isEmpty { text += "updates " + updates.joined(separator: " ") + "\n" }
     for (stage, calls) in [("setup", setup), ("prepare", prepare), ("body", body)] {

@@ -84,13 +84,6 @@ public struct Schedule: Sendable {
     return settings
   }
 
-  /// Momentum of a Muon rule after `step` steps: a linear ramp.
-  public static func momentum(_ rule: MuonRule, step: Int) -> Double {
-    guard rule.rampSteps > 0 else { return rule.momentum }
-    let part = min(1, Double(step) / Double(rule.rampSteps))
-    return rule.rampFrom + part * (rule.momentum - rule.rampFrom)
-  }
-
   /// Multiplier of the learning rate during the warmup, 1 behind it.
   private func warmup(step: Int) -> Double {
     train.warmup > 0 ? min(1, Double(step + 1) / Double(train.warmup)) : 1
@@ -137,5 +130,25 @@ public struct Schedule: Sendable {
 
   private static func part(_ value: Double, from: Double) -> Double? {
     value >= from ? (from < 1 ? (value - from) / (1 - from) : 1) : nil
+  }
+}
+
+/// A value that grows linearly over the first steps and then stays.
+public struct Ramp: Hashable, Sendable {
+  public var from: Double
+  public var to: Double
+  /// 0 for a value that never changes.
+  public var steps: Int
+
+  public init(_ value: Double) { self.init(from: value, to: value, steps: 0) }
+
+  public init(from: Double, to: Double, steps: Int) {
+    (self.from, self.to, self.steps) = (from, to, steps)
+  }
+
+  /// The value after so many steps.
+  public func value(after step: Int) -> Double {
+    guard steps > 0 else { return to }
+    return from + min(1, Double(step) / Double(steps)) * (to - from)
   }
 }

@@ -40,75 +40,23 @@ public enum ScheduleStart: Hashable, Sendable {
   }
 }
 
-/// Adam with decoupled weight decay; decay 0 is Adam.
-public struct AdamWRule: Hashable, Sendable {
+/// How a group of params is updated: an update's op, and what its options say.
+public struct OptimizerRule: Hashable, Sendable {
+  public var op: Op
+  /// Before the schedule's multiplier.
   public var lr: Double
-  public var beta1: Double
-  public var beta2: Double
-  public var epsilon: Double
-  public var decay: Double
-
-  public init(lr: Double, beta1: Double, beta2: Double, epsilon: Double, decay: Double = 0) {
-    (self.lr, self.beta1, self.beta2, self.epsilon) = (lr, beta1, beta2, epsilon)
-    self.decay = decay
-  }
-}
-
-/// Momentum and orthogonalisation of matrices.
-public struct MuonRule: Hashable, Sendable {
-  /// Coefficients of the Newton–Schulz iteration.
-  public enum Iteration: String, Hashable, Sendable, CaseIterable {
-    case standard
-    case polarExpress = "polar_express"
-  }
-
-  public var lr: Double
-  /// Momentum once the ramp is over.
-  public var momentum: Double
-  /// Momentum in the first step; equal to `momentum` without a ramp.
-  public var rampFrom: Double
-  /// Steps from `rampFrom` to `momentum`, 0 without a ramp.
-  public var rampSteps: Int
-  /// Newton–Schulz iterations.
-  public var steps: Int
-  public var iteration: Iteration
-  public var normalisesRows: Bool
-  public var decay: Double
+  /// All attributes of the op.
+  public var attributes: [AttributeName: AttributeValue]
+  /// Operands that are given anew in each step, by their names in the op's definition.
+  public var ramps: [String: Ramp]
 
   public init(
-    lr: Double, momentum: Double, rampFrom: Double? = nil, rampSteps: Int = 0, steps: Int = 5,
-    iteration: Iteration = .standard, normalisesRows: Bool = false, decay: Double = 0
+    _ op: Op, lr: Double, _ attributes: [AttributeName: AttributeValue] = [:],
+    ramps: [String: Ramp] = [:]
   ) {
-    (self.lr, self.momentum) = (lr, momentum)
-    self.rampFrom = rampFrom ?? momentum
-    (self.rampSteps, self.steps, self.iteration) = (rampSteps, steps, iteration)
-    (self.normalisesRows, self.decay) = (normalisesRows, decay)
-  }
-}
-
-/// Gradient descent with momentum.
-public struct SGDRule: Hashable, Sendable {
-  public var lr: Double
-  public var momentum: Double
-  public var decay: Double
-
-  public init(lr: Double, momentum: Double = 0, decay: Double = 0) {
-    (self.lr, self.momentum, self.decay) = (lr, momentum, decay)
-  }
-}
-
-/// How a group of params is updated.
-public enum OptimizerRule: Hashable, Sendable {
-  case adamw(AdamWRule)
-  case muon(MuonRule)
-  case sgd(SGDRule)
-
-  public var lr: Double {
-    switch self {
-    case .adamw(let rule): rule.lr
-    case .muon(let rule): rule.lr
-    case .sgd(let rule): rule.lr
-    }
+    (self.op, self.lr, self.ramps) = (op, lr, ramps)
+    let defaults = op.definition.attributes.compactMapValues(\.defaultValue)
+    self.attributes = defaults.merging(attributes) { _, given in given }
   }
 }
 

@@ -1,91 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
-// How optimizers are written: their options, and what an `optimizer` entry becomes.
+// Reads and prints the rules of `optimizer` entries by the options of IR's `Optimizer`.
 
 import IR
 
-private let lr = RuleParameter("lr", .number(.nonnegative))
-private let decay = RuleParameter("decay", .number(.nonnegative), default: "0")
-private let betas = RuleParameter("betas", .pair(.fraction), default: "[0.9, 0.95]")
-private let eps = RuleParameter("eps", .number(.positive), default: "1e-8")
-
 extension RuleSignature {
-  static let adam = RuleSignature("adam", [lr, betas, eps])
-  static let adamw = RuleSignature("adamw", [lr, betas, eps, decay])
-  static let sgd = RuleSignature(
-    "sgd", [lr, RuleParameter("momentum", .number(.fraction), default: "0"), decay])
-  static let muon = RuleSignature(
-    "muon",
-    [
-      lr, RuleParameter("momentum", .ramp, default: "0.95"),
-      RuleParameter("newton_schulz", .number(.wholeUpTo(NewtonSchulz.mostSteps)), default: "5"),
-      RuleParameter("iteration", .word(["standard", "polar_express"]), default: "standard"),
-      RuleParameter("row_normalise", .bool, default: "false"), decay,
-    ])
+  /// An optimizer with its options.
+  init(_ optimizer: Optimizer) {
+    self.init(
+      optimizer.name,
+      optimizer.options.map { option in
+        let kind: RuleParameter.Kind =
+          switch option.meaning {
+          case .learningRate: .number(.nonnegative)
+          case .number(_, let range): .number(range)
+          case .pair(_, _, let range): .pair(range)
+          case .word(_, let words): .word(words)
+          case .flag: .bool
+          case .ramp: .ramp
+          }
+        return RuleParameter(option.name, kind, default: option.defaultText)
+      })
+  }
 }
 
 extension EntryMatch {
   /// What an `optimizer` entry becomes.
   var optimizer: OptimizerEntry? {
-    guard let target = target("target"), let rule = rule("rule") else { return nil }
+    guard let target = target("target"), let rule = rule("rule"),
+      let optimizer = Optimizer.all.first(where: { $0.name == rule.name })
+    else { return nil }
     return OptimizerEntry(
-      target: target, rule: OptimizerRule(name: rule.name, arguments: rule.arguments),
-      location: location)
+      target: target, rule: OptimizerRule(optimizer, rule.arguments), location: location)
   }
 }
 
 extension OptimizerRule {
-  /// The rule that a matched `adam`, `adamw`, `muon` or `sgd` stands for.
-  init(name: String, arguments: [String: RuleValue]) {
-    func number(_ name: String) -> Double { arguments[name]?.number ?? 0 }
-    switch name {
-    case "sgd":
-      self = .sgd(
-        SGDRule(lr: number("lr"), momentum: number("momentum"), decay: number("decay")))
-    case "muon":
-      var rule = MuonRule(lr: number("lr"), momentum: number("momentum"))
-      if case .ramp(let from, let to, let steps)? = arguments["momentum"] {
-        rule.momentum = to
-        rule.rampFrom = from
-        rule.rampSteps = steps
+  fileprivate init(_ optimizer: Optimizer, _ arguments: [String: RuleValue]) {
+    self.init(optimizer.op, lr: 0)
+    for option in optimizer.options {
+      switch (option.meaning, arguments[option.name]) {
+      case (.learningRate, .number(let number)): lr = number
+      case (.number(let name, let range), .number(let number)):
+        attributes[name] = range.isWhole ? .int(Int(number)) : .double(number)
+      case (.pair(let first, let second, _), .numbers(let pair)):
+        (attributes[first], attributes[second]) = (.double(pair[0]), .double(pair[1]))
+      case (.word(let name, _), .word(let word)): attributes[name] = .word(word)
+      case (.flag(let name), .bool(let flag)): attributes[name] = .bool(flag)
+      case (.ramp(let operand), .number(let number)): ramps[operand] = Ramp(number)
+      case (.ramp(let operand), .ramp(let from, let to, let steps)):
+        ramps[operand] = Ramp(from: from, to: to, steps: steps)
+      default: preconditionFailure("\(optimizer.name): \(option.name) was read as another kind")
       }
-      rule.steps = Int(number("newton_schulz"))
-      if case .word(let word)? = arguments["iteration"] {
-        rule.iteration = MuonRule.Iteration(rawValue: word) ?? .standard
-      }
-      if case .bool(let flag)? = arguments["row_normalise"] { rule.normalisesRows = flag }
-      rule.decay = number("decay")
-      self = .muon(rule)
-    default:
-      var betas = [0.9, 0.95]
-      if case .numbers(let pair)? = arguments["betas"] { betas = pair }
-      self = .adamw(
-        AdamWRule(
-          lr: number("lr"), beta1: betas[0], beta2: betas[1], epsilon: number("eps"),
-          decay: number("decay")))
     }
   }
 
   /// `adamw(lr: 0.04, …)` with everything written.
   public var text: String {
-    switch self {
-    case .adamw(let rule):
-      "adamw(lr: \(shortest(rule.lr)), betas: [\(shortest(rule.beta1)), \(shortest(rule.beta2))], "
-        + "eps: \(shortest(rule.epsilon)), decay: \(shortest(rule.decay)))"
-    case .muon(let rule):
-      "muon(lr: \(shortest(rule.lr)), momentum: \(rule.momentumText), "
-        + "newton_schulz: \(rule.steps), iteration: \(rule.iteration.rawValue), "
-        + "row_normalise: \(rule.normalisesRows), decay: \(shortest(rule.decay)))"
-    case .sgd(let rule):
-      "sgd(lr: \(shortest(rule.lr)), momentum: \(shortest(rule.momentum)), "
-        + "decay: \(shortest(rule.decay)))"
+    // Of optimizers that share an op, the one with all options.
+    let optimizer = Optimizer.all.last { $0.op == op }!
+    let options = optimizer.options.map { option in
+      let text =
+        switch option.meaning {
+        case .learningRate: shortest(lr)
+        case .number(let name, _), .word(let name, _), .flag(let name): "\(attributes[name]!)"
+        case .pair(let first, let second, _): "[\(attributes[first]!), \(attributes[second]!)]"
+        case .ramp(let operand): ramps[operand]!.text
+        }
+      return "\(option.name): \(text)"
     }
+    return "\(optimizer.name)(\(commaSeparated(options)))"
   }
 }
 
-extension MuonRule {
-  fileprivate var momentumText: String {
-    rampSteps == 0
-      ? shortest(momentum)
-      : "ramp(\(shortest(rampFrom)), \(shortest(momentum)), steps: \(rampSteps))"
+extension Ramp {
+  fileprivate var text: String {
+    steps == 0 ? shortest(to) : "ramp(\(shortest(from)), \(shortest(to)), steps: \(steps))"
   }
 }

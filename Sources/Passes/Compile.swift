@@ -222,7 +222,7 @@ extension Model {
   public func adaptUpdates(_ ttt: TTTSettings) -> [String: ParameterUpdate] {
     var updates = updates(ttt.optimizers)
     for path in updates.keys {
-      if let scale = ttt.scale(of: path) { updates[path]!.learningRate *= ttt.scales[scale].factor }
+      if let scale = ttt.scale(of: path) { updates[path]!.rule.lr *= ttt.scales[scale].factor }
       if ttt.isFrozen(path) { updates[path] = nil }
     }
     return updates
@@ -231,26 +231,7 @@ extension Model {
   /// Each parameter's update by the last entry that matches it.
   private func updates(_ entries: [OptimizerEntry]) -> [String: ParameterUpdate] {
     entries.winners(graph.parameters).mapValues {
-      ParameterUpdate(entries[$0].rule, index: $0)
-    }
-  }
-}
-
-extension ParameterUpdate {
-  /// The update that a rule of the file asks for; `index` is its place among the optimiser entries.
-  public init(_ rule: OptimizerRule, index: Int) {
-    switch rule {
-    case .adamw(let rule):
-      self.init(
-        rule: .adamw(beta1: rule.beta1, beta2: rule.beta2, epsilon: rule.epsilon),
-        learningRate: rule.lr, decay: rule.decay)
-    case .muon(let rule):
-      self.init(
-        rule: .muon(
-          steps: rule.steps, iteration: rule.iteration.rawValue, rowNormalise: rule.normalisesRows),
-        learningRate: rule.lr, decay: rule.decay, momentumInput: "momentum.\(index)")
-    case .sgd(let rule):
-      self.init(rule: .sgd(momentum: rule.momentum), learningRate: rule.lr, decay: rule.decay)
+      ParameterUpdate(entries[$0].rule, entry: $0)
     }
   }
 }

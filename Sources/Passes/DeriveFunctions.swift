@@ -12,7 +12,7 @@ extension Pass {
     graph in
     var copy = Rebuilder(graph, name: "logits")
     let logits = try copyBelowSoftmax(graph, &copy)
-    copy.builder.output("logits", logits)
+    copy.builder.output(.logits, logits)
     return copy.builder.graph
   }
 
@@ -30,8 +30,8 @@ extension Pass {
       var copy = Rebuilder(graph, name: "loss")
       let ids = graph.inputs[0]
       let shape = copy.builder.type(copy[ids]).shape
-      let targets = copy.builder.input("targets", TensorType(.tokens, shape))
-      let weights = copy.builder.input("weights", TensorType(.tensor, shape))
+      let targets = copy.builder.input(.targets, TensorType(.tokens, shape))
+      let weights = copy.builder.input(.weights, TensorType(.tensor, shape))
       let logits = try copyBelowSoftmax(graph, &copy)
       copy.builder.path = ""
       let results = try copy.builder.apply(
@@ -42,10 +42,10 @@ extension Pass {
         let penalty = copy.builder.one(.dot, [square, weights])
         let scaled = copy.builder.one(.scale, [penalty], [.by: .double(zLoss)])
         loss = copy.builder.one(.add, [loss, scaled])
-        copy.builder.output("z_loss", scaled)
+        copy.builder.output(.zLoss, scaled)
       }
-      copy.builder.output("loss", loss)
-      copy.builder.output("nll", results[0])
+      copy.builder.output(.loss, loss)
+      copy.builder.output(.nll, results[0])
       return copy.builder.graph
     }
   }
@@ -63,7 +63,7 @@ extension Pass {
       let shape = copy.builder.type(copy[graph.inputs[0]]).sizes
       let scored = count ?? shape[1]
       let targets = copy.builder.input(
-        "targets", TensorType(.tokens, [.number(shape[0]), .number(scored)]))
+        .targets, TensorType(.tokens, [.number(shape[0]), .number(scored)]))
       var logits = try copyBelowSoftmax(graph, &copy)
       copy.builder.path = ""
       if scored < shape[1] {
@@ -73,7 +73,7 @@ extension Pass {
       }
       let results = try copy.builder.apply(
         .crossEntropy, [logits, targets], [:], names: ["nll", "lse"])
-      copy.builder.output("nll", results[0])
+      copy.builder.output(.nll, results[0])
       return copy.builder.graph
     }
   }

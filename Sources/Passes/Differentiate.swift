@@ -20,7 +20,7 @@ extension Pass {
   /// first. Runs before fusion.
   public static func differentiate(only: Set<String>? = nil) -> Pass {
     Pass("differentiate", "Append the gradients of the loss.") { graph in
-      guard let loss = graph.output(named: "loss") else {
+      guard let loss = graph.output(.loss) else {
         throw OpError("differentiate needs the output `loss`")
       }
       var copy = Rebuilder(graph)
@@ -79,7 +79,7 @@ extension Pass {
         let value = finished.parameterValues[index]
         let gradient =
           gradients[value] ?? builder.one(.scale, [value], [.by: .double(0)])
-        builder.output("grad." + finished.parameters[index].path, gradient)
+        builder.output(.gradient(finished.parameters[index].path), gradient)
       }
       finished = builder.graph
       return finished

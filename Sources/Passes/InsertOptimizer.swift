@@ -5,22 +5,12 @@ import IR
 
 /// What updates one parameter.
 public struct ParameterUpdate: Hashable, Sendable {
-  public enum Rule: Hashable, Sendable {
-    case adamw(beta1: Double, beta2: Double, epsilon: Double)
-    case muon(steps: Int, iteration: String, rowNormalise: Bool)
-    case sgd(momentum: Double)
-  }
-  public var rule: Rule
-  /// Learning rate before the schedule's multiplier, per-tensor factors included.
-  public var learningRate: Double
-  public var decay: Double
-  /// Name of the input with Muon's momentum in this step.
-  public var momentumInput: String
+  /// With per-tensor factors in its learning rate.
+  public var rule: OptimizerRule
+  /// The optimizer entry that it is from: a part of the names of inputs that its ramps give.
+  public var entry: Int?
 
-  public init(rule: Rule, learningRate: Double, decay: Double, momentumInput: String = "momentum") {
-    (self.rule, self.learningRate, self.decay) = (rule, learningRate, decay)
-    self.momentumInput = momentumInput
-  }
+  public init(_ rule: OptimizerRule, entry: Int? = nil) { (self.rule, self.entry) = (rule, entry) }
 }
 
 /// Settings of the updates of one phase.
@@ -51,22 +41,23 @@ extension Pass {
   ///     return grad_norm = %norm
   ///
   /// Requires differentiate. The inputs are `learning_rate` (the schedule's multiplier), `step`
-  /// (from 1) and one momentum input a Muon rule.
+  /// (from 1) and one for each ramp of an entry.
   public static func insertOptimizer(_ plan: OptimizerPlan) -> Pass {
     Pass("insert-optimizer", "Update parameters by their gradients.") { graph in
       var copy = Rebuilder(graph)
-      for name in ["learning_rate", "step"] + plan.updates.values.map(\.momentumInput) {
-        copy.builder.reserve(name)
+      let ramped = plan.updates.values.flatMap { update in
+        update.rule.ramps.keys.map { Port.operand($0, entry: update.entry) }
       }
+      for port in [.learningRate, .step] + ramped { copy.builder.reserve(port.name) }
       for node in graph.nodes { copy.copy(node) }
       var builder = copy.builder
       builder.path = ""
       builder.location = ""
-      var scalars: [String: Value] = [:]
-      func scalar(_ name: String) -> Value {
-        if let value = scalars[name] { return value }
-        let value = builder.input(name, .scalar)
-        scalars[name] = value
+      var scalars: [Port: Value] = [:]
+      func scalar(_ port: Port) -> Value {
+        if let value = scalars[port] { return value }
+        let value = builder.input(port, .scalar)
+        scalars[port] = value
         return value
       }
       let values = Dictionary(
@@ -75,11 +66,10 @@ extension Pass {
       var targets:
         [(parameter: Parameter, value: Value, gradient: Value, update: ParameterUpdate)] = []
       for output in graph.outputs {
-        guard output.name.hasPrefix("grad.") else {
+        guard let path = Port.gradientPath(output.name) else {
           builder.output(output.name, copy[output.value])
           continue
         }
-        let path = String(output.name.dropFirst(5))
         guard let update = plan.updates[path], let value = values[path] else {
           continue
         }
@@ -87,59 +77,43 @@ extension Pass {
       }
       let clip = try builder.apply(
         .clipFactor, targets.map(\.gradient), [.limit: .double(plan.clip)],
-        names: ["clip_factor", "grad_norm"])
+        names: ["clip_factor", Port.gradientNorm.name])
       for target in targets {
         let path = target.parameter.path
-        let rate = builder.rate(target.update.learningRate, of: scalar("learning_rate"))
-        func state(_ name: String, _ initial: Initializer = .zeros) -> Value {
-          builder.declare(
-            Parameter(
-              role: .state, path: "\(name).\(path)", type: target.parameter.type, group: "",
-              initial: initial))
+        let rule = target.update.rule
+        let rate = builder.rate(rule.lr, of: scalar(.learningRate))
+        // Results are the parameter and its states, which are operands of the same names.
+        let prefix = rule.op.rawValue.replacing("_update", with: "")
+        var written = [target.value]
+        for result in rule.op.definition.results.dropFirst() {
+          written.append(
+            builder.declare(
+              Parameter(
+                role: .state, path: "\(prefix).\(result).\(path)", type: target.parameter.type,
+                group: "", initial: .zeros)))
         }
-        var written: [Value]
-        var results: [Value]
-        switch target.update.rule {
-        case .adamw(let beta1, let beta2, let epsilon):
-          let (m, v) = (state("adamw.m"), state("adamw.v"))
-          written = [target.value, m, v]
-          results = try builder.apply(
-            .adamwUpdate,
-            [target.value, target.gradient, m, v, rate, clip[0], scalar("step")],
-            [
-              .beta1: .double(beta1), .beta2: .double(beta2), .epsilon: .double(epsilon),
-              .decay: .double(target.update.decay),
-            ], names: ["new.\(path)", "new.adamw.m.\(path)", "new.adamw.v.\(path)"])
-        case .sgd(let momentum):
-          let m = state("sgd.m")
-          written = [target.value, m]
-          results = try builder.apply(
-            .sgdUpdate, [target.value, target.gradient, m, rate, clip[0]],
-            [.momentum: .double(momentum), .decay: .double(target.update.decay)],
-            names: ["new.\(path)", "new.sgd.m.\(path)"])
-        case .muon(let steps, let iteration, let rowNormalise):
-          let m = state("muon.m")
-          written = [target.value, m]
-          results = try builder.apply(
-            .muonUpdate,
-            [
-              target.value, target.gradient, m, rate, clip[0],
-              scalar(target.update.momentumInput),
-            ],
-            [
-              .steps: .int(steps), .iteration: .word(iteration),
-              .rowNormalise: .bool(rowNormalise), .decay: .double(target.update.decay),
-            ], names: ["new.\(path)", "new.muon.m.\(path)"])
+        let operands = rule.op.definition.operands.map { name in
+          if let state = rule.op.definition.results.firstIndex(of: name) { return written[state] }
+          switch name {
+          case "g": return target.gradient
+          case "lr": return rate
+          case "factor": return clip[0]
+          case "step": return scalar(.step)
+          default: return scalar(.operand(name, entry: target.update.entry))
+          }
         }
+        let results = try builder.apply(
+          rule.op, operands, rule.attributes,
+          names: written.map { "new.\(builder.graph.name($0))" })
         for (target, result) in zip(written, results) { builder.write(target, result) }
         if let decay = plan.average {
-          let shadow = state("ema", target.parameter.initial)
+          let shadow = builder.declare(.average(of: target.parameter))
           let kept = builder.one(.scale, [shadow], [.by: .double(decay)])
           let fresh = builder.one(.scale, [results[0]], [.by: .double(1 - decay)])
           builder.write(shadow, builder.one(.add, [kept, fresh], name: "new.ema.\(path)"))
         }
       }
-      builder.output("grad_norm", clip[1])
+      builder.output(.gradientNorm, clip[1])
       return builder.graph
     }
   }

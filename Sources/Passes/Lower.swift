@@ -71,12 +71,12 @@ final class Lowering: LoweringContext {
           throw OpError("parameter \(parameter.path) is not in the model's layout")
         }
         slots[value] = Slot(home: .fixed(.parameter), offset: entry.offset)
-      case .state:
+      case .state, .average:
         slots[value] = Slot(home: .fixed(.state), offset: stateBytes)
         function.states.append(
           .init(
             path: parameter.path, type: parameter.type, offset: stateBytes,
-            initial: parameter.initial))
+            initial: parameter.initial, averageOf: parameter.averagedPath))
         stateBytes += (parameter.type.count * 4 + 63) / 64 * 64
       }
     }

@@ -18,7 +18,7 @@ extension Pass {
   public static func markQAT(form: String) -> Pass {
     Pass("mark-qat", "Insert the quantiser before the readers of quantised parameters.") { graph in
       var copy = Rebuilder(graph)
-      let alpha = copy.builder.input("qat.alpha", .scalar)
+      let alpha = copy.builder.input(.qatAlpha, .scalar)
       for (index, parameter) in graph.parameters.enumerated() {
         guard parameter.role == .param, case .int(let quantizer)? = parameter.precision else {
           continue

@@ -100,8 +100,8 @@ extension Pass {
       _ = builder.declare(parameter)
     }
     for parameter in graph.parameters where parameter.role == .param {
-      let gradient = builder.input("grad." + parameter.path, parameter.type)
-      builder.output("grad." + parameter.path, gradient)
+      let gradient = builder.input(.gradient(parameter.path), parameter.type)
+      builder.output(.gradient(parameter.path), gradient)
     }
     return builder.graph
   }

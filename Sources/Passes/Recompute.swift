@@ -19,7 +19,7 @@ extension Pass {
   public static let recompute = Pass("recompute", "Compute cheap activations twice to save memory.")
   {
     graph in
-    guard let loss = graph.output(named: "loss") else { return graph }
+    guard let loss = graph.output(.loss) else { return graph }
     let producers = graph.producers()
     let forward = graph.ancestors(of: loss, producers)
     let constants = graph.parameterOnlyValues()

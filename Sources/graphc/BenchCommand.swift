@@ -119,9 +119,9 @@ struct BenchCommand: ParsableCommand {
     for step in 0..<(steps + 2) {
       batches[step % 4].load(executable, rows: sizes.rows, seq: sizes.seq, scored: scored)
       let start = now()
-      executable.setScalar("learning_rate", 1)
-      executable.setScalar("step", Double(step + 1))
-      executable.setScalar("momentum", 0.95)
+      executable.setScalar(.learningRate, 1)
+      executable.setScalar(.step, Double(step + 1))
+      executable.setScalar(.operand("momentum", entry: nil), 0.95)
       if changesParameters { executable.prepareParameters() }
       executable.run()
       if step >= 2 { times.append(now() - start) }
@@ -145,11 +145,15 @@ struct BenchCommand: ParsableCommand {
   /// The step of the phase, whatever the file's train and ttt sections say.
   private func kind(_ model: Model, seq: Int) -> FunctionKind {
     let adamw = ParameterUpdate(
-      rule: .adamw(beta1: 0.9, beta2: 0.95, epsilon: 1e-8), learningRate: 1e-3, decay: 0.01)
-    let sgd = ParameterUpdate(rule: .sgd(momentum: 0.9), learningRate: 1e-3, decay: 0)
+      OptimizerRule(
+        .adamwUpdate, lr: 1e-3,
+        [
+          .beta1: .double(0.9), .beta2: .double(0.95), .epsilon: .double(1e-8),
+          .decay: .double(0.01),
+        ]))
+    let sgd = ParameterUpdate(OptimizerRule(.sgdUpdate, lr: 1e-3, [.momentum: .double(0.9)]))
     let muon = ParameterUpdate(
-      rule: .muon(steps: 5, iteration: "standard", rowNormalise: false), learningRate: 0.02,
-      decay: 0)
+      OptimizerRule(.muonUpdate, lr: 0.02, ramps: ["momentum": Ramp(0.95)]))
     switch phase {
     case .eval: return .score(last: nil)
     case .slide: return .score(last: min(Self.slideTargets, seq))

@@ -59,25 +59,25 @@ extension Exec {
     if let shortage { throw shortage.failure }
     let executable = try Executable(function, parameters: parameters, threads: threads)
     let sizes = [batch.sizes.rows, batch.sizes.seq]
-    _ = executable.tokens(function.inputs[0].name, sizes).update(from: batch.ids)
+    _ = executable.ids(sizes).update(from: batch.ids)
     if let targets = batch.targets {
-      _ = executable.tokens("targets", sizes).update(from: targets)
+      _ = executable.tokens(.targets, sizes).update(from: targets)
       // The loss is a mean.
-      executable.input("weights").update(repeating: 1 / Float(targets.count))
+      executable.input(.weights).update(repeating: 1 / Float(targets.count))
     }
     executable.prepareParameters()
     executable.run()
     var results: [String: TensorBlob] = [:]
-    for output in function.outputs where output.name.hasPrefix("grad.") || output.name == "logits" {
+    for output in function.outputs where isBlob(output.name) {
       results[renamed(output.name)] = TensorBlob(
         Array(executable.output(output.name)), shape: output.type.sizes)
     }
     if case .logits = kind { return results }
-    let nll = executable.output("nll").map(Double.init)
+    let nll = executable.output(.nll).map(Double.init)
     results["nll"] = TensorBlob(nll, shape: sizes)
     let loss =
       model.settings.train?.zLoss ?? 0 > 0
-      ? Double(executable.output("loss")[0]) : nll.reduce(0, +) / Double(nll.count)
+      ? Double(executable.output(.loss)[0]) : nll.reduce(0, +) / Double(nll.count)
     results["loss"] = TensorBlob([loss], shape: [1])
     return results
   }
@@ -91,9 +91,9 @@ extension Exec {
     }
     var inputs: [String: Interpreter.Content] = [graph.name(graph.inputs[0]): .ids(batch.ids)]
     if let targets = batch.targets {
-      inputs["targets"] = .ids(targets)
+      inputs[Port.targets.name] = .ids(targets)
       let weight = 1 / Double(targets.count)
-      inputs["weights"] = .reals([Double](repeating: weight, count: targets.count))
+      inputs[Port.weights.name] = .reals([Double](repeating: weight, count: targets.count))
     }
     let outputs = try Interpreter(graph).run(parameters: values, inputs: inputs).outputs
     var results: [String: TensorBlob] = [:]
@@ -101,9 +101,9 @@ extension Exec {
       guard case .reals(let reals) = content else { continue }
       let shape = graph.type(graph.output(named: name)!).sizes
       switch name {
-      case "loss": results[name] = TensorBlob(reals, shape: [1])
-      case "nll": results[name] = TensorBlob(reals, shape: shape)
-      case let name where name == "logits" || name.hasPrefix("grad."):
+      case Port.loss.name: results[name] = TensorBlob(reals, shape: [1])
+      case Port.nll.name: results[name] = TensorBlob(reals, shape: shape)
+      case let name where isBlob(name):
         results[renamed(name)] = TensorBlob(reals.map(Float.init), shape: shape)
       default: break
       }
@@ -111,9 +111,14 @@ extension Exec {
     return results
   }
 
-  /// `grad.PATH` under the name that the weights file has for PATH.
+  /// Whether an output is given as it is.
+  private func isBlob(_ output: String) -> Bool {
+    output == Port.logits.name || Port.gradientPath(output) != nil
+  }
+
+  /// A gradient under the name that the weights file has for its parameter.
   private func renamed(_ output: String) -> String {
-    output.hasPrefix("grad.") ? "grad." + name(String(output.dropFirst(5))) : output
+    Port.gradientPath(output).map { Port.gradient(name($0)).name } ?? output
   }
 }
 

@@ -14,16 +14,16 @@ struct SyntheticBatch {
   }
 
   func load(_ executable: Executable, rows: Int, seq: Int, scored: Int) {
-    let ids = executable.tokens(executable.function.inputs[0].name, [rows, seq])
-    let targets = executable.tokens("targets", [rows, scored])
+    let ids = executable.ids([rows, seq])
+    let targets = executable.tokens(.targets, [rows, scored])
     for row in 0..<rows {
       for position in 0..<seq { ids[row * seq + position] = tokens[row * (seq + 1) + position] }
       for position in 0..<scored {
         targets[row * scored + position] = tokens[row * (seq + 1) + seq - scored + position + 1]
       }
     }
-    if executable.hasInput("weights") {
-      executable.input("weights").update(repeating: 1 / Float(rows * seq))
+    if executable.hasInput(.weights) {
+      executable.input(.weights).update(repeating: 1 / Float(rows * seq))
     }
   }
 }

@@ -136,15 +136,15 @@ struct PassGolden {
 
   /// One rule for all parameters, or for those in `only`.
   private static func optimizer(_ options: Options, _ graph: Graph) throws -> OptimizerPlan {
-    let rule: ParameterUpdate.Rule
+    let rule: OptimizerRule
+    let (lr, decay) = (options.number("lr") ?? 0.1, options.number("decay") ?? 0)
     switch options.flags.first {
-    case "sgd": rule = .sgd(momentum: 0.9)
-    case "adamw": rule = .adamw(beta1: 0.9, beta2: 0.95, epsilon: 1e-8)
-    case "muon": rule = .muon(steps: 5, iteration: "standard", rowNormalise: false)
+    case "sgd": rule = .sgd(lr: lr, momentum: 0.9, decay: decay)
+    case "adamw": rule = .adamw(lr: lr, decay: decay)
+    case "muon": rule = .muon(lr: lr, decay: decay)
     default: throw Malformed(description: "insert-optimizer takes sgd, adamw or muon")
     }
-    let update = ParameterUpdate(
-      rule: rule, learningRate: options.number("lr") ?? 0.1, decay: options.number("decay") ?? 0)
+    let update = ParameterUpdate(rule)
     let only = options["only"]?.split(separator: ",").map(String.init)
     var updates: [String: ParameterUpdate] = [:]
     for parameter in graph.parameters where only?.contains(parameter.path) ?? true {

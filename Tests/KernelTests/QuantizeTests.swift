@@ -99,8 +99,7 @@ extension KernelTests {
     }
 
     // f32: the fraction of w/scale has an error of about 4e-6, which alpha multiplies.
-    @Test(arguments: [0.0, 0.01, 1, 4, 16], [1, 2]) func softRounding(alpha: Double, mode: Int)
-    {
+    @Test(arguments: [0.0, 0.01, 1, 4, 16], [1, 2]) func softRounding(alpha: Double, mode: Int) {
       let (rows, cols, qmax) = (9, 67, 31)
       let w = Floats(noise(rows * cols, 1))
       let dy = Floats(noise(rows * cols, 2))

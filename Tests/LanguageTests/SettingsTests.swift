@@ -4,6 +4,7 @@
 import IR
 import Language
 import Passes
+import TestSupport
 import Testing
 
 @Suite struct SettingsTests {
@@ -77,13 +78,12 @@ import Testing
       train.optimizers.map(\.target) == [.group("embedding"), .group("scalar"), .group("matrix")])
     #expect(
       train.optimizers[0].rule
-        == .adamw(AdamWRule(lr: 0.05, beta1: 0.9, beta2: 0.99, epsilon: 1e-8)))
+        == .adamw(lr: 0.05, beta1: 0.9, beta2: 0.99))
     #expect(
       train.optimizers[2].rule
         == .muon(
-          MuonRule(
-            lr: 0.03, momentum: 0.95, rampFrom: 0.85, rampSteps: 500, steps: 3,
-            iteration: .polarExpress, normalisesRows: true, decay: 0.04)))
+          lr: 0.03, momentum: Ramp(from: 0.85, to: 0.95, steps: 500), steps: 3,
+          iteration: "polar_express", normalisesRows: true, decay: 0.04))
     #expect(settings.qat == .on(.softRound(form: .b, from: 2, to: 9), from: .rateBelow(0.15)))
     let quantize = try #require(settings.quantize)
     #expect(quantize.budget == 16_000_000 && quantize.codeBytes == 31_999)

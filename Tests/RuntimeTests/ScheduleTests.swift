@@ -118,9 +118,9 @@ import Testing
   }
 
   @Test func momentumRampsLinearly() {
-    let rule = MuonRule(lr: 1, momentum: 0.95, rampFrom: 0.85, rampSteps: 10)
-    let found = [0, 5, 10, 50].map { Schedule.momentum(rule, step: $0) }
+    let ramp = Ramp(from: 0.85, to: 0.95, steps: 10)
+    let found = [0, 5, 10, 50].map { ramp.value(after: $0) }
     #expect(absoluteDifference(found, [0.85, 0.9, 0.95, 0.95]) < 1e-12)
-    #expect(Schedule.momentum(MuonRule(lr: 1, momentum: 0.9), step: 0) == 0.9)
+    #expect(Ramp(0.9).value(after: 0) == 0.9)
   }
 }

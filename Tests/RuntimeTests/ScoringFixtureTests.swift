@@ -74,13 +74,13 @@ extension RuntimeTests {
       let rule = try #require(fixture.config["optimiser"])
       let lr = fixture.double("lr")
       if rule["rule"]?.stringValue == "sgd" {
-        let sgd = SGDRule(lr: lr, momentum: rule["momentum"]?.doubleValue ?? 0)
-        settings.optimizers = [OptimizerEntry(target: .default, rule: .sgd(sgd))]
+        let sgd = OptimizerRule.sgd(lr: lr, momentum: rule["momentum"]?.doubleValue ?? 0)
+        settings.optimizers = [OptimizerEntry(target: .default, rule: sgd)]
       } else {
         let betas = try #require(rule["betas"]?.arrayValue).compactMap(\.doubleValue)
-        let adamw = AdamWRule(
+        let adamw = OptimizerRule.adamw(
           lr: lr, beta1: betas[0], beta2: betas[1], epsilon: rule["eps"]?.doubleValue ?? 0)
-        settings.optimizers = [OptimizerEntry(target: .default, rule: .adamw(adamw))]
+        settings.optimizers = [OptimizerEntry(target: .default, rule: adamw)]
       }
       for (glob, factor) in rule["lr_factor"]?.objectValue ?? [:] {
         settings.scales.append(

@@ -98,8 +98,8 @@ extension RuntimeTests {
         case "step": inputs[name] = .reals([Double(step)])
         case "qat.alpha": inputs[name] = .reals([settings.qatAlpha])
         default:
-          let rule = MuonRule(lr: 0, momentum: 0.95, rampFrom: 0.85, rampSteps: 300)
-          inputs[name] = .reals([Schedule.momentum(rule, step: step - 1)])
+          let ramp = Ramp(from: 0.85, to: 0.95, steps: 300)
+          inputs[name] = .reals([ramp.value(after: step - 1)])
         }
       }
       return inputs

@@ -43,20 +43,22 @@ extension RuntimeTests {
 
     private static func update(_ rule: JSONValue) throws -> ParameterUpdate {
       func number(_ name: String) -> Double { rule[name]?.doubleValue ?? 0 }
-      let made: ParameterUpdate.Rule
+      let made: OptimizerRule
+      let (lr, decay) = (number("lr"), number("wd"))
       switch rule["rule"]?.stringValue {
       case "muon":
         let first = rule["coefficients"]?.arrayValue?.first?.arrayValue?.first?.doubleValue
         made = .muon(
-          steps: rule["steps"]?.intValue ?? 0,
+          lr: lr, steps: rule["steps"]?.intValue ?? 0,
           iteration: first == 3.4445 ? "standard" : "polar_express",
-          rowNormalise: rule["row_normalise"]?.boolValue ?? false)
+          normalisesRows: rule["row_normalise"]?.boolValue ?? false, decay: decay)
       case "adamw":
         let betas = try #require(rule["betas"]?.arrayValue).compactMap(\.doubleValue)
-        made = .adamw(beta1: betas[0], beta2: betas[1], epsilon: number("eps"))
-      default: made = .sgd(momentum: number("momentum"))
+        made = .adamw(
+          lr: lr, beta1: betas[0], beta2: betas[1], epsilon: number("eps"), decay: decay)
+      default: made = .sgd(lr: lr, momentum: number("momentum"), decay: decay)
       }
-      return ParameterUpdate(rule: made, learningRate: number("lr"), decay: number("wd"))
+      return ParameterUpdate(made)
     }
 
     private static func function(
@@ -86,7 +88,7 @@ extension RuntimeTests {
         _ = builder.declare(
           Parameter(
             role: .param, path: name, type: .tensor(gradient.shape), group: "", initial: .zeros))
-        updates[name] = ParameterUpdate(rule: .sgd(momentum: 0), learningRate: 1, decay: 0)
+        updates[name] = ParameterUpdate(.sgd(lr: 1))
         inputs["grad." + name] = .reals(try gradient.doubles())
       }
       var runner = PassRunner()

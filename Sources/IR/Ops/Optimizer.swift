@@ -1,5 +1,94 @@
 // SPDX-License-Identifier: Apache-2.0
-// Updates of weights. `factor` scales the gradient (global clipping), `lr` already holds the schedule.
+// Updates of weights: how a file asks for them, their ops, their kernels. `factor` scales the gradient
+// (global clipping), `lr` already holds the schedule.
+
+/// An update as a file asks for it: `sgd(lr: 0.1, momentum: 0.9)`. What a file's options say becomes
+/// the attributes of the op and its operands (`OptimizerRule`).
+public struct Optimizer: Sendable {
+  public let name: String
+  public let op: Op
+  public let options: [Option]
+
+  public struct Option: Sendable {
+    public let name: String
+    public let meaning: Meaning
+    /// As it would be written; nil: must be given.
+    public let defaultText: String?
+
+    init(_ name: String, _ meaning: Meaning, default text: String? = nil) {
+      (self.name, self.meaning, defaultText) = (name, meaning, text)
+    }
+  }
+
+  /// What an option says of the update.
+  public enum Meaning: Sendable {
+    case learningRate
+    case number(AttributeName, NumberRange)
+    case pair(AttributeName, AttributeName, NumberRange)
+    case word(AttributeName, [String])
+    case flag(AttributeName)
+    /// The operand of that name, in each step: a number, or a ramp to one.
+    case ramp(operand: String)
+  }
+
+  private static let lr = Option("lr", .learningRate)
+  private static let betas = Option(
+    "betas", .pair(.beta1, .beta2, .fraction), default: "[0.9, 0.95]")
+  private static let eps = Option("eps", .number(.epsilon, .positive), default: "1e-8")
+  private static let decay = Option("decay", .number(.decay, .nonnegative), default: "0")
+
+  public static let adam = Self(name: "adam", op: .adamwUpdate, options: [lr, betas, eps])
+  /// With decoupled weight decay; decay 0 is Adam.
+  public static let adamw = Self(
+    name: "adamw", op: .adamwUpdate, options: [lr, betas, eps, decay])
+  /// Momentum and orthogonalisation of matrices.
+  public static let muon = Self(
+    name: "muon", op: .muonUpdate,
+    options: [
+      lr, Option("momentum", .ramp(operand: "momentum"), default: "0.95"),
+      Option(
+        "newton_schulz", .number(.steps, .wholeUpTo(NewtonSchulz.mostSteps)), default: "5"),
+      Option("iteration", .word(.iteration, NewtonSchulz.iterations), default: "standard"),
+      Option("row_normalise", .flag(.rowNormalise), default: "false"), decay,
+    ])
+  /// Gradient descent with momentum.
+  public static let sgd = Self(
+    name: "sgd", op: .sgdUpdate,
+    options: [lr, Option("momentum", .number(.momentum, .fraction), default: "0"), decay])
+
+  public static let all = [adam, adamw, muon, sgd]
+
+  /// Attributes of the op: those that the options set.
+  fileprivate var attributes: [AttributeName: AttributeKind] {
+    var kinds: [AttributeName: AttributeKind] = [:]
+    for option in options {
+      let number = option.defaultText.flatMap(Double.init)
+      switch option.meaning {
+      case .learningRate, .ramp: continue
+      case .number(let name, let range):
+        kinds[name] =
+          range.isWhole ? .int(default: number.map { Int($0) }) : .double(default: number)
+      case .pair(let first, let second, _): (kinds[first], kinds[second]) = (.double(), .double())
+      case .word(let name, let words): kinds[name] = .word(words, default: option.defaultText)
+      case .flag(let name): kinds[name] = .bool(default: option.defaultText.map { $0 == "true" })
+      }
+    }
+    return kinds
+  }
+}
+
+extension AttributeName {
+  public static let beta1 = Self("beta1")
+  public static let beta2 = Self("beta2")
+  public static let decay = Self("decay")
+  public static let epsilon = Self("epsilon")
+  public static let iteration = Self("iteration")
+  public static let momentum = Self("momentum")
+  public static let rowNormalise = Self("row_normalise")
+  public static let steps = Self("steps")
+}
+
+// MARK: Ops
 
 private func updateShape(_ states: Int) -> @Sendable (OpDefinition.Operands) throws -> [TensorType]
 {
@@ -30,16 +119,14 @@ extension OpDefinition {
     summary: "m, v: moments with bias correction (step from 1); "
       + "w = (1 - lr decay) w - lr mhat / (sqrt(vhat) + epsilon).",
     operands: ["w", "g", "m", "v", "lr", "factor", "step"], results: ["w", "m", "v"],
-    attributes: [
-      .beta1: .double(), .beta2: .double(), .epsilon: .double(), .decay: .double(default: 0),
-    ],
+    attributes: Optimizer.adamw.attributes,
     shape: updateShape(2), gradient: updates, reads: .elementwise, lowering: .update(adamw),
     isSurface: false)
 
   static let sgdUpdate = OpDefinition(
     summary: "m = momentum m + g; w = (1 - lr decay) w - lr m.",
     operands: ["w", "g", "m", "lr", "factor"], results: ["w", "m"],
-    attributes: [.momentum: .double(default: 0), .decay: .double(default: 0)],
+    attributes: Optimizer.sgd.attributes,
     shape: updateShape(1), gradient: updates, reads: .elementwise, lowering: .update(sgd),
     isSurface: false)
 
@@ -48,12 +135,7 @@ extension OpDefinition {
       + "orthogonalised by Newton-Schulz steps X = aX + (bA + cA²)X, A = X Xᵀ; "
       + "w = (1 - lr decay) w - lr sqrt(max(1, rows/cols)) X.",
     operands: ["w", "g", "m", "lr", "factor", "momentum"], results: ["w", "m"],
-    attributes: [
-      .compute: .word(["f32", "bf16"], default: "f32"),
-      .steps: .int(default: 5),
-      .iteration: .word(["standard", "polar_express"], default: "standard"),
-      .rowNormalise: .bool(default: false), .decay: .double(default: 0),
-    ],
+    attributes: Optimizer.muon.attributes.merging(computeAttribute) { $1 },
     shape: { operands in
       guard (1...NewtonSchulz.mostSteps).contains(operands.int(.steps)) else {
         throw operands.fail(
@@ -77,6 +159,7 @@ extension OpDefinition {
 public enum NewtonSchulz {
   /// How many steps an update may take. Five or six are usual; later ones change nothing.
   public static let mostSteps = 100
+  public static let iterations = ["standard", "polar_express"]
   public static let standard: [Double] = [3.4445, -4.7750, 2.0315]
   public static let polarExpress: [[Double]] = [
     [8.156554524902461, -22.48329292557795, 15.878769915207462],

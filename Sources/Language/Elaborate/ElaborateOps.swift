@@ -56,9 +56,8 @@ extension Elaborator {
         }
         operands[slot] = try operand(
           try evaluate(argument.value), slot, of: op, at: argument.value.position)
-      } else if let attribute = AttributeName(rawValue: slot),
-        let kind = definition.attributes[attribute]
-      {
+      } else if let kind = definition.attributes[AttributeName(slot)] {
+        let attribute = AttributeName(slot)
         guard attributes[attribute] == nil else {
           throw failure(.wrongArguments, "'\(slot)' is given twice", at: at)
         }

@@ -104,13 +104,15 @@ extension ModelChecks {
           at: sections.places["warmdown"], severity: .warning))
     }
     for entry in train.optimizers {
-      guard case .muon(let rule) = entry.rule, rule.rampSteps > steps else { continue }
-      warnings.append(
-        Diagnostic(
-          .idleWork,
-          "a ramp of \(rule.rampSteps) steps does not end in the \(steps) of training: the momentum "
-            + "does not reach \(shortest(rule.momentum))",
-          at: entry.location, severity: .warning))
+      for (operand, ramp) in entry.rule.ramps.sorted(by: { $0.key < $1.key })
+      where ramp.steps > steps {
+        warnings.append(
+          Diagnostic(
+            .idleWork,
+            "a ramp of \(ramp.steps) steps does not end in the \(steps) of training: the \(operand) "
+              + "does not reach \(shortest(ramp.to))",
+            at: entry.location, severity: .warning))
+      }
     }
     // On a clock the steps are not known before.
     guard train.stopSeconds == nil else { return }

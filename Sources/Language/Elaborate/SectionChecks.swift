@@ -87,7 +87,7 @@ extension ModelChecks {
         }
         continue
       }
-      if case .muon = winner.rule, parameter.type.rank != 2 {
+      if winner.rule.op == .muonUpdate, parameter.type.rank != 2 {
         report(
           .wrongKind, "muon updates matrices, '\(parameter.path)' is \(parameter.type)",
           at: winner.location,

@@ -61,7 +61,8 @@ extension SectionTable {
       SectionEntry(
         \.ttt, "optimizer",
         [
-          .word("optimizer"), .optimizerTarget("target"), .rule("rule", [.sgd, .adam, .adamw]),
+          .word("optimizer"), .optimizerTarget("target"),
+          .rule("rule", [Optimizer.sgd, .adam, .adamw].map { RuleSignature($0) }),
           .optional([.word("cosine"), .word("over"), .word("chunks")]),
         ],
         "The update; with cosine the rate falls over the chunks, in adapt_first over all epochs.",

@@ -49,7 +49,7 @@ extension SectionTable {
         \.train, "optimizer",
         [
           .word("optimizer"), .optimizerTarget("target"),
-          .rule("rule", [.adam, .adamw, .muon, .sgd]),
+          .rule("rule", Optimizer.all.map { RuleSignature($0) }),
         ],
         "The update of a group or of the params a glob matches; the last match wins.",
         repeats: true,

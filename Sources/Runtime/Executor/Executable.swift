@@ -123,6 +123,11 @@ public final class Executable {
     if hasInput(name) { input(name)[0] = Float(number) }
   }
 
+  /// The place of the ids that the function reads, [rows, positions].
+  public func ids(_ sizes: [Int]) -> UnsafeMutableBufferPointer<Int32> {
+    tokens(function.inputs[0].name, sizes)
+  }
+
   /// The place of an input of tokens, [rows, positions]. The caller says how many it will write: a
   /// function that was planned for other sizes would compute other rows than are counted.
   public func tokens(_ name: String, _ sizes: [Int]) -> UnsafeMutableBufferPointer<Int32> {
@@ -171,6 +176,19 @@ public final class Executable {
   private func floats(_ value: PlanValue) -> UnsafeMutableBufferPointer<Float> {
     let start = start(of: value).assumingMemoryBound(to: Float.self)
     return UnsafeMutableBufferPointer(start: start, count: value.type.count)
+  }
+}
+
+extension Executable {
+  public func input(_ port: Port) -> UnsafeMutableBufferPointer<Float> { input(port.name) }
+  public func hasInput(_ port: Port) -> Bool { hasInput(port.name) }
+  public func setScalar(_ port: Port, _ number: Double) { setScalar(port.name, number) }
+  public func tokens(_ port: Port, _ sizes: [Int]) -> UnsafeMutableBufferPointer<Int32> {
+    tokens(port.name, sizes)
+  }
+  public func output(_ port: Port) -> UnsafeMutableBufferPointer<Float> { output(port.name) }
+  public func output(_ port: Port, _ sizes: [Int]) -> UnsafeMutableBufferPointer<Float> {
+    output(port.name, sizes)
   }
 }
 

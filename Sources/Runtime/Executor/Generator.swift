@@ -15,7 +15,7 @@ public final class Generator {
   public init(_ function: PlanFunction, parameters: ParameterBlock, threads: Int)
     throws(OutOfMemory)
   {
-    guard let logits = function.outputs.first(where: { $0.name == "logits" }) else {
+    guard let logits = function.outputs.first(where: { $0.name == Port.logits.name }) else {
       preconditionFailure("\(function.name) has no output logits")
     }
     precondition(function.inputs[0].type.sizes[0] == 1, "logits of one row are expected")
@@ -56,11 +56,11 @@ public final class Generator {
 
   /// The logits of the token behind `context`. Causality keeps the padding out of them.
   private func logits(after context: [Int32]) -> [Float] {
-    let ids = executable.tokens(executable.function.inputs[0].name, [1, window])
+    let ids = executable.ids([1, window])
     for position in 0..<window { ids[position] = position < context.count ? context[position] : 0 }
     executable.run()
     let start = (context.count - 1) * vocabulary
-    return Array(executable.output("logits")[start..<(start + vocabulary)])
+    return Array(executable.output(.logits)[start..<(start + vocabulary)])
   }
 
   /// The first of the largest.

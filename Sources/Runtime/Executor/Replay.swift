@@ -187,7 +187,9 @@ extension ParameterBlock {
     for entry in layout.entries {
       let path = entry.parameter.path
       let values = self[path]!
-      guard let tensor = states["ema." + path] ?? weights[path], tensor.count == values.count else {
+      guard let tensor = states[Parameter.averagePath(of: path)] ?? weights[path],
+        tensor.count == values.count
+      else {
         throw FormatError(
           .corrupt, file: checkpoint.path, field: path,
           "missing or of another size than in the artifact's graph")

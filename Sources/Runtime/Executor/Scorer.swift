@@ -91,10 +91,10 @@ public final class Scorer {
 
     /// [rows, length].
     var ids: UnsafeMutableBufferPointer<Int32> {
-      executable.tokens(executable.function.inputs[0].name, [rows, length])
+      executable.ids([rows, length])
     }
     /// [rows, scored].
-    var targets: UnsafeMutableBufferPointer<Int32> { executable.tokens("targets", [rows, scored]) }
+    var targets: UnsafeMutableBufferPointer<Int32> { executable.tokens(.targets, [rows, scored]) }
 
     /// Where the nll of a target of the stream stands in the results, if the row scores it.
     func place(of target: Int, row: Int) -> Int {
@@ -142,6 +142,6 @@ public final class Scorer {
   func run(_ call: Call) -> UnsafeMutableBufferPointer<Float> {
     prepare(call.executable)
     call.executable.run()
-    return call.executable.output("nll", [call.rows, call.scored])
+    return call.executable.output(.nll, [call.rows, call.scored])
   }
 }

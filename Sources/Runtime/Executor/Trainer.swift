@@ -60,8 +60,7 @@ public final class Trainer {
     report = LiveReport(model, train)
     for state in holder.function.states {
       let values = holder.state(state.path)!
-      let path = String(state.path.dropFirst(4))
-      if state.path.hasPrefix("ema."), let parameter = parameters[path] {
+      if let path = state.averageOf, let parameter = parameters[path] {
         _ = values.update(from: parameter)
         averages.append(Average(path: path, values: values, parameter: parameter))
       } else {
@@ -110,15 +109,15 @@ public final class Trainer {
 
   private func load(_ executable: Executable) throws(FormatError) {
     try reader.load(
-      ids: executable.tokens(executable.function.inputs[0].name, [train.rows, train.seq]),
-      targets: executable.tokens("targets", [train.rows, train.seq]))
-    executable.input("weights").update(repeating: 1 / Float(tokensPerStep))
+      ids: executable.ids([train.rows, train.seq]),
+      targets: executable.tokens(.targets, [train.rows, train.seq]))
+    executable.input(.weights).update(repeating: 1 / Float(tokensPerStep))
   }
 
   private func setScalars(_ executable: Executable, _ settings: StepSettings) {
     executable.setUpdateScalars(
       rate: settings.rate, step: moment.step + 1, optimizers: train.optimizers)
-    executable.setScalar("qat.alpha", settings.qatAlpha)
+    executable.setScalar(.qatAlpha, settings.qatAlpha)
   }
 
   // MARK: Results

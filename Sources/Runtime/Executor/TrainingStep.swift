@@ -49,13 +49,13 @@ final class TrainingStep {
     observe: ((Profile) -> Void)?
   ) throws -> Result {
     let executable = forwardBackward[variant]
-    let gradients = executable.function.outputs.map(\.name).filter { $0.hasPrefix("grad.") }
+    let gradients = executable.function.outputs.map(\.name).filter { Port.gradientPath($0) != nil }
     var result = Result()
     for _ in 0..<plan.microBatches {
       try load(executable)
       setScalars(executable)
       TrainingStep.run(executable, observe)
-      result.loss += Double(executable.output("loss")[0])
+      result.loss += Double(executable.output(.loss)[0])
       result.hasZLoss = result.hasZLoss || executable.hasZLoss
       if update != nil { reducer.add(gradients.map { executable.output($0) }) }
     }
@@ -66,7 +66,7 @@ final class TrainingStep {
       setScalars(update)
       TrainingStep.run(update, observe)
     }
-    result.gradientNorm = Double((update ?? executable).output("grad_norm")[0])
+    result.gradientNorm = Double((update ?? executable).output(.gradientNorm)[0])
     return result
   }
 
@@ -82,20 +82,21 @@ final class TrainingStep {
 
 extension Executable {
   /// Writes the scalar inputs of updates: the multiplier of their learning rates, the number of the
-  /// step, from 1, and the momentum of every Muon entry.
+  /// step, from 1, and what the ramps of every entry give.
   func setUpdateScalars(rate: Double, step: Int, optimizers: [OptimizerEntry]) {
-    setScalar("learning_rate", rate)
-    setScalar("step", Double(step))
+    setScalar(.learningRate, rate)
+    setScalar(.step, Double(step))
     for (index, entry) in optimizers.enumerated() {
-      guard case .muon(let rule) = entry.rule else { continue }
-      setScalar("momentum.\(index)", Schedule.momentum(rule, step: step - 1))
+      for (operand, ramp) in entry.rule.ramps {
+        setScalar(.operand(operand, entry: index), ramp.value(after: step - 1))
+      }
     }
   }
 
   /// Whether the penalty of the last run made the loss another number.
   fileprivate var hasZLoss: Bool {
-    guard function.outputs.contains(where: { $0.name == "z_loss" }) else { return false }
-    let loss = output("loss")[0]
-    return loss - output("z_loss")[0] != loss
+    guard function.outputs.contains(where: { $0.name == Port.zLoss.name }) else { return false }
+    let loss = output(.loss)[0]
+    return loss - output(.zLoss)[0] != loss
   }
 }

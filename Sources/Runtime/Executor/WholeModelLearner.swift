@@ -53,9 +53,9 @@ final class WholeModelLearner: Learner {
   /// Writes a window a row; rows without one hold token 0 and have no weight.
   private func load(_ starts: [Int], of tokens: [Int32]) {
     let (length, rows) = (settings.window, settings.batch)
-    let ids = step.tokens(step.function.inputs[0].name, [rows, length])
-    let targets = step.tokens("targets", [rows, length])
-    let weights = step.input("weights")
+    let ids = step.ids([rows, length])
+    let targets = step.tokens(.targets, [rows, length])
+    let weights = step.input(.weights)
     let weight = 1 / Float(starts.count * length)
     for row in 0..<rows {
       let start = row < starts.count ? starts[row] : nil
@@ -73,7 +73,7 @@ final class WholeModelLearner: Learner {
     step.setUpdateScalars(rate: rate, step: updates, optimizers: settings.optimizers)
     step.prepareParameters()
     step.run()
-    let norm = Double(step.output("grad_norm")[0])
+    let norm = Double(step.output(.gradientNorm)[0])
     guard norm.isFinite else {
       throw NumericFailure(
         "the gradient of update \(updates) of test-time training is not finite; lower its lr")

@@ -93,8 +93,8 @@ enum { ROPE_TABLE_TABLE };
 #define ATTENTION_ARGUMENTS(X)                                                                     \
   X(int64_t, batch)                                                                                \
   X(int64_t, positions)                                                                            \
-  X(int64_t, queries) X(int64_t, heads) X(int64_t, groups) X(int64_t, width) X(int32_t, bf16)      \
-      X(double, scale)
+  X(int64_t, queries)                                                                              \
+  X(int64_t, heads) X(int64_t, groups) X(int64_t, width) X(int32_t, bf16) X(double, scale)
 enum { ATTENTION_Y, ATTENTION_LSE, ATTENTION_Q, ATTENTION_K, ATTENTION_V };
 
 // dq, dk, dv; q, k, v, y, lse, dy, all positions being queries.
