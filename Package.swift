@@ -69,8 +69,8 @@ let package = Package(
         "IR", "Language", "Passes", "Formats", "Runtime",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    .testTarget(name: "CLITests", dependencies: ["graphc", "Formats"]),
-    .testTarget(name: "FormatsTests", dependencies: ["Formats"]),
+    .testTarget(name: "CLITests", dependencies: ["graphc", "Formats", "TestSupport"]),
+    .testTarget(name: "FormatsTests", dependencies: ["Formats", "TestSupport"]),
     .target(
       name: "TestSupport", dependencies: ["IR", "Language", "Passes", "Formats", "Runtime"],
       path: "Tests/Support", exclude: ["reference.py"]),

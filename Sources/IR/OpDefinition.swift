@@ -31,6 +31,8 @@ public final class OpDefinition: Sendable {
   public let endsPhase: Bool
   /// True for ops that may be written in a `.graph` file; the others are made by passes.
   public let isSurface: Bool
+  /// Which zero operands make its first result zero, for the check of weights that never train.
+  public let zero: Zero
   /// Operands that must be given, and whether any number may follow.
   private let required: Int
   private let isVariadic: Bool
@@ -40,14 +42,15 @@ public final class OpDefinition: Sendable {
     attributes: [AttributeName: AttributeKind] = [:], positional: [AttributeName] = [],
     shape: @escaping @Sendable (Operands) throws -> [TensorType], gradient: Gradient,
     reads: ReadRule, lowering: Lowering, storage: Storage? = nil, recompute: Recompute = .never,
-    slices: PositionSlices = .asRead, endsPhase: Bool = false, isSurface: Bool = true
+    slices: PositionSlices = .asRead, endsPhase: Bool = false, isSurface: Bool = true,
+    zero: Zero = .unknown
   ) {
     (self.summary, self.operands, self.results) = (summary, operands, results)
     (self.attributes, self.positional, self.shape) = (attributes, positional, shape)
     (self.gradient, self.reads, self.lowering) = (gradient, reads, lowering)
     self.storage = storage ?? Storage(lowering)
     (self.recompute, self.slices, self.endsPhase) = (recompute, slices, endsPhase)
-    self.isSurface = isSurface
+    (self.isSurface, self.zero) = (isSurface, zero)
     required = operands.count { !$0.hasSuffix("?") && !$0.hasSuffix("…") }
     isVariadic = operands.last?.hasSuffix("…") ?? false
   }
@@ -58,6 +61,18 @@ public final class OpDefinition: Sendable {
     /// operands (nil: no gradient flows there).
     case rule(@Sendable (inout Builder, Node, [Value?]) -> [Value?])
     case none(because: String)
+  }
+
+  /// When the first result is zero for certain.
+  public enum Zero: Sendable {
+    /// Nothing is known.
+    case unknown
+    /// If this operand is.
+    case operand(Int)
+    /// If both of the first two are.
+    case sum
+    /// If one of the first two is. If both are, neither gets a gradient.
+    case product
   }
 
   /// What a shape rule sees.

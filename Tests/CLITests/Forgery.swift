@@ -3,6 +3,7 @@
 
 import Formats
 import Foundation
+import TestSupport
 import Testing
 
 /// A copy of a run directory whose files are changed. `close` makes every hash true again.

@@ -3,6 +3,7 @@
 
 import Formats
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct RunManifestTests {

@@ -3,27 +3,8 @@
 
 import Formats
 import Foundation
+import TestSupport
 import Testing
-
-/// A folder that is removed when the value goes away.
-final class TemporaryFolder: Sendable {
-  let path: String
-
-  init() throws {
-    path = NSTemporaryDirectory() + "graphc-cli-" + UUID().uuidString
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
-  func file(_ name: String) -> String { "\(path)/\(name)" }
-
-  @discardableResult
-  func write(_ name: String, _ text: String) throws -> String {
-    try Data(text.utf8).write(to: URL(fileURLWithPath: file(name)))
-    return file(name)
-  }
-}
 
 /// What a command did.
 struct Outcome {
@@ -42,14 +23,12 @@ private let executable: String = {
   folders += CommandLine.arguments.filter { $0.hasSuffix(".xctest") }.map {
     URL(fileURLWithPath: $0).deletingLastPathComponent().path
   }
-  folders += ["debug", "release"].map { package.appendingPathComponent(".build/\($0)").path }
+  folders += ["debug", "release"].map {
+    Repository.root.appendingPathComponent(".build/\($0)").path
+  }
   return folders.map { $0 + "/graphc" }.first(where: FileManager.default.isExecutableFile)
     ?? "graphc (not built)"
 }()
-
-/// The folder of Package.swift.
-let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-  .deletingLastPathComponent().deletingLastPathComponent()
 
 /// Runs graphc. Output goes through files, so that a full pipe cannot block both sides.
 func graphc(_ arguments: String..., input: String = "") throws -> Outcome {

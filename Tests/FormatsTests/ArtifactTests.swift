@@ -2,6 +2,7 @@
 // zstd frames, ordinary compressors, and the artifact container.
 
 import Formats
+import TestSupport
 import Testing
 
 @Suite struct CompressionTests {
@@ -73,7 +74,7 @@ import Testing
   }
 
   @Test func readsWhatItWrote() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let artifact = try ArtifactContainer(graph: Self.graph, groups: Self.groups)
     let size = try artifact.write(folder.file("m.gca"))
     #expect(try readFile(folder.file("m.gca")).count == size)

@@ -3,6 +3,7 @@
 
 import Formats
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct DataEvidenceTests {
@@ -43,7 +44,7 @@ import Testing
   }
 
   @Test func countsWhatTheShardsHold() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let (path, manifest) = try prepared(folder)
     let evidence = try DataFolder.open(path).evidence()
     for (found, recorded) in [
@@ -70,7 +71,7 @@ import Testing
 
   @Test(arguments: [DataFolder.trainPrefix, DataFolder.validationPrefix])
   func aShardThatDoesNotMatchItsHashIsRefused(_ prefix: String) throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let path = try prepared(folder).path
     let shard = "\(path)/\(prefix)000000.bin"
     let count = try Shard.read(shard).count
@@ -82,7 +83,7 @@ import Testing
   }
 
   @Test func trainingShardsWithTheValidationTextAreFound() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let path = try withoutManifest(folder)
     let held = try tokens(path, DataFolder.validationPrefix)
     try train(path, on: held)
@@ -93,7 +94,7 @@ import Testing
   }
 
   @Test func heldOutTextIsFoundHoweverItIsCut() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let path = try withoutManifest(folder)
     let held = try tokens(path, DataFolder.validationPrefix)
     let bos = UInt16(try DataFolder.open(path).tokenizer.bos)
@@ -111,7 +112,7 @@ import Testing
   }
 
   @Test func aManifestThatWasPatchedForItsShardsIsRefused() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let path = try prepared(folder).path
     let held = try tokens(path, DataFolder.validationPrefix)
     try train(path, on: held)
@@ -139,7 +140,7 @@ import Testing
   }
 
   @Test func longerPiecesWithAPatchedManifestAreRefused() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let (path, manifest) = try prepared(folder)
     let model = try readFile(path + "/tokenizer.model")
     let longer = withLongerPieces(model)
@@ -161,7 +162,7 @@ import Testing
 
   /// Enough to score with, but not what the manifest describes.
   @Test func aFolderWithoutItsTrainingShardsHasEvidenceOfTheRest() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let (path, manifest) = try prepared(folder)
     for shard in manifest.train.shards {
       try FileManager.default.removeItem(atPath: "\(path)/\(shard.name)")
@@ -174,7 +175,7 @@ import Testing
   }
 
   @Test func documentsAreFoundInTheirSources() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let (path, manifest) = try prepared(folder)
     let data = try DataFolder.open(path)
     let counts = try data.verifyDocuments(against: [folder.file("a")])
@@ -198,7 +199,7 @@ import Testing
   }
 
   @Test func aShardThatIsCutOrChangedWhileItIsReadIsAnError() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let path = try withoutManifest(folder)
     let stream = try DataFolder.open(path).validation()
     let shard = try FileHandle(

@@ -3,6 +3,7 @@
 
 import Formats
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct DataFolderTests {
@@ -23,7 +24,7 @@ import Testing
   }
 
   @Test func cutsASingleFileAndHoldsOutDocumentSeven() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let text = sampleText(60_000)
     let manifest = try Self.prepare(folder, ["a.txt": text], tokensPerShard: 2000)
     #expect(manifest.train.bytes + manifest.validation.bytes == text.count)
@@ -47,7 +48,7 @@ import Testing
   }
 
   @Test func takesEachOfSeveralFilesAsOneDocument() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     var texts: [String: [UInt8]] = ["empty.txt": []]
     for index in 0..<45 { texts["\(index).txt"] = sampleText(700, seed: UInt64(index)) }
     var notes: [String] = []
@@ -64,21 +65,21 @@ import Testing
   }
 
   @Test func holdsOutTheLastOfFewDocuments() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let texts = [
       "a": sampleText(3000), "b": sampleText(3000, seed: 2), "c": sampleText(900, seed: 3),
     ]
     let manifest = try Self.prepare(folder, texts)
     #expect(manifest.sources.map(\.split) == ["train", "train", "validation"])
-    let none = TemporaryFolder()
+    let none = try TemporaryFolder()
     #expect(try Self.prepare(none, texts, validation: 0).validation.documents == 0)
-    let half = TemporaryFolder()
+    let half = try TemporaryFolder()
     let halves = try Self.prepare(half, texts, validation: 0.5)
     #expect(halves.sources.map(\.split) == ["train", "validation", "train"])
   }
 
   @Test func losesNothingOfNastyTexts() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     var texts: [String: [UInt8]] = [:]
     for (index, text) in TokenizerTests.nastyTexts.enumerated() {
       texts["\(100 + index)"] = Array(text.utf8)
@@ -92,8 +93,8 @@ import Testing
   }
 
   @Test func givesTheSameBytesTwiceAndSaysUpToDate() throws {
-    let first = TemporaryFolder()
-    let second = TemporaryFolder()
+    let first = try TemporaryFolder()
+    let second = try TemporaryFolder()
     let texts = ["a.txt": sampleText(30_000)]
     try Self.prepare(first, texts)
     try Self.prepare(second, texts)
@@ -111,7 +112,7 @@ import Testing
   }
 
   @Test func startsAfreshAfterAnInterruption() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let partial = folder.file("out.partial")
     try FileManager.default.createDirectory(atPath: partial, withIntermediateDirectories: true)
     _ = try folder.write("out.partial/fineweb_train_000007.bin", [1, 2])
@@ -121,7 +122,7 @@ import Testing
   }
 
   @Test func leavesNoFolderBehindAFailure() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     formatError(.usage) { try Self.prepare(folder, ["a": sampleText(5000)], vocab: 30_000) }
     #expect(folder.names == ["a"])
     _ = try folder.write("stranger", [])
@@ -134,7 +135,7 @@ import Testing
   }
 
   @Test func refusesTextsThatCannotBePrepared() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let latin = formatError(.corrupt) {
       try Self.prepare(folder, ["a": Array("caf".utf8) + [0xe9, 0x0a]])
     }
@@ -151,7 +152,7 @@ import Testing
 
   @Test func countsWhatAPublishedTokenizerLoses() throws {
     let model = fixture("tokenizers/fineweb_1024_bpe.model")
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let texts = ["a": sampleText(3000), "b": Array("tab\there, 日本語  end \n".utf8)]
     var notes: [String] = []
     let manifest = try Self.prepare(folder, texts, tokenizer: model) { notes.append($0) }
@@ -170,7 +171,7 @@ import Testing
   }
 
   @Test func countsOriginalBytesOfAnyRangeWithoutLoss() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     var texts: [String: [UInt8]] = [:]
     for index in 0..<30 { texts["\(index)"] = sampleText(400, seed: UInt64(index)) }
     let manifest = try Self.prepare(folder, texts, validation: 0.5)
@@ -191,7 +192,7 @@ import Testing
   }
 
   @Test func findsValidationDocumentsAmongTheTrainingDocuments() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let texts = ["a": sampleText(3000), "b": sampleText(900), "c": [0x0a] + sampleText(900)]
     var notes: [String] = []
     let manifest = try Self.prepare(folder, texts) { notes.append($0) }
@@ -201,7 +202,7 @@ import Testing
   }
 
   @Test func worksWithoutAManifest() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     try Self.prepare(folder, ["a": sampleText(40_000)], tokensPerShard: 1000)
     let full = try DataFolder.open(folder.file(Self.out))
     let facts = try full.inspect()
@@ -228,7 +229,7 @@ import Testing
   }
 
   @Test func noticesAChangedFolder() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     let manifest = try Self.prepare(folder, ["a": sampleText(40_000)], tokensPerShard: 4000)
     let path = folder.file(Self.out)
     let missing = formatError(.notFound) { try DataFolder.open(folder.file("nowhere")) }
@@ -253,7 +254,7 @@ import Testing
   }
 
   @Test func refusesEveryCutManifestAndSurvivesFlips() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     try Self.prepare(folder, ["a": sampleText(5000)])
     let bytes = try readFile(folder.file("out/manifest.json"))
     for count in 0..<bytes.count - 1 {

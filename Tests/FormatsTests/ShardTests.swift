@@ -2,11 +2,12 @@
 // Token shards and streams: the exact layout, streams over several shards, refused ids.
 
 import Formats
+import TestSupport
 import Testing
 
 @Suite struct ShardTests {
   @Test func writesThePublishedLayout() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     try Shard.write(folder.file("x.bin"), [1, 258, 65535])
     let bytes = try readFile(folder.file("x.bin"))
     #expect(bytes.count == 1024 + 6)
@@ -18,7 +19,7 @@ import Testing
   }
 
   @Test func refusesEveryCutAndEveryFlipThatMatters() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     try Shard.write(folder.file("x.bin"), [1, 2, 3, 4])
     let bytes = try readFile(folder.file("x.bin"))
     try expectEveryCutIsRejected(bytes) { try Shard.read($0) }
@@ -33,7 +34,7 @@ import Testing
   }
 
   @Test func readsShardsAsOneStreamInNameOrder() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     try Shard.write(folder.file("fineweb_train_000001.bin"), [4, 5])
     try Shard.write(folder.file("fineweb_train_000000.bin"), [1, 2, 3])
     try Shard.write(folder.file("fineweb_train_000002.bin"), [] as [UInt16])
@@ -50,7 +51,7 @@ import Testing
   }
 
   @Test func namesFileOffsetAndIdOutsideTheVocabulary() throws {
-    let folder = TemporaryFolder()
+    let folder = try TemporaryFolder()
     try Shard.write(folder.file("a0.bin"), [1, 2])
     try Shard.write(folder.file("a1.bin"), [1, 7, 300])
     let error = formatError(.corrupt) {
@@ -63,8 +64,8 @@ import Testing
     _ = try TokenStream(folder: folder.path, prefix: "a", vocab: 65536)
   }
 
-  @Test func tellsHowToMakeShardsWhenThereAreNone() {
-    let folder = TemporaryFolder()
+  @Test func tellsHowToMakeShardsWhenThereAreNone() throws {
+    let folder = try TemporaryFolder()
     let error = formatError(.notFound) {
       try TokenStream(folder: folder.path, prefix: "fineweb_train_", vocab: 10)
     }

@@ -1,37 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests share: temporary folders, the reference data, hostile input.
+// What the tests of formats share: the reference data, hostile input.
 
 import Formats
 import Foundation
+import TestSupport
 import Testing
-
-/// A folder that is removed when the value goes away.
-final class TemporaryFolder {
-  let path: String
-
-  init() {
-    path = NSTemporaryDirectory() + "graphc-formats-" + UUID().uuidString
-    try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
-  func file(_ name: String) -> String { "\(path)/\(name)" }
-
-  func write(_ name: String, _ bytes: [UInt8]) throws -> String {
-    try Data(bytes).write(to: URL(fileURLWithPath: file(name)))
-    return file(name)
-  }
-
-  var names: [String] {
-    ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
-  }
-}
 
 /// Path of a file or folder of Tests/Fixtures.
 func fixture(_ name: String) -> String {
-  URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .appendingPathComponent("Fixtures/\(name)").path
+  Repository.root.appendingPathComponent("Tests/Fixtures/\(name)").path
 }
 
 /// The FormatError that `body` throws; anything else fails the test.
@@ -57,7 +34,7 @@ func expectEveryCutIsRejected(
   _ bytes: [UInt8], sourceLocation: SourceLocation = #_sourceLocation,
   read: (String) throws -> some Any
 ) throws {
-  let folder = TemporaryFolder()
+  let folder = try TemporaryFolder()
   for count in 0..<bytes.count {
     let path = try folder.write("cut", Array(bytes[..<count]))
     do {
@@ -73,7 +50,7 @@ func expectEveryCutIsRejected(
 func acceptedFlips(
   _ bytes: [UInt8], every step: Int = 1, read: (String) throws -> some Any
 ) throws -> Int {
-  let folder = TemporaryFolder()
+  let folder = try TemporaryFolder()
   var accepted = 0
   for bit in stride(from: 0, to: bytes.count * 8, by: step) {
     var flipped = bytes

@@ -11,39 +11,24 @@ struct PassGolden {
   let path: String
   let pass: Pass
   let tag: String
-  /// Header, function and separator, as they stand in the file.
-  private let upper: String
-  private let functionText: String
+  private let golden: Golden
   /// What stands below the separator.
-  let expected: String
-
-  /// The file is not written as a golden.
-  struct Malformed: Error, CustomStringConvertible {
-    let description: String
-  }
-
-  static let separator = "# ---\n"
+  var expected: String { golden.text }
 
   init(path: String) throws {
     self.path = path
-    let text = try Repository.text(path)
-    let header = text.prefix { $0 != "\n" }
+    golden = try Golden(path)
+    let header = golden.input.prefix { $0 != "\n" }
     guard header.hasPrefix("# pass: ") else {
-      throw Malformed(description: "\(path) does not begin with '# pass: '")
+      throw Golden.Malformed(description: "\(path) does not begin with '# pass: '")
     }
-    guard let range = text.range(of: Self.separator) else {
-      throw Malformed(description: "\(path) has no line '# ---'")
-    }
-    functionText = String(text[..<range.lowerBound])
-    upper = functionText + Self.separator
-    expected = String(text[range.upperBound...])
     let words = header.dropFirst("# pass: ".count).split(separator: " ").map(String.init)
     tag = words[0]
-    pass = try Self.pass(words[0], Options(words.dropFirst()), try Self.parse(path, functionText))
+    pass = try Self.pass(words[0], Options(words.dropFirst()), try Self.parse(path, golden.input))
   }
 
   /// The function above the separator.
-  func input() throws -> Graph { try Self.parse(path, functionText) }
+  func input() throws -> Graph { try Self.parse(path, golden.input) }
 
   /// The text below the separator, as it should be.
   func actual() throws -> String {
@@ -62,7 +47,7 @@ struct PassGolden {
     }
   }
 
-  func rewrite(_ actual: String) throws { try Repository.write(upper + actual, to: path) }
+  func expected(of made: String) throws -> String { try golden.expected(of: made) }
 
   static func parse(_ path: String, _ text: String) throws -> Graph {
     var parser = CoreParser(path: path, text: text)
@@ -93,7 +78,7 @@ struct PassGolden {
 
   private static func pass(_ tag: String, _ options: Options, _ graph: Graph) throws -> Pass {
     guard let plain = Pipeline.all.first(where: { $0.name == tag }) else {
-      throw Malformed(description: "no pass is named \(tag)")
+      throw Golden.Malformed(description: "no pass is named \(tag)")
     }
     if options.isEmpty { return plain }
     switch tag {
@@ -113,7 +98,7 @@ struct PassGolden {
       return .differentiate(
         only: options["only"].map { Set($0.split(separator: ",").map(String.init)) })
     case "insert-optimizer": return .insertOptimizer(try optimizer(options, graph))
-    default: throw Malformed(description: "\(tag) takes no options")
+    default: throw Golden.Malformed(description: "\(tag) takes no options")
     }
   }
 
@@ -123,7 +108,7 @@ struct PassGolden {
     if words[0] == "f16" { return .f16 }
     if words[0] == "f32" { return .f32 }
     guard let bits = Int(words[0].dropFirst(3)) else {
-      throw Malformed(description: "unknown precision \(text)")
+      throw Golden.Malformed(description: "unknown precision \(text)")
     }
     var quantizer = Quantizer(bits: bits, clip: .max)
     if words.count == 3 {
@@ -142,7 +127,7 @@ struct PassGolden {
     case "sgd": rule = .sgd(lr: lr, momentum: 0.9, decay: decay)
     case "adamw": rule = .adamw(lr: lr, decay: decay)
     case "muon": rule = .muon(lr: lr, decay: decay)
-    default: throw Malformed(description: "insert-optimizer takes sgd, adamw or muon")
+    default: throw Golden.Malformed(description: "insert-optimizer takes sgd, adamw or muon")
     }
     let update = ParameterUpdate(rule)
     let only = options["only"]?.split(separator: ",").map(String.init)

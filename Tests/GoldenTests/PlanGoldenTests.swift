@@ -10,14 +10,10 @@ import Testing
 @Suite struct PlanGoldenTests {
   @Test(arguments: Repository.files(in: "Tests/Golden/Plan"))
   func functionLowersToThePlanOfTheFile(path: String) throws {
-    let text = try Repository.text(path)
-    let range = try #require(text.range(of: PassGolden.separator))
-    let graph = try PassGolden.parse(path, String(text[..<range.lowerBound]))
+    let golden = try Golden(path)
+    let graph = try PassGolden.parse(path, golden.input)
     #expect(graph.violations() == [])
     let plan = try lower(graph, layout: ParameterLayout(graph.parameters)).printed()
-    if Repository.updatesGoldens {
-      return try Repository.write(String(text[..<range.upperBound]) + plan, to: path)
-    }
-    #expect(plan == String(text[range.upperBound...]))
+    #expect(plan == (try golden.expected(of: plan)))
   }
 }

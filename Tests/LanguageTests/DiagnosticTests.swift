@@ -4,6 +4,7 @@
 import Foundation
 import IR
 import Language
+import TestSupport
 import Testing
 
 @Suite struct DiagnosticTests {
@@ -34,10 +35,10 @@ import Testing
       """
     #expect(
       rendered(text) == """
-        m.graph:8:51: error: leaky_relu has no 'slop' [E0213]
+        graphs/test.graph:8:51: error: leaky_relu has no 'slop' [E0213]
         8 | block Inner(x) { return square(x) + leaky_relu(x, slop: 0.5) }
           |                                                   ^^^^
-          note: in blocks.0.inner, called at m.graph:6:10, called at m.graph:11:26, i = 0
+          note: in blocks.0.inner, called at graphs/test.graph:6:10, called at m.graph:11:26, i = 0
           note: and 3 others like it
           help: did you mean 'slope'?
 
@@ -48,10 +49,10 @@ import Testing
     let text = "model m\nconst a = 1\nblock a(x) { return x }\n"
     #expect(
       rendered(text) == """
-        m.graph:3:7: error: 'a' is already declared [E0202]
+        graphs/test.graph:3:7: error: 'a' is already declared [E0202]
         3 | block a(x) { return x }
           |       ^
-        m.graph:2:7: note: it is a const here
+        graphs/test.graph:2:7: note: it is a const here
         2 | const a = 1
           |       ^
 
@@ -68,9 +69,10 @@ import Testing
       path: "lib/a.graph", line: 4, column: 7, loops: [LoopValue(name: "k", value: "0.5")],
       callers: [
         CallSite(path: "lib/a.graph", line: 1, column: 2),
-        CallSite(path: "m.graph", line: 9, column: 3, loops: [LoopValue(name: "i", value: "2")]),
+        CallSite(
+          path: "graphs/test.graph", line: 9, column: 3, loops: [LoopValue(name: "i", value: "2")]),
       ])
-    #expect(place.description == "lib/a.graph:4:7 k=0.5 < 1:2 < m.graph:9:3 i=2")
+    #expect(place.description == "lib/a.graph:4:7 k=0.5 < 1:2 < graphs/test.graph:9:3 i=2")
     #expect(SourceLocation(place.description) == place)
     #expect(SourceLocation("nonsense") == nil)
   }

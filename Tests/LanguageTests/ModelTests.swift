@@ -3,10 +3,11 @@
 
 import IR
 import Language
+import TestSupport
 import Testing
 
 @Suite struct ModelTests {
-  static let models = Repository.graphs(in: "graphs").filter { !$0.contains("/lib/") }
+  static let models = Repository.files(in: "graphs").filter { !$0.contains("/lib/") }
 
   @Test func baselineHasThePublishedParameterCount() throws {
     let model = try Repository.model("graphs/baseline.graph")
@@ -79,7 +80,10 @@ import Testing
     let model = try Repository.model(text: plain, set: ["a": "9"])
     #expect(model.settings.train?.rows == 3)
     #expect(model.scored.graph.parameters[0].type == .tensor([18, 2]))
-    #expect(model.constants.map(\.origin.text) == ["--set", "m.graph:2", "m.graph:2", "m.graph:2"])
+    #expect(
+      model.constants.map(\.origin.text) == [
+        "--set", "graphs/test.graph:2", "graphs/test.graph:2", "graphs/test.graph:2",
+      ])
   }
 
   @Test func unknownOverridesAreSuggested() throws {

@@ -187,7 +187,7 @@ import Testing
       }
       """
     let model = try Self.model(sections)
-    let rates = model.adaptUpdates(try #require(model.settings.ttt)).mapValues(\.learningRate)
+    let rates = model.adaptUpdates(try #require(model.settings.ttt)).mapValues(\.rule.lr)
     #expect(rates == ["e": 1.5, "s": 1, "proj": 0.25])
   }
 

@@ -259,11 +259,11 @@ extension KernelCall {
     let (rows, tile): (Int, Int?)
     switch kernel {
     case .matmul(let product): (rows, tile) = (product.m, tileRows)
-    case .embed(let embed): (rows, tile) = (embed.count, tileRows)
+    case .embed(let embed): (rows, tile) = (embed.rows, tileRows)
     case .packTokens(let pack): (rows, tile) = (pack.m, tileRows)
-    case .rows(let program): (rows, tile) = (program.count, program.tileRows)
-    case .crossEntropy(let loss): (rows, tile) = (loss.count, tileRows)
-    case .crossEntropyBackward(let loss): (rows, tile) = (loss.count, tileRows)
+    case .rows(let program): (rows, tile) = (program.rows, program.tileRows)
+    case .crossEntropy(let loss): (rows, tile) = (loss.rows, tileRows)
+    case .crossEntropyBackward(let loss): (rows, tile) = (loss.rows, tileRows)
     default: return nil
     }
     return tile.map { (rows + $0 - 1) / $0 }

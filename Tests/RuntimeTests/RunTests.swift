@@ -87,7 +87,7 @@ extension RuntimeTests {
       let before = try SmallRun.bytes(folder, "run")
       #expect(throws: FormatError.self) { try SmallRun.run(folder, "run", steps: 2) }
       #expect(try SmallRun.bytes(folder, "run") == before)
-      _ = try folder.write("mine", to: "note.txt")
+      try folder.write("note.txt", "mine")
       #expect(throws: FormatError.self) { try SmallRun.run(folder, "", steps: 2) }
       #expect(throws: FormatError.self) {
         try SmallRun.run(folder, "nowhere", steps: 2, resumes: true)

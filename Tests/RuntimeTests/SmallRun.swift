@@ -28,7 +28,7 @@ struct SmallCorpus {
         for _ in 0..<8 { text += words[Int(random.uniform() * Double(words.count))] + " " }
         text += "end.\n"
       }
-      texts.append(try folder.write(text, to: "text-\(document).txt"))
+      texts.append(try folder.write("text-\(document).txt", text))
     }
     let out = folder.path + "/data"
     _ = try DataFolder.prepare(texts: texts, vocab: 288, validation: 0.1, out: out)

@@ -50,9 +50,13 @@ package enum Repository {
     return try model(SourceFile(path: path, text: text), set)
   }
 
-  /// Compiles a text; what it includes lies in the repository.
+  /// Compiles a text, called `graphs/test.graph`; what it includes lies in the repository.
   package static func model(text: String, set: [String: String] = [:]) throws -> Model {
     try model(SourceFile(path: "graphs/test.graph", text: text), set)
+  }
+
+  package static func source(_ path: String) throws -> SourceFile {
+    SourceFile(path: path, text: try text(path))
   }
 
   private static func model(_ file: SourceFile, _ set: [String: String]) throws -> Model {
@@ -62,10 +66,6 @@ package enum Repository {
     }
     return try elaborate(file: file, includes: text, overrides: overrides)
   }
-
-  /// Whether golden files are to be rewritten.
-  package static let updatesGoldens =
-    ProcessInfo.processInfo.environment["UPDATE_GOLDEN"] != nil
 
   package static func write(_ text: String, to path: String) throws {
     try text.write(to: root.appendingPathComponent(path), atomically: true, encoding: .utf8)

@@ -47,7 +47,7 @@ extension OpDefinition {
     positional: [.dims, .base, .train, .rampFrom, .rampFactor], shape: ropeShape,
     gradient: .rule { b, node, dy in [b.one(.ropeBackward, [dy[0]!], node.attributes)] },
     reads: .lastAxis, lowering: .row(.init("rope", operands: 2, flops: 3), readsRopeTable: true),
-    slices: .movingStart)
+    slices: .movingStart, zero: .operand(0))
 
   static let ropeBackward = OpDefinition(
     summary: "The inverse turn of rope: dx from dy.",
@@ -74,7 +74,7 @@ extension OpDefinition {
     },
     reads: ReadRule("its own place, one gain a head") { _ in
       [ReadRule.leading(4), [.same(axis: 2)]]
-    }, lowering: .row(.mul, gain: 1))
+    }, lowering: .row(.mul, gain: 1), zero: .product)
 
   static let scaleHeadsBackwardGain = OpDefinition(
     summary: "dgain[h] = Σ over b, t, d of dy x.",
@@ -143,7 +143,7 @@ extension OpDefinition {
         application.index == 0 ? [.same(axis: 0), keys, .all, .same(axis: 3)] : nil,
       ]
     }, lowering: .kernel(attend), storage: .together(operands: [0, 1, 2], results: [0]),
-    slices: .lastQueries, endsPhase: true)
+    slices: .lastQueries, endsPhase: true, zero: .operand(2))
 
   static let attentionBackward = OpDefinition(
     summary: "Gradients of attention: with p = exp(scale q kᵀ - lse), dv = pᵀ dy, "

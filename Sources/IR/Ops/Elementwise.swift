@@ -67,7 +67,7 @@ extension OpDefinition {
     gradient: .rule { b, node, dy in
       [b.reduced(dy[0]!, to: node.operands[0]), b.reduced(dy[0]!, to: node.operands[1])]
     },
-    reads: .elementwise, lowering: .row(.add), recompute: .sums)
+    reads: .elementwise, lowering: .row(.add), recompute: .sums, zero: .sum)
 
   static let sub = OpDefinition(
     summary: "y = a - b, with broadcasting.",
@@ -76,7 +76,7 @@ extension OpDefinition {
       let negative = b.one(.scale, [dy[0]!], [.by: .double(-1)])
       return [b.reduced(dy[0]!, to: node.operands[0]), b.reduced(negative, to: node.operands[1])]
     },
-    reads: .elementwise, lowering: .row(.init("sub", operands: 2, flops: 1)))
+    reads: .elementwise, lowering: .row(.init("sub", operands: 2, flops: 1)), zero: .sum)
 
   static let mul = OpDefinition(
     summary: "y = a * b, with broadcasting.",
@@ -87,7 +87,7 @@ extension OpDefinition {
       let db = b.one(.mul, [dy[0]!, left])
       return [b.reduced(da, to: left), b.reduced(db, to: right)]
     },
-    reads: .elementwise, lowering: .row(.mul), recompute: .ofOneActivationAndInSums)
+    reads: .elementwise, lowering: .row(.mul), recompute: .ofOneActivationAndInSums, zero: .product)
 
   static let scale = OpDefinition(
     summary: "y = by * x, with a constant.",
@@ -95,7 +95,8 @@ extension OpDefinition {
     gradient: .rule { b, node, dy in
       [b.one(.scale, [dy[0]!], [.by: .double(node.double(.by))])]
     },
-    reads: .elementwise, lowering: .row(.scale, immediate: .by), recompute: .atReaders)
+    reads: .elementwise, lowering: .row(.scale, immediate: .by), recompute: .atReaders,
+    zero: .operand(0))
 
   static let offset = OpDefinition(
     summary: "y = x + by, with a constant.",
@@ -111,7 +112,7 @@ extension OpDefinition {
       let twice = b.one(.scale, [node.operands[0]], [.by: .double(2)])
       return [b.one(.mul, [dy[0]!, twice])]
     },
-    reads: .elementwise, lowering: .row(.square), recompute: .ofOneActivation)
+    reads: .elementwise, lowering: .row(.square), recompute: .ofOneActivation, zero: .operand(0))
 
   static let sigmoid = OpDefinition(
     summary: "y = 1 / (1 + exp(-x)).",
@@ -129,7 +130,8 @@ extension OpDefinition {
       let product = b.one(.mul, [dy[0]!, b.one(.square, [node.result])])
       return [b.one(.sub, [dy[0]!, product])]
     },
-    reads: .elementwise, lowering: .row(.init("tanh", flops: 1)), recompute: .ofOneActivation)
+    reads: .elementwise, lowering: .row(.init("tanh", flops: 1)), recompute: .ofOneActivation,
+    zero: .operand(0))
 
   static let softcap = OpDefinition(
     summary: "y = cap * tanh(x / cap): bounds logits smoothly; cap from 1e-30 to 1e30.",
@@ -138,7 +140,7 @@ extension OpDefinition {
       [b.one(.softcapBackward, [dy[0]!, node.result], [.cap: .double(node.double(.cap))])]
     },
     reads: .elementwise, lowering: .row(.init("softcap", flops: 3), immediate: .cap),
-    recompute: .ofOneActivation)
+    recompute: .ofOneActivation, zero: .operand(0))
 
   static let softcapBackward = OpDefinition(
     summary: "dx = dy * (1 - (y/cap)²), with y = softcap(x).",
@@ -156,7 +158,8 @@ extension OpDefinition {
       let attributes: [AttributeName: AttributeValue] = [.slope: .double(node.double(.slope))]
       return [b.one(.leakyReluBackward, [dy[0]!, node.operands[0]], attributes)]
     },
-    reads: .elementwise, lowering: .row(.leakyRelu, immediate: .slope), recompute: .atReaders)
+    reads: .elementwise, lowering: .row(.leakyRelu, immediate: .slope), recompute: .atReaders,
+    zero: .operand(0))
 
   static let leakyReluBackward = OpDefinition(
     summary: "dx = dy where x > 0, slope * dy elsewhere.",

@@ -53,7 +53,7 @@ extension OpDefinition {
           return .same(axis: isSqueezed && own > axis ? own - 1 : own)
         }
       ]
-    }, lowering: .view(firstElement, otherwise: copyPart), slices: .never)
+    }, lowering: .view(firstElement, otherwise: copyPart), slices: .never, zero: .operand(0))
 
   static let unslice = OpDefinition(
     summary: "y of the shape given, x at start along the axis and zero elsewhere.",
@@ -107,7 +107,7 @@ extension OpDefinition {
       ]
     },
     gradient: .rule { b, _, dy in [b.one(.mergeHeads, [dy[0]!])] },
-    reads: splitFeatures, lowering: .view())
+    reads: splitFeatures, lowering: .view(), zero: .operand(0))
 
   static let mergeHeads = OpDefinition(
     summary: "y[b, t, h * width + d] = x[b, t, h, d].",
@@ -126,7 +126,7 @@ extension OpDefinition {
       let heads = b.type(node.operands[0]).shape[2].number!
       return [b.one(.splitHeads, [dy[0]!], [.heads: .int(heads)])]
     },
-    reads: splitFeatures, lowering: .view())
+    reads: splitFeatures, lowering: .view(), zero: .operand(0))
 
   static let sumTo = OpDefinition(
     summary: "Sums x over the axes along which the shape given was stretched to it.",

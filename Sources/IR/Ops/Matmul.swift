@@ -29,7 +29,7 @@ extension OpDefinition {
       let last = application.result.rank - 1
       return [ReadRule.leading(last) + [.all], [.same(axis: last), .all]]
     }, lowering: .kernel { multiply($0, $1, isTransposed: false) },
-    storage: .product(operands: [0], isResult: true))
+    storage: .product(operands: [0], isResult: true), zero: .product)
 
   static let linearBackwardInput = OpDefinition(
     summary: "dx[…, i] = Σ_o dy[…, o] w[o, i].",
@@ -90,7 +90,7 @@ extension OpDefinition {
     reads: ReadRule("one feature of any row of the table, ids at its own place") { application in
       let last = application.result.rank - 1
       return [[.all, .same(axis: last)], ReadRule.leading(last)]
-    }, lowering: .kernel(lookUp), slices: .never)
+    }, lowering: .kernel(lookUp), slices: .never, zero: .operand(0))
 
   static let embedBackward = OpDefinition(
     summary: "dtable[v, :] = Σ of dy[…, :] where ids = v.",

@@ -17,7 +17,7 @@ extension OpDefinition {
       return [b.one(.rmsNormBackward, [dy[0]!, node.operands[0]], attributes)]
     },
     reads: .lastAxis, lowering: .row(.init("rms_norm", flops: 3), immediate: .epsilon),
-    recompute: .ofOneActivation)
+    recompute: .ofOneActivation, zero: .operand(0))
 
   static let rmsNormBackward = OpDefinition(
     summary: "dx = r dy - x r³ mean(dy x), with r = 1 / sqrt(mean(x²) + epsilon).",

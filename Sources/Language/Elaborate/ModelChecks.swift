@@ -136,8 +136,11 @@ struct ModelChecks {
     }
     for node in graph.nodes {
       let zeros = node.operands.map { isZero[$0.index] }
-      switch node.op {
-      case .mul, .linear, .scaleHeads:
+      switch node.op.definition.zero {
+      case .unknown: break
+      case .operand(let index): isZero[node.result.index] = zeros[index]
+      case .sum: isZero[node.result.index] = zeros[0] && zeros[1]
+      case .product:
         if zeros[0], zeros[1] {
           let place = SourceLocation(node.location)
           let names = node.operands.map { "'\(graph.name($0))'" }
@@ -146,12 +149,6 @@ struct ModelChecks {
             at: place, suggestion: "start one of them away from zero, or neither will train")
         }
         isZero[node.result.index] = zeros[0] || zeros[1]
-      case .add, .sub: isZero[node.result.index] = zeros[0] && zeros[1]
-      case .scale, .square, .tanh, .softcap, .leakyRelu, .slice, .splitHeads, .mergeHeads,
-        .rmsNorm, .rope, .embed:
-        isZero[node.result.index] = zeros[0]
-      case .attention: isZero[node.results[0].index] = zeros[2]
-      default: break
       }
     }
   }
