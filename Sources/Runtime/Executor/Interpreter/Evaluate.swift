@@ -91,9 +91,7 @@ extension Interpreter {
     // Optimiser
     case .clipFactor: return try Reference.clipFactor(x, limit: node.double(.limit))
     case .adamwUpdate: return try Reference.adamwUpdate(x, AdamW(node))
-    case .sgdUpdate:
-      return try Reference.sgdUpdate(
-        x, momentum: node.double(.momentum), decay: node.double(.decay))
+    case .sgdUpdate: return try Reference.sgdUpdate(x, node)
     case .muonUpdate: return try Reference.muonUpdate(x, Muon(node))
 
     case .fused: throw InterpreterError("a fused node stands inside another one")

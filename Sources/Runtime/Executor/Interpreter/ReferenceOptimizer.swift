@@ -54,7 +54,8 @@ extension Reference {
   }
 
   /// Operands w, g, m, lr, factor; results w, m.
-  static func sgdUpdate(_ x: [Tensor], momentum: Double, decay: Double) throws -> [Tensor] {
+  static func sgdUpdate(_ x: [Tensor], _ node: Node) throws -> [Tensor] {
+    let (momentum, decay) = (node.double(.momentum), node.double(.decay))
     let (lr, factor) = (try x[3].scalar, try x[4].scalar)
     var (w, m) = (try x[0].reals, try x[2].reals)
     for (index, gradient) in try x[1].reals.enumerated() {
