@@ -133,8 +133,9 @@ func run(_ call: kernel_call, threads: Int = 2) { runCalls([call], threads: thre
 
 /// Room for the packed form of w[n, k], NaN at first.
 func packRoom(n: Int, k: Int, transposed: Bool = false, bf16: Bool = false) -> Floats {
-  let bytes = kernel_packed_bytes(Int64(n), Int64(k), transposed ? 1 : 0, bf16 ? 1 : 0)
-  return Floats(Int(bytes) / 4)
+  let (columns, depth) = transposed ? (k, n) : (n, k)
+  let panel = columns <= 32 ? 32 : 64
+  return Floats((columns + panel - 1) / panel * panel * (bf16 ? (depth + 1) / 2 : depth))
 }
 
 /// Panels of x[m, n] for a weight gradient.
@@ -142,8 +143,9 @@ func tokenPanels(
   _ x: UnsafeMutableRawPointer, m: Int, n: Int, bf16: Bool = false, xIsBF16: Bool = false,
   tileRows: Int = 0, threads: Int = 2
 ) -> Floats {
-  let bytes = Int(kernel_token_panel_bytes(Int64(m), Int64(n), bf16 ? 1 : 0))
-  let room = Floats(bytes / 4, fill: 3)
+  // From one panel of 16 columns to the next is an odd number of lines.
+  let lines = (bf16 ? (m + 1) / 2 : m) | 1
+  let room = Floats((n + 15) / 16 * lines * 16, fill: 3)
   run(
     .packTokens([room.raw, x], m: m, n: n, tileRows: tileRows, bf16: bf16, xIsBF16: xIsBF16),
     threads: threads)

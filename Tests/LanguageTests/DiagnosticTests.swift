@@ -38,7 +38,8 @@ import Testing
         graphs/test.graph:8:51: error: leaky_relu has no 'slop' [E0213]
         8 | block Inner(x) { return square(x) + leaky_relu(x, slop: 0.5) }
           |                                                   ^^^^
-          note: in blocks.0.inner, called at graphs/test.graph:6:10, called at graphs/test.graph:11:26, i = 0
+          note: in blocks.0.inner, called at graphs/test.graph:6:10, \
+        called at graphs/test.graph:11:26, i = 0
           note: and 3 others like it
           help: did you mean 'slope'?
 

@@ -241,7 +241,7 @@ extension Kernel {
   }
 
   /// Sizes of packed operands, in words of four bytes: one number, or two of bf16 that follow each other
-  /// in the depth of the product. The C side says the same (`kernel_extent`), which tests compare.
+  /// in the depth of the product. Tests compare them with what kernels touch.
   enum Panels {
     /// Panels 64, or for narrow operands 32, columns wide.
     static func words(columns: Int, depth: Int, _ isBF16: Bool) -> Int {

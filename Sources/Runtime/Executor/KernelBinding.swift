@@ -5,12 +5,12 @@ import CKernels
 import IR
 
 /// Calls with addresses, and the row programs that they point to.
-final class BoundCalls {
-  private(set) var calls: [kernel_call] = []
+package final class BoundCalls {
+  package private(set) var calls: [kernel_call] = []
   private let programs: UnsafeMutablePointer<row_program>
 
   /// `address` says where a buffer lies; calls that are measured and not run have none.
-  init(_ calls: [KernelCall], address: (BufferReference) -> UnsafeMutableRawPointer?) {
+  package init(_ calls: [KernelCall], address: (BufferReference) -> UnsafeMutableRawPointer?) {
     // Layers repeat the same kernels with the same arguments, which are bound once.
     var bound: [Kernel: kernel_call] = [:]
     let kernels = Set(calls.map(\.kernel))
@@ -36,7 +36,7 @@ final class BoundCalls {
   var scratch: Int { Int(kernels_scratch(calls, Int64(calls.count))) }
 
   /// Makes room for what each thread needs: a run itself allocates nothing and cannot fail.
-  func reserve(threads: Int) throws(OutOfMemory) {
+  package func reserve(threads: Int) throws(OutOfMemory) {
     if kernels_reserve(calls, Int64(calls.count), Int32(threads)) == 0 {
       throw OutOfMemory(bytes: threads * scratch)
     }
@@ -55,11 +55,12 @@ extension PlanFunction {
 }
 
 extension kernel_call {
-  /// What differs from call to call: buffers and the rows of a tile.
+  /// What differs from call to call: barrier, rows of a tile, buffers.
   fileprivate mutating func place(
     _ call: KernelCall, address: (BufferReference) -> UnsafeMutableRawPointer?
   ) {
-    cut(call)
+    barrier = call.barrier ? 1 : 0
+    if let rows = call.tileRows { set("tile_rows", .whole(rows), of: call.kernel) }
     withUnsafeMutableBytes(of: &buffer) { bytes in
       let buffers = bytes.bindMemory(to: UnsafeMutableRawPointer?.self)
       for (index, reference) in call.buffers.enumerated() {
@@ -78,11 +79,6 @@ extension kernel_call {
     local = call.buffers.enumerated().reduce(0) { mask, buffer in
       mask | (buffer.element.space == .tile ? 1 << UInt32(buffer.offset) : 0)
     }
-  }
-
-  fileprivate mutating func cut(_ call: KernelCall) {
-    barrier = call.barrier ? 1 : 0
-    if let rows = call.tileRows { set("tile_rows", .whole(rows), of: call.kernel) }
   }
 
   /// A call with its arguments, without addresses; `program` is that of a row program.
@@ -210,17 +206,5 @@ extension RowProgram.Shape {
     case .constant: ROW_CONSTANT
     case .table: ROW_TABLE
     }
-  }
-}
-
-extension KernelCall {
-  /// The bytes of each buffer that the call touches, as its kernel says.
-  public var extents: [Int] {
-    let program = UnsafeMutablePointer<row_program>.allocate(capacity: 1)
-    defer { program.deallocate() }
-    if let rows = kernel.program { program.initialize(to: row_program(rows)) }
-    var bound = kernel_call(kernel, program: program)
-    bound.cut(self)
-    return buffers.indices.map { Int(kernel_extent(&bound, Int32($0))) }
   }
 }

@@ -24,16 +24,14 @@ const char *gemm_name(void);
 const char *gemm_jit_name(void);
 const char *gemm_blas_name(void);
 
-// What every kernel has for each ISA: a body, which computes one tile; a layout, which sets the tiles
-// of a call and returns the bytes of scratch that one takes; and the bytes of each buffer.
+// What every kernel has for each ISA: a body, which computes one tile, and a layout, which sets the
+// tiles of a call and returns the bytes of scratch that one takes.
 typedef void (*kernel_tile)(const kernel_call *call, int64_t tile, void *scratch);
 typedef int64_t (*kernel_layout)(kernel_call *call);
-typedef void (*kernel_extents)(const kernel_call *call, int64_t *bytes);
 
 typedef struct kernel_table {
   kernel_tile tile[KERNEL_COUNT];
   kernel_layout layout[KERNEL_COUNT];
-  kernel_extents extents[KERNEL_COUNT];
   void (*scales)(float *scale, float *full, float *clip, const float *w,
                  const quant_scale_args *args, float *work);
   void (*codes)(int8_t *codes, const float *w, const float *scale, const float *clip, int64_t rows,

@@ -40,7 +40,10 @@ enum { EMBED_OUT, EMBED_TABLE, EMBED_IDS };
 #define EMBED_BACKWARD_ARGUMENTS(X) X(int64_t, rows) X(int64_t, width) X(int64_t, vocab)
 enum { EMBED_BACKWARD_DTABLE, EMBED_BACKWARD_DY, EMBED_BACKWARD_IDS };
 
-// packed; w[n,k]. transposed 0: for y[.,n] = x[.,k] wᵀ; 1: for dx[.,k] = dy[.,n] w.
+// packed; w[n,k]. transposed 0: for y[.,n] = x[.,k] wᵀ; 1: for dx[.,k] = dy[.,n] w. Columns and depth
+// of packed are n, k, or k, n for the transposed pack: panels of 64 columns (32 if there are at most
+// 32), 64-byte aligned, the last one padded. A panel is [depth][panel] f32, or in bf16
+// [depth/2][panel][2], the depth rounded up to even; padding is zero.
 #define PACK_ARGUMENTS(X) X(int64_t, n) X(int64_t, k) X(int32_t, transposed) X(int32_t, bf16)
 enum { PACK_PACKED, PACK_W };
 
@@ -198,7 +201,7 @@ enum { SLICE_OUT, SLICE_X };
 enum { UNSLICE_OUT, UNSLICE_Y };
 
 // Every kernel: its identifier, and its name in plans, which begins the names of its functions (a
-// body, a layout and extents, in Kernels/bodies). Whatever lists kernels is made of this.
+// body and a layout, in Kernels/bodies). Whatever lists kernels is made of this.
 #define KERNELS(X)                                                                                 \
   X(EMBED, embed)                                                                                  \
   X(EMBED_BACKWARD, embed_backward)                                                                \
@@ -364,17 +367,6 @@ typedef struct kernel_call {
 
 // Sets the argument of that name, to `real` if it is a double; 0 if the kernel has none.
 int32_t kernel_set(kernel_call *call, const char *name, int64_t whole, double real);
-
-// Bytes of the packed form of w[n,k]: panels of 64 columns (32 if there are at most 32), 64-byte
-// aligned, the last one padded; columns, depth = n, k, or k, n for a transposed pack. A panel is
-// [depth][panel] f32, or in bf16 [depth/2][panel][2], the depth rounded up to even; padding is zero.
-int64_t kernel_packed_bytes(int64_t n, int64_t k, int32_t transposed, int32_t bf16);
-
-// Bytes of the operand of a weight gradient that KERNEL_PACK_TOKENS makes of x[m,n].
-int64_t kernel_token_panel_bytes(int64_t m, int64_t n, int32_t bf16);
-
-// The bytes of a buffer that a call touches, all tiles together.
-int64_t kernel_extent(const kernel_call *call, int32_t buffer);
 
 // Cuts calls into tiles and measures their scratch. Once per plan and machine, before they run.
 void kernels_layout(kernel_call *calls, int64_t count);
