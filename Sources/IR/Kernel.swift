@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The index page of all kernels. Facts about a kernel stand with its arguments, beside
+// Calls of kernels as plans hold them. Facts about a kernel stand with its arguments, beside
 // the ops that call it (Ops), those of row programs in RowKernels.swift.
 
 /// What a call does with one of its buffers.
@@ -49,61 +49,18 @@ extension KernelArguments {
   public var precision: ComputePrecision { .f32 }
   public var chainRows: Int? { nil }
   public var endsPhase: Bool { false }
+
+  fileprivate func equals(_ other: any KernelArguments) -> Bool { other as? Self == self }
 }
 
 /// A kernel of the runtime with its arguments.
-public enum Kernel: Hashable, Sendable {
-  case embed(Embed)
-  case embedBackward(EmbedBackward)
-  case pack(Pack)
-  case matmul(Matmul)
-  case packTokens(PackTokens)
-  case matmulWeight(MatmulWeight)
-  case rows(Rows)
-  case sumPartials(SumPartials)
-  case ropeTable(RopeTable)
-  case attention(Attention)
-  case attentionBackward(AttentionBackward)
-  case crossEntropy(CrossEntropy)
-  case crossEntropyBackward(CrossEntropyBackward)
-  case dot(Dot)
-  case clipFactor(ClipFactor)
-  case adamw(AdamW)
-  case sgd(SGD)
-  case muon(Muon)
-  case quantScale(QuantScale)
-  case fakeQuant(FakeQuant)
-  case fakeQuantBackward(FakeQuantBackward)
-  case slice(Slice)
-  case unslice(Unslice)
+public struct Kernel: Hashable, Sendable {
+  public var arguments: any KernelArguments
 
-  public var arguments: any KernelArguments {
-    switch self {
-    case .embed(let arguments): arguments
-    case .embedBackward(let arguments): arguments
-    case .pack(let arguments): arguments
-    case .matmul(let arguments): arguments
-    case .packTokens(let arguments): arguments
-    case .matmulWeight(let arguments): arguments
-    case .rows(let arguments): arguments
-    case .sumPartials(let arguments): arguments
-    case .ropeTable(let arguments): arguments
-    case .attention(let arguments): arguments
-    case .attentionBackward(let arguments): arguments
-    case .crossEntropy(let arguments): arguments
-    case .crossEntropyBackward(let arguments): arguments
-    case .dot(let arguments): arguments
-    case .clipFactor(let arguments): arguments
-    case .adamw(let arguments): arguments
-    case .sgd(let arguments): arguments
-    case .muon(let arguments): arguments
-    case .quantScale(let arguments): arguments
-    case .fakeQuant(let arguments): arguments
-    case .fakeQuantBackward(let arguments): arguments
-    case .slice(let arguments): arguments
-    case .unslice(let arguments): arguments
-    }
-  }
+  public init(_ arguments: any KernelArguments) { self.arguments = arguments }
+
+  public static func == (a: Self, b: Self) -> Bool { a.arguments.equals(b.arguments) }
+  public func hash(into hasher: inout Hasher) { arguments.hash(into: &hasher) }
 
   public var name: String { type(of: arguments).name }
 
@@ -122,6 +79,6 @@ public enum Kernel: Hashable, Sendable {
 
   /// The row program, of `rows` only.
   public var program: RowProgram? {
-    if case .rows(let arguments) = self { arguments.program } else { nil }
+    (arguments as? Rows)?.program
   }
 }

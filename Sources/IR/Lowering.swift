@@ -31,10 +31,10 @@ public protocol LoweringContext: AnyObject {
   func constants(_ numbers: [Double]) -> Slot
   /// What a kernel makes of a value, or of nothing: emitted once for all nodes that ask for it, as early
   /// as it can run.
-  func derived(_ kernel: Kernel, from value: Value?, source: Value) -> Slot
+  func derived(_ kernel: any KernelArguments, from value: Value?, source: Value) -> Slot
   /// Adds a call; buffers stand in the order of the kernel's contract. A call of a kernel that can be cut
   /// into rows runs in chains if `value`, over whose rows it goes, has tokens.
-  func emit(_ kernel: Kernel, _ buffers: [Slot], source: Value, rowsOf value: Value)
+  func emit(_ kernel: any KernelArguments, _ buffers: [Slot], source: Value, rowsOf value: Value)
 }
 
 extension OpDefinition {
@@ -52,7 +52,7 @@ extension OpDefinition {
     case kernel(KernelRule)
     /// Parameter and states are written in place: the operands but the second, which is the gradient, as
     /// many as there are results. The others follow in the order of the kernel's contract, then constants.
-    case update(@Sendable (Node, [Int]) -> (kernel: Kernel, constants: [Double]))
+    case update(@Sendable (Node, [Int]) -> (kernel: any KernelArguments, constants: [Double]))
     /// The nodes of its body, as one row program.
     case body
     case none(because: String)
@@ -124,13 +124,13 @@ extension LoweringContext {
   func rows(_ value: Value) -> Int { sizes(value).dropLast().reduce(1, *) }
 
   /// A call that writes the node's results and reads its operands.
-  func emit(_ kernel: Kernel, of node: Node, rowsOf value: Value? = nil) {
+  func emit(_ kernel: any KernelArguments, of node: Node, rowsOf value: Value? = nil) {
     emit(
       kernel, results(node) + slots(node.operands), source: node.result,
       rowsOf: value ?? node.result)
   }
 
-  public func emit(_ kernel: Kernel, _ buffers: [Slot], source: Value) {
+  public func emit(_ kernel: any KernelArguments, _ buffers: [Slot], source: Value) {
     emit(kernel, buffers, source: source, rowsOf: source)
   }
 }

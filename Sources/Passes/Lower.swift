@@ -107,7 +107,7 @@ final class Lowering: LoweringContext {
   }
 
   private func lowerUpdate(
-    _ node: Node, _ update: (Node, [Int]) -> (kernel: Kernel, constants: [Double])
+    _ node: Node, _ update: (Node, [Int]) -> (kernel: any KernelArguments, constants: [Double])
   ) throws {
     let states = node.results.count - 1
     let targets = [node.operands[0]] + node.operands[2..<(2 + states)]
@@ -135,7 +135,7 @@ final class Lowering: LoweringContext {
     let rows = Kernel.Rows(
       rows: space.rows, width: space.width, tileRows: space.rowsPerTile(tokens: nil),
       program: program)
-    append(.rows(rows), [target, slot(value)], to: .body, source: value, tokens: nil)
+    append(rows, [target, slot(value)], to: .body, source: value, tokens: nil)
   }
 
   /// The stage in which a node can run.
@@ -164,10 +164,10 @@ final class Lowering: LoweringContext {
     return slot
   }
 
-  func derived(_ kernel: Kernel, from value: Value?, source: Value) -> Slot {
-    let key = Derived(kernel: kernel, value: value)
+  func derived(_ kernel: any KernelArguments, from value: Value?, source: Value) -> Slot {
+    let key = Derived(kernel: Kernel(kernel), value: value)
     if let slot = made[key] { return slot }
-    let slot = newSlot(bytes: kernel.arguments.accesses[0].bytes)
+    let slot = newSlot(bytes: kernel.accesses[0].bytes)
     made[key] = slot
     let stage = value.map { parameterOnly.contains($0) ? Stage.prepare : .body } ?? .setup
     append(
@@ -183,12 +183,12 @@ final class Lowering: LoweringContext {
 
   // MARK: Calls
 
-  func emit(_ kernel: Kernel, _ buffers: [Slot], source: Value, rowsOf value: Value) {
+  func emit(_ kernel: any KernelArguments, _ buffers: [Slot], source: Value, rowsOf value: Value) {
     append(kernel, buffers, to: stage, source: source, tokens: tokens(value))
   }
 
   private func append(
-    _ kernel: Kernel, _ buffers: [Slot], to stage: Stage, source: Value, tokens: Int?
+    _ kernel: any KernelArguments, _ buffers: [Slot], to stage: Stage, source: Value, tokens: Int?
   ) {
     calls[stage]!.append(
       LoweredCall(kernel, buffers, source: graph.name(source), tokens: tokens))

@@ -69,10 +69,10 @@ extension Lowering {
     }
     let rows = Kernel.Rows(
       rows: space.rows, width: space.width, tileRows: rowsPerTile, program: program)
-    emit(.rows(rows), buffers, source: nodes.last!.result, rowsOf: widest)
+    emit(rows, buffers, source: nodes.last!.result, rowsOf: widest)
     for sum in sums {
       let partials = Kernel.SumPartials(n: graph.type(sum.value).count, parts: tiles)
-      emit(.sumPartials(partials), [result(sum.value), sum.slot], source: sum.value)
+      emit(partials, [result(sum.value), sum.slot], source: sum.value)
     }
   }
 
@@ -82,6 +82,6 @@ extension Lowering {
       positions: positions, dims: node.int(.dims), base: node.double(.base),
       trainLength: Double(node.int(.train)), rampFrom: node.double(.rampFrom),
       rampFactor: node.double(.rampFactor))
-    return derived(.ropeTable(table), from: nil, source: node.result)
+    return derived(table, from: nil, source: node.result)
   }
 }

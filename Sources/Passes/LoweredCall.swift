@@ -19,9 +19,9 @@ struct LoweredCall {
   /// Whether it goes on with the chain of the call before it.
   var isChained = false
 
-  init(_ kernel: Kernel, _ slots: [Slot], source: String, tokens: Int?) {
-    let arguments = kernel.arguments
-    (self.kernel, self.slots) = (kernel, slots)
+  init(_ arguments: any KernelArguments, _ slots: [Slot], source: String, tokens: Int?) {
+    kernel = Kernel(arguments)
+    self.slots = slots
     accesses = arguments.accesses
     self.source = source
     self.tokens = arguments.chainRows == nil ? nil : tokens
@@ -39,7 +39,7 @@ struct LoweredCall {
 
   /// Fixes the rows of a tile. Row programs have theirs from the beginning.
   mutating func cut(intoTilesOf tokenRows: Int) {
-    if case .rows = kernel { return }
+    if kernel.program != nil { return }
     guard let tokens, let rows = kernel.arguments.chainRows else { return }
     tileRows = tokenRows * (rows / tokens)
   }

@@ -15,7 +15,7 @@ extension PlanStep {
 
 extension LoweredCall {
   fileprivate mutating func combineRows() {
-    guard case .rows(var rows) = kernel else { return }
+    guard var rows = kernel.arguments as? Kernel.Rows else { return }
     let overwritten = Set(slots.indices.filter { accesses[$0].writes }.map { slots[$0] })
     let kept = rows.program.registers.indices.filter { register in
       guard let buffer = rows.program.registers[register].buffer else { return false }
@@ -23,7 +23,7 @@ extension LoweredCall {
     }
     var combiner = RowCombiner(rows.program, kept: Set(kept))
     rows.program = combiner.run()
-    kernel = .rows(rows)
+    kernel = Kernel(rows)
   }
 }
 

@@ -169,10 +169,10 @@ struct PlanChecker {
       for read in reads where read.overlaps(write) {
         let isSame = read.reference == write.reference && read.bytes == write.bytes
         let isAllowed: Bool
-        switch call.kernel {
-        case .adamw, .sgd, .muon: isAllowed = isSame && read.buffer == write.buffer
-        case .crossEntropyBackward: isAllowed = isSame
-        case .rows:
+        switch call.kernel.name {
+        case "adamw", "sgd", "muon": isAllowed = isSame && read.buffer == write.buffer
+        case "cross_entropy_backward": isAllowed = isSame
+        case "rows":
           isAllowed = isSame && call.kernel.program!.writes(write.buffer, after: read.buffer)
         default: isAllowed = false
         }
@@ -229,97 +229,53 @@ struct PlanChecker {
 // MARK: - Contracts
 
 extension KernelCall {
-  /// The bytes of each buffer, which KernelAccessTests compare with what kernels touch.
-  private var extents: [Int] { kernel.arguments.accesses.map(\.bytes) }
-
-  /// The bytes a call reads and writes, by its kernel's contract.
+  /// What a call reads and writes: bytes that KernelAccessTests compare with memory, and here anew
+  /// whether tiles touch their own rows alone.
   var accesses: (reads: [PlanChecker.Access], writes: [PlanChecker.Access]) {
-    if let program = kernel.program { return rowAccesses(program) }
     var reads: [PlanChecker.Access] = []
     var writes: [PlanChecker.Access] = []
-    for (index, bytes) in extents.enumerated() {
-      let access = access(index, bytes: bytes, isRowwise: rowwiseBuffers.contains(index))
-      if index < outputs { writes.append(access) }
-      // Updates read what they overwrite.
-      if index >= outputs || updatesInPlace { reads.append(access) }
+    for (index, access) in kernel.arguments.accesses.enumerated() {
+      let reference = buffers[index]
+      // In tile memory a buffer is one tile large.
+      let checked = PlanChecker.Access(
+        buffer: index, reference: reference,
+        bytes: reference.space == .tile ? reference.tileBytes : access.bytes,
+        isRowwise: rowwiseBuffers.contains(index))
+      if access.writes { writes.append(checked) }
+      if access.mode != .write { reads.append(checked) }
     }
     return (reads, writes)
-  }
-
-  /// In tile memory a buffer is one tile large.
-  private func access(_ index: Int, bytes: Int, isRowwise: Bool) -> PlanChecker.Access {
-    let reference = buffers[index]
-    return PlanChecker.Access(
-      buffer: index, reference: reference,
-      bytes: reference.space == .tile ? reference.tileBytes : bytes, isRowwise: isRowwise)
   }
 
   /// Tiles of a call that may be chained, if its size fixes them.
   var chainTiles: Int? {
-    let (rows, tile): (Int, Int?)
-    switch kernel {
-    case .matmul(let product): (rows, tile) = (product.m, tileRows)
-    case .embed(let embed): (rows, tile) = (embed.rows, tileRows)
-    case .packTokens(let pack): (rows, tile) = (pack.m, tileRows)
-    case .rows(let program): (rows, tile) = (program.rows, program.tileRows)
-    case .crossEntropy(let loss): (rows, tile) = (loss.rows, tileRows)
-    case .crossEntropyBackward(let loss): (rows, tile) = (loss.rows, tileRows)
-    default: return nil
-    }
+    guard let rows = kernel.arguments.chainRows else { return nil }
+    let tile = (kernel.arguments as? Kernel.Rows)?.tileRows ?? tileRows
     return tile.map { (rows + $0 - 1) / $0 }
   }
 
   private var rowwiseBuffers: Set<Int> {
-    switch kernel {
-    case .matmul: return [0, 1]
-    case .embed: return [0, 2]
-    case .packTokens: return [1]
-    case .crossEntropy: return [0, 1, 2, 3]
-    case .crossEntropyBackward: return [0, 1, 2, 3, 4]
-    default: return []
+    switch kernel.name {
+    case "matmul": return [0, 1]
+    case "embed": return [0, 2]
+    case "pack_tokens": return [1]
+    case "cross_entropy": return [0, 1, 2, 3]
+    case "cross_entropy_backward": return [0, 1, 2, 3, 4]
+    default: return Set(kernel.program?.rowwiseBuffers ?? [])
     }
-  }
-
-  private var updatesInPlace: Bool {
-    switch kernel {
-    case .adamw, .sgd, .muon: true
-    default: false
-    }
-  }
-
-  /// How many of the first buffers are written.
-  private var outputs: Int {
-    switch kernel {
-    case .rows: 0
-    case .attention, .crossEntropy, .clipFactor, .sgd, .muon: 2
-    case .attentionBackward, .adamw: 3
-    case .embed, .embedBackward, .pack, .matmul, .packTokens, .matmulWeight, .sumPartials,
-      .ropeTable, .crossEntropyBackward, .dot, .quantScale, .fakeQuant, .fakeQuantBackward, .slice,
-      .unslice:
-      1
-    }
-  }
-
-  private func rowAccesses(
-    _ program: RowProgram
-  ) -> (reads: [PlanChecker.Access], writes: [PlanChecker.Access]) {
-    let extents = extents
-    var reads: [PlanChecker.Access] = []
-    var writes: [PlanChecker.Access] = []
-    for (index, register) in program.registers.enumerated() {
-      guard let buffer = register.buffer else { continue }
-      let makers = program.instructions.filter { $0.destination == index }
-      let isSum = makers.contains(where: \.operation.isSum)
-      let access = access(
-        buffer, bytes: extents[buffer],
-        isRowwise: !isSum && [.full, .scalar].contains(register.shape))
-      if makers.isEmpty { reads.append(access) } else { writes.append(access) }
-    }
-    return (reads, writes)
   }
 }
 
 extension RowProgram {
+  /// Buffers with a row, or a number, for each row; sums have a part for each tile.
+  fileprivate var rowwiseBuffers: [Int] {
+    registers.indices.compactMap { index in
+      let isSum = instructions.contains { $0.destination == index && $0.operation.isSum }
+      return !isSum && [.full, .scalar].contains(registers[index].shape)
+        ? registers[index].buffer : nil
+    }
+  }
+
   /// Whether the first write of one buffer follows the last read of another.
   fileprivate func writes(_ buffer: Int, after other: Int) -> Bool {
     let written = registers.indices.filter { registers[$0].buffer == buffer }

@@ -184,11 +184,11 @@ private func attentionArguments(
 }
 
 @Sendable private func attend(_ context: any LoweringContext, _ node: Node) {
-  context.emit(.attention(.init(arguments: attentionArguments(context, node))), of: node)
+  context.emit(Kernel.Attention(arguments: attentionArguments(context, node)), of: node)
 }
 
 @Sendable private func attendBackward(_ context: any LoweringContext, _ node: Node) {
-  context.emit(.attentionBackward(.init(arguments: attentionArguments(context, node))), of: node)
+  context.emit(Kernel.AttentionBackward(arguments: attentionArguments(context, node)), of: node)
 }
 
 // MARK: Kernels

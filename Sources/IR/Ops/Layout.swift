@@ -167,7 +167,7 @@ extension OpDefinition {
     context.sizes(node.operands[0]), axis: node.int(.axis), start: node.int(.start),
     count: node.int(.count))
   context.emit(
-    .slice(.init(sizes: sizes, isBF16: context.isBF16(node.result))), of: node)
+    Kernel.Slice(sizes: sizes, isBF16: context.isBF16(node.result)), of: node)
 }
 
 @Sendable private func copyIntoZeros(_ context: any LoweringContext, _ node: Node) {
@@ -176,7 +176,7 @@ extension OpDefinition {
   let sizes = Kernel.SliceSizes(
     whole, axis: axis, start: node.int(.start), count: part.count < whole.count ? 1 : part[axis])
   context.emit(
-    .unslice(.init(sizes: sizes, isBF16: context.isBF16(node.result))), of: node)
+    Kernel.Unslice(sizes: sizes, isBF16: context.isBF16(node.result)), of: node)
 }
 
 // MARK: Kernels

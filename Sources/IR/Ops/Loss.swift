@@ -84,23 +84,22 @@ extension OpDefinition {
 @Sendable private func lose(_ context: any LoweringContext, _ node: Node) {
   let z = node.operands[0]
   context.emit(
-    .crossEntropy(
-      .init(rows: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap))),
+    Kernel.CrossEntropy(
+      rows: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap)),
     of: node, rowsOf: z)
 }
 
 @Sendable private func loseBackward(_ context: any LoweringContext, _ node: Node) {
   let z = node.operands[0]
   context.emit(
-    .crossEntropyBackward(
-      .init(
-        rows: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap),
-        dzIsBF16: context.isBF16(node.result))), of: node, rowsOf: z)
+    Kernel.CrossEntropyBackward(
+      rows: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap),
+      dzIsBF16: context.isBF16(node.result)), of: node, rowsOf: z)
 }
 
 @Sendable private func sumProducts(_ context: any LoweringContext, _ node: Node) {
   context.emit(
-    .dot(.init(n: context.graph.type(node.operands[0]).count)), of: node)
+    Kernel.Dot(n: context.graph.type(node.operands[0]).count), of: node)
 }
 
 // MARK: Kernels

@@ -120,13 +120,13 @@ private func multiply(_ context: any LoweringContext, _ node: Node, isTransposed
   let (n, k) = isTransposed ? (sizes[1], sizes[0]) : (sizes[0], sizes[1])
   let isBF16 = node.computesInBF16
   let packed = context.derived(
-    .pack(.init(n: sizes[0], k: sizes[1], isTransposed: isTransposed, isBF16: isBF16)),
+    Kernel.Pack(n: sizes[0], k: sizes[1], isTransposed: isTransposed, isBF16: isBF16),
     from: weight, source: weight)
   let matmul = Kernel.Matmul(
     m: context.rows(x), n: n, k: k, isBF16: isBF16, xIsBF16: context.isBF16(x),
     yIsBF16: context.isBF16(node.result))
   context.emit(
-    .matmul(matmul), [context.result(node.result), context.slot(x), packed], source: node.result)
+    matmul, [context.result(node.result), context.slot(x), packed], source: node.result)
 }
 
 /// Both operands of a weight gradient from token panels.
@@ -135,7 +135,7 @@ private func multiply(_ context: any LoweringContext, _ node: Node, isTransposed
   let sizes = context.sizes(node.result)
   let matmul = Kernel.MatmulWeight(
     m: context.rows(node.operands[0]), n: sizes[0], k: sizes[1], isBF16: node.computesInBF16)
-  context.emit(.matmulWeight(matmul), [context.result(node.result)] + panels, source: node.result)
+  context.emit(matmul, [context.result(node.result)] + panels, source: node.result)
 }
 
 extension LoweringContext {
@@ -143,20 +143,20 @@ extension LoweringContext {
   public func tokenPanels(_ value: Value, isBF16: Bool) -> Slot {
     let pack = Kernel.PackTokens(
       m: rows(value), n: sizes(value).last!, isBF16: isBF16, xIsBF16: self.isBF16(value))
-    return derived(.packTokens(pack), from: value, source: value)
+    return derived(pack, from: value, source: value)
   }
 }
 
 @Sendable private func lookUp(_ context: any LoweringContext, _ node: Node) {
   let (table, ids) = (context.sizes(node.operands[0]), context.graph.type(node.operands[1]))
   context.emit(
-    .embed(.init(rows: ids.count, width: table[1], vocab: table[0])), of: node)
+    Kernel.Embed(rows: ids.count, width: table[1], vocab: table[0]), of: node)
 }
 
 @Sendable private func addRows(_ context: any LoweringContext, _ node: Node) {
   let (table, ids) = (context.sizes(node.result), context.graph.type(node.operands[1]))
   context.emit(
-    .embedBackward(.init(rows: ids.count, width: table[1], vocab: table[0])), of: node)
+    Kernel.EmbedBackward(rows: ids.count, width: table[1], vocab: table[0]), of: node)
 }
 
 // MARK: Kernels

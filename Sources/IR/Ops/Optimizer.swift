@@ -187,34 +187,39 @@ public enum NewtonSchulz {
     part.offset += index * 4
     let slot = context.slot(gradient)
     context.emit(
-      .dot(.init(n: context.graph.type(gradient).count)), [part, slot, slot], source: gradient)
+      Kernel.Dot(n: context.graph.type(gradient).count), [part, slot, slot], source: gradient)
   }
   context.emit(
-    .clipFactor(.init(n: node.operands.count, limit: node.double(.limit))),
+    Kernel.ClipFactor(n: node.operands.count, limit: node.double(.limit)),
     context.results(node) + [parts], source: node.result)
 }
 
-@Sendable private func adamw(_ node: Node, _ sizes: [Int]) -> (kernel: Kernel, constants: [Double])
-{
+@Sendable private func adamw(_ node: Node, _ sizes: [Int]) -> (
+  kernel: any KernelArguments, constants: [Double]
+) {
   let update = Kernel.AdamW(
     n: sizes.reduce(1, *), beta1: node.double(.beta1), beta2: node.double(.beta2),
     epsilon: node.double(.epsilon), decay: node.double(.decay))
-  return (.adamw(update), [])
+  return (update, [])
 }
 
-@Sendable private func sgd(_ node: Node, _ sizes: [Int]) -> (kernel: Kernel, constants: [Double]) {
+@Sendable private func sgd(_ node: Node, _ sizes: [Int]) -> (
+  kernel: any KernelArguments, constants: [Double]
+) {
   let update = Kernel.SGD(
     n: sizes.reduce(1, *), momentum: node.double(.momentum), decay: node.double(.decay))
-  return (.sgd(update), [])
+  return (update, [])
 }
 
-@Sendable private func muon(_ node: Node, _ sizes: [Int]) -> (kernel: Kernel, constants: [Double]) {
+@Sendable private func muon(_ node: Node, _ sizes: [Int]) -> (
+  kernel: any KernelArguments, constants: [Double]
+) {
   let steps = node.int(.steps)
   let update = Kernel.Muon(
     rows: sizes[0], columns: sizes[1], steps: steps, normalisesRows: node.bool(.rowNormalise),
     isBF16: node.computesInBF16, decay: node.double(.decay))
   return (
-    .muon(update), NewtonSchulz.coefficients(node.word(.iteration), steps: steps).flatMap { $0 }
+    update, NewtonSchulz.coefficients(node.word(.iteration), steps: steps).flatMap { $0 }
   )
 }
 

@@ -55,14 +55,14 @@ extension OpDefinition {
   let sizes = context.sizes(weight)
   let quantizer = node.quantizer
   let scale = context.derived(
-    .quantScale(.init(rows: sizes[0], columns: sizes[1], quantizer: quantizer)), from: weight,
+    Kernel.QuantScale(rows: sizes[0], columns: sizes[1], quantizer: quantizer), from: weight,
     source: weight)
   let arguments = Kernel.FakeQuantArguments(
     rows: sizes[0], columns: sizes[1], qmin: quantizer.qmin, qmax: quantizer.qmax,
     rounding: Kernel.Rounding(rawValue: node.word(.form))!)
-  let kernel: Kernel =
+  let kernel: any KernelArguments =
     isBackward
-    ? .fakeQuantBackward(.init(arguments: arguments)) : .fakeQuant(.init(arguments: arguments))
+    ? Kernel.FakeQuantBackward(arguments: arguments) : Kernel.FakeQuant(arguments: arguments)
   let operands =
     context.slots(node.operands.dropLast()) + [scale, context.slot(node.operands.last!)]
   context.emit(kernel, context.results(node) + operands, source: node.result)

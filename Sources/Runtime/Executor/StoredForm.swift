@@ -97,7 +97,7 @@ extension Quantizer {
     var full = scales
     var limits = scales
     var codes = [Int8](repeating: 0, count: values.count)
-    let kernel = Kernel.quantScale(.init(rows: rows, columns: Int(columns), quantizer: self))
+    let kernel = Kernel(Kernel.QuantScale(rows: rows, columns: Int(columns), quantizer: self))
     var arguments = kernel_call(kernel).quant_scale
     var work = [Float](repeating: 0, count: Int(columns))
     quantise_scales(&scales, &full, &limits, values.baseAddress, &arguments, &work)

@@ -51,16 +51,12 @@ static void openblas_pick(int32_t isa) {
     static const char *const core[] = {"Nehalem", "Haswell", "SkylakeX", NULL};
     const char *before = getenv("OPENBLAS_CORETYPE");
     char *saved = before ? strdup(before) : NULL;
-    if (isa >= 0 && core[isa])
-      setenv("OPENBLAS_CORETYPE", core[isa], 1);
-    else
-      unsetenv("OPENBLAS_CORETYPE");
+    if (isa >= 0 && core[isa]) setenv("OPENBLAS_CORETYPE", core[isa], 1);
+    else unsetenv("OPENBLAS_CORETYPE");
     gotoblas_dynamic_quit();
     gotoblas_dynamic_init();
-    if (saved)
-      setenv("OPENBLAS_CORETYPE", saved, 1);
-    else
-      unsetenv("OPENBLAS_CORETYPE");
+    if (saved) setenv("OPENBLAS_CORETYPE", saved, 1);
+    else unsetenv("OPENBLAS_CORETYPE");
     free(saved);
   }
   openblas_set_num_threads(1);

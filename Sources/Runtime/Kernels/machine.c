@@ -83,10 +83,8 @@ int32_t kernels_select(const char *wanted_isa, const char *wanted_gemm) {
     static const char *const names[] = {"built-in", "openblas", "libxsmm"};
     int32_t i = GEMM_LIBXSMM;
     while (i >= 0 && strcmp(wanted_gemm, names[i])) i--;
-    if (i < 0)
-      found = 0;
-    else
-      route = (gemm_route)i;
+    if (i < 0) found = 0;
+    else route = (gemm_route)i;
   }
   gemm_select(route, chosen == best ? -1 : chosen);
   return found && (!wanted_gemm || !*wanted_gemm || gemm_current_route() == route);

@@ -251,10 +251,8 @@ static void run_locked(const kernel_call *calls, int64_t count, int32_t threads,
   const room need = room_for(calls, count);
   if (threads > MAX_THREADS) threads = MAX_THREADS;
   if (threads <= 1) {
-    if (recorders)
-      walk_alone(table, calls, count, need, recorders);
-    else
-      walk_alone(table, calls, count, need, NULL);
+    if (recorders) walk_alone(table, calls, count, need, recorders);
+    else walk_alone(table, calls, count, need, NULL);
     return;
   }
   // With more threads than processors the one waited for may need this core.
@@ -270,8 +268,7 @@ static void run_locked(const kernel_call *calls, int64_t count, int32_t threads,
     if (bound_run) keep_apart(thread);
     if (recorders)
       walk(table, calls, count, thread, omp_get_num_threads(), need, &recorders[thread]);
-    else
-      walk(table, calls, count, thread, omp_get_num_threads(), need, NULL);
+    else walk(table, calls, count, thread, omp_get_num_threads(), need, NULL);
   }
   if (bound_run) machine_unbind(0);
 }
