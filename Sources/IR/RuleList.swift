@@ -10,6 +10,17 @@ public protocol TargetedRule {
   var location: SourceLocation? { get }
 }
 
+/// What takes no part in comparing, such as the place of a rule in its file.
+@propertyWrapper
+public struct Uncompared<Value: Sendable>: Hashable, Sendable {
+  public var wrappedValue: Value
+
+  public init(wrappedValue: Value) { self.wrappedValue = wrappedValue }
+
+  public static func == (a: Self, b: Self) -> Bool { true }
+  public func hash(into hasher: inout Hasher) {}
+}
+
 extension TargetedRule {
   public var targetText: String { target.text }
 

@@ -60,18 +60,16 @@ public struct OptimizerRule: Hashable, Sendable {
   }
 }
 
-/// An `optimizer` entry. Its place takes no part in comparing.
+/// An `optimizer` entry.
 public struct OptimizerEntry: TargetedRule, Equatable, Sendable {
   public var targetText: String { target.optimizerText }
   public var target: Target
   public var rule: OptimizerRule
-  public var location: SourceLocation?
+  @Uncompared public var location: SourceLocation?
 
   public init(target: Target, rule: OptimizerRule, location: SourceLocation? = nil) {
     (self.target, self.rule, self.location) = (target, rule, location)
   }
-
-  public static func == (a: Self, b: Self) -> Bool { a.target == b.target && a.rule == b.rule }
 }
 
 /// The `train` section.
@@ -129,18 +127,14 @@ public enum QATSettings: Equatable, Sendable {
   case on(Mode, from: ScheduleStart)
 }
 
-/// A rule of `quantize`. Its place takes no part in comparing.
+/// A rule of `quantize`.
 public struct PrecisionRule: TargetedRule, Equatable, Sendable {
   public var target: Target
   public var precision: Precision
-  public var location: SourceLocation?
+  @Uncompared public var location: SourceLocation?
 
   public init(target: Target, precision: Precision, location: SourceLocation? = nil) {
     (self.target, self.precision, self.location) = (target, precision, location)
-  }
-
-  public static func == (a: Self, b: Self) -> Bool {
-    a.target == b.target && a.precision == b.precision
   }
 }
 
@@ -188,34 +182,27 @@ public struct TTTSettings: Equatable, Sendable {
     case cosineOverChunks
   }
 
-  /// A factor on the learning rate of the params that a glob matches. Its place takes no part in
-  /// comparing.
+  /// A factor on the learning rate of the params that a glob matches.
   public struct RateScale: TargetedRule, Hashable, Sendable {
     public var glob: Glob
     public var factor: Double
-    public var location: SourceLocation?
+    @Uncompared public var location: SourceLocation?
     public var target: Target { .glob(glob) }
 
     public init(glob: Glob, factor: Double, location: SourceLocation? = nil) {
       (self.glob, self.factor, self.location) = (glob, factor, location)
     }
-
-    public static func == (a: Self, b: Self) -> Bool { a.glob == b.glob && a.factor == b.factor }
-    public func hash(into hasher: inout Hasher) { hasher.combine(glob) }
   }
 
-  /// Params that are not updated. Its place takes no part in comparing.
+  /// Params that are not updated.
   public struct Freeze: TargetedRule, Hashable, Sendable {
     public var glob: Glob
-    public var location: SourceLocation?
+    @Uncompared public var location: SourceLocation?
     public var target: Target { .glob(glob) }
 
     public init(glob: Glob, location: SourceLocation? = nil) {
       (self.glob, self.location) = (glob, location)
     }
-
-    public static func == (a: Self, b: Self) -> Bool { a.glob == b.glob }
-    public func hash(into hasher: inout Hasher) { hasher.combine(glob) }
   }
 
   public var mode: Mode

@@ -21,8 +21,7 @@ extension PlanStep {
 /// memory all the while.
 private struct ChainScheduler {
   private let calls: [LoweredCall]
-  private var successors: [[Int]]
-  private var waiting: [Int]
+  private var dependences: Dependences
   private var ready = SortedIndices()
   private var result: [LoweredCall] = []
   /// Attentions before each call.
@@ -34,17 +33,12 @@ private struct ChainScheduler {
 
   init(_ calls: [LoweredCall]) {
     self.calls = calls
-    var attentions = 0
-    phase = calls.map { call in
-      defer { attentions += call.endsPhase ? 1 : 0 }
-      return attentions
-    }
+    phase = phases(calls) { $0.endsPhase }
     tokens = calls.map(\.tokens)
     regions = Region.regions(of: calls)
-    successors = [[Int]](repeating: [], count: calls.count)
-    waiting = [Int](repeating: 0, count: calls.count)
+    dependences = Dependences(count: calls.count)
     findDependences()
-    for index in calls.indices where waiting[index] == 0 { ready.insert(index) }
+    for index in dependences.free { ready.insert(index) }
   }
 
   mutating func run() -> [LoweredCall] {
@@ -90,10 +84,7 @@ private struct ChainScheduler {
 
   private mutating func finish(_ index: Int) {
     ready.remove(index)
-    for successor in successors[index] {
-      waiting[successor] -= 1
-      if waiting[successor] == 0 { ready.insert(successor) }
-    }
+    for next in dependences.finish(index) { ready.insert(next) }
   }
 
   /// Orders calls that touch the same bytes, one of them writing.
@@ -111,8 +102,7 @@ private struct ChainScheduler {
         for other in others ?? []
         where dependent[other.call] != index && other.range.overlaps(range) {
           dependent[other.call] = index
-          waiting[index] += 1
-          successors[other.call].append(index)
+          dependences.add(index, after: other.call)
         }
       }
       for (position, region) in regions[index].enumerated() {

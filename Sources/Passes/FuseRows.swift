@@ -80,8 +80,8 @@ private struct RowScheduler {
   static let maximumValues = 18
 
   let graph: Graph
-  private var waiting: [Int]
-  private var readers: [[Int]]
+  private var dependences: Dependences
+  private var readers: [[Int]] { dependences.successors }
   private var sources: [[Int]]
   private var isDone: [Bool]
   private var copy: Rebuilder
@@ -99,29 +99,23 @@ private struct RowScheduler {
 
   init(_ graph: Graph) {
     self.graph = graph
-    var attentions = 0
-    phase = graph.nodes.map { node in
-      defer { attentions += node.op.definition.endsPhase ? 1 : 0 }
-      return attentions
-    }
+    phase = phases(graph.nodes) { $0.op.definition.endsPhase }
     let spaces = graph.nodes.map { graph.fitsRowProgram($0) ? graph.rowSpace($0) : nil }
     self.spaces = spaces
     isView = graph.nodes.map(graph.isView)
     copy = Rebuilder(graph)
-    waiting = [Int](repeating: 0, count: graph.nodes.count)
-    readers = [[Int]](repeating: [], count: graph.nodes.count)
+    dependences = Dependences(count: graph.nodes.count)
     sources = [[Int]](repeating: [], count: graph.nodes.count)
     isDone = [Bool](repeating: false, count: graph.nodes.count)
     let producers = graph.producers()
     for (index, node) in graph.nodes.enumerated() {
       for producer in Set(node.operands.compactMap { producers[$0] }) {
-        waiting[index] += 1
-        readers[producer].append(index)
+        dependences.add(index, after: producer)
         sources[index].append(producer)
       }
     }
-    deferral = Deferral(graph, spaces, readers)
-    for index in graph.nodes.indices where waiting[index] == 0 { becomeReady(index) }
+    deferral = Deferral(graph, spaces, dependences.successors)
+    for index in dependences.free { becomeReady(index) }
   }
 
   mutating func run() -> Graph {
@@ -167,7 +161,7 @@ private struct RowScheduler {
   /// Whether a node of `space` reads what no node of an open group can make, apart from one operand.
   private func waits(_ reader: Int, besides index: Int, in space: RowSpace) -> Bool {
     sources[reader].contains {
-      $0 != index && !isDone[$0] && (waiting[$0] > 0 || spaces[$0] != space)
+      $0 != index && !isDone[$0] && (dependences.waiting[$0] > 0 || spaces[$0] != space)
     }
   }
 
@@ -246,10 +240,7 @@ private struct RowScheduler {
         readyRows[Neighbourhood(space: space, phase: phase[index])]?.remove(index)
       }
     }
-    for reader in readers[index] {
-      waiting[reader] -= 1
-      if waiting[reader] == 0 { becomeReady(reader) }
-    }
+    for reader in dependences.finish(index) { becomeReady(reader) }
   }
 }
 

@@ -41,60 +41,51 @@ struct Graphc: ParsableCommand {
 
   /// Prints an error to stderr and returns its exit code.
   private static func report(_ error: any Error) -> Int32 {
+    let (code, message): (Int32, String)
     switch error {
-    case let error as Failure:
-      printError(error.message)
-      return error.exitCode
-    case let error as FormatError:
-      printError("error: \(error)")
-      return error.exitCode
-    case let error as Diagnostics:
-      printError(error.rendered(sources: error.sources).trimmingEnd())
-      let count = error.all.count { $0.severity == .error }
-      if count >= Diagnostics.limit {
-        printError("\(count) errors; the rest was not looked for")
-      } else if count > 1 {
-        printError("\(count) errors")
-      }
-      return error.isLegality ? 5 : 3
-    case let error as OpError:
-      printError("error: \(error)")
-      return 3
-    case let error as InternalError:
-      printError("internal error: \(error)")
-      return 4
-    case let error as LegalityError:
-      printError("error: not legal: \(error)")
-      return 5
-    case let error as OutOfMemory:
-      printError("error: \(error)")
-      return 1
-    case let error as OverBudget:
-      printError(error.message)
-      return 6
-    case let error as NumericFailure:
-      printError("error: \(error)")
-      return 8
+    case let error as Failure: (code, message) = (error.exitCode, error.message)
+    case let error as FormatError: (code, message) = (error.exitCode, "error: \(error)")
+    case let error as Diagnostics: (code, message) = (error.isLegality ? 5 : 3, error.report)
+    case is OutOfMemory: (code, message) = (1, "error: \(error)")
+    case is OpError: (code, message) = (3, "error: \(error)")
+    case is InternalError: (code, message) = (4, "internal error: \(error)")
+    case is LegalityError: (code, message) = (5, "error: not legal: \(error)")
+    case let error as OverBudget: (code, message) = (6, error.message)
+    case is NumericFailure: (code, message) = (8, "error: \(error)")
     case let error as Interrupted:
-      printError(
-        "interrupted after step \(error.step); everything is saved, continue with --resume")
-      return 128 + Interruption.signal
+      code = 128 + Interruption.signal
+      message = "interrupted after step \(error.step); everything is saved, continue with --resume"
     case is EvaluationInterrupted:
-      printError("interrupted; training is saved, continue with --resume")
-      return 128 + Interruption.signal
-    default:
-      let code = exitCode(for: error)
-      if code == .success {
-        // Help or the version, which were asked for.
-        do { try printOutput(fullMessage(for: error)) } catch { return report(error) }
-        return 0
-      }
-      // It begins with "Error:" and goes on with the usage; our own errors begin in lower case.
-      let message = fullMessage(for: error)
-      printError(message.hasPrefix("Error:") ? "error:" + message.dropFirst(6) : message)
-      // The parser's own errors are wrong usage.
-      return code == .validationFailure ? 2 : code.rawValue
+      code = 128 + Interruption.signal
+      message = "interrupted; training is saved, continue with --resume"
+    default: return reportOfParser(error)
     }
+    printError(message)
+    return code
+  }
+
+  /// What the argument parser throws.
+  private static func reportOfParser(_ error: any Error) -> Int32 {
+    let code = exitCode(for: error)
+    let message = fullMessage(for: error)
+    if code == .success {
+      // Help or the version, which were asked for.
+      do { try printOutput(message) } catch { return report(error) }
+      return 0
+    }
+    // It begins with "Error:" and goes on with the usage; our own errors begin in lower case.
+    printError(message.hasPrefix("Error:") ? "error:" + message.dropFirst(6) : message)
+    // The parser's own errors are wrong usage.
+    return code == .validationFailure ? 2 : code.rawValue
+  }
+}
+
+extension Diagnostics {
+  /// All messages, and how many errors there are if several.
+  fileprivate var report: String {
+    let count = all.count { $0.severity == .error }
+    let rest = count >= Diagnostics.limit ? "; the rest was not looked for" : ""
+    return rendered(sources: sources).trimmingEnd() + (count > 1 ? "\n\(count) errors\(rest)" : "")
   }
 }
 

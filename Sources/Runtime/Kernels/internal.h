@@ -25,9 +25,9 @@ const char *gemm_jit_name(void);
 const char *gemm_blas_name(void);
 
 // What every kernel has for each ISA: a body, which computes one tile, and a layout, which sets the
-// tiles of a call and returns the bytes of scratch that one takes.
+// tiles of a call and the bytes of scratch that one takes, if any.
 typedef void (*kernel_tile)(const kernel_call *call, int64_t tile, void *scratch);
-typedef int64_t (*kernel_layout)(kernel_call *call);
+typedef void (*kernel_layout)(kernel_call *call);
 
 typedef struct kernel_table {
   kernel_tile tile[KERNEL_COUNT];

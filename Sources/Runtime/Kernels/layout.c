@@ -68,6 +68,9 @@ void kernels_layout(kernel_call *calls, int64_t count) {
   const kernel_table *table = kernels_table();
   // Sets of small products are shared by all plans.
   pthread_mutex_lock(&lock);
-  for (int64_t i = 0; i < count; i++) calls[i].scratch = table->layout[calls[i].kernel](&calls[i]);
+  for (int64_t i = 0; i < count; i++) {
+    calls[i].scratch = 0;
+    table->layout[calls[i].kernel](&calls[i]);
+  }
   pthread_mutex_unlock(&lock);
 }

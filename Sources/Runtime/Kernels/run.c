@@ -236,6 +236,8 @@ static int reserve_counters(int64_t count) {
 
 int32_t kernels_reserve(const kernel_call *calls, int64_t count, int32_t threads) {
   const int64_t bytes = kernels_scratch(calls, count);
+  for (int64_t i = 0; i < count; i++)
+    if (calls[i].scratch < 0) return 0;
   threads = (int32_t)most(1, least(threads, MAX_THREADS));
   pthread_mutex_lock(&lock);
   int has_all = reserve_counters(count);

@@ -90,9 +90,9 @@ extension Interpreter {
 
     // Optimiser
     case .clipFactor: return try Reference.clipFactor(x, limit: node.double(.limit))
-    case .adamwUpdate: return try Reference.adamwUpdate(x, AdamW(node))
+    case .adamwUpdate: return try Reference.adamwUpdate(x, node)
     case .sgdUpdate: return try Reference.sgdUpdate(x, node)
-    case .muonUpdate: return try Reference.muonUpdate(x, Muon(node))
+    case .muonUpdate: return try Reference.muonUpdate(x, node)
 
     case .fused: throw InterpreterError("a fused node stands inside another one")
     }

@@ -5,28 +5,6 @@
 import Glibc
 import IR
 
-/// The settings of an AdamW update.
-struct AdamW {
-  let beta1, beta2, epsilon, decay: Double
-
-  init(_ node: Node) {
-    (beta1, beta2) = (node.double(.beta1), node.double(.beta2))
-    (epsilon, decay) = (node.double(.epsilon), node.double(.decay))
-  }
-}
-
-/// The settings of a Muon update.
-struct Muon {
-  let coefficients: [[Double]]
-  let normalisesRows: Bool
-  let decay: Double
-
-  init(_ node: Node) {
-    coefficients = NewtonSchulz.coefficients(node.word(.iteration), steps: max(node.int(.steps), 0))
-    (normalisesRows, decay) = (node.bool(.rowNormalise), node.double(.decay))
-  }
-}
-
 extension Reference {
   /// factor = min(1, limit / (norm + 1e-6)) with the norm over all gradients; limit 0: 1.
   static func clipFactor(_ gradients: [Tensor], limit: Double) throws -> [Tensor] {
@@ -38,17 +16,19 @@ extension Reference {
   }
 
   /// Operands w, g, m, v, lr, factor, step (from 1); results w, m, v.
-  static func adamwUpdate(_ x: [Tensor], _ rule: AdamW) throws -> [Tensor] {
+  static func adamwUpdate(_ x: [Tensor], _ node: Node) throws -> [Tensor] {
+    let (beta1, beta2) = (node.double(.beta1), node.double(.beta2))
+    let (epsilon, decay) = (node.double(.epsilon), node.double(.decay))
     let (lr, factor, step) = (try x[4].scalar, try x[5].scalar, try x[6].scalar)
     var (w, m, v) = (try x[0].reals, try x[2].reals, try x[3].reals)
-    let correction1 = 1 - pow(rule.beta1, step)
-    let correction2 = 1 - pow(rule.beta2, step)
+    let correction1 = 1 - pow(beta1, step)
+    let correction2 = 1 - pow(beta2, step)
     for (index, gradient) in try x[1].reals.enumerated() {
       let g = factor * gradient
-      m[index] = rule.beta1 * m[index] + (1 - rule.beta1) * g
-      v[index] = rule.beta2 * v[index] + (1 - rule.beta2) * g * g
-      let direction = m[index] / correction1 / (sqrt(v[index] / correction2) + rule.epsilon)
-      w[index] = (1 - lr * rule.decay) * w[index] - lr * direction
+      m[index] = beta1 * m[index] + (1 - beta1) * g
+      v[index] = beta2 * v[index] + (1 - beta2) * g * g
+      let direction = m[index] / correction1 / (sqrt(v[index] / correction2) + epsilon)
+      w[index] = (1 - lr * decay) * w[index] - lr * direction
     }
     return [Tensor(x[0].sizes, w), Tensor(x[0].sizes, m), Tensor(x[0].sizes, v)]
   }
@@ -66,7 +46,7 @@ extension Reference {
   }
 
   /// Operands w, g, m, lr, factor, momentum; results w, m.
-  static func muonUpdate(_ x: [Tensor], _ rule: Muon) throws -> [Tensor] {
+  static func muonUpdate(_ x: [Tensor], _ node: Node) throws -> [Tensor] {
     guard x[0].sizes.count == 2 else {
       throw InterpreterError("w must be a matrix, found \(x[0].sizes)")
     }
@@ -75,12 +55,14 @@ extension Reference {
     let g = try x[1].reals.map { factor * $0 }
     let m = zip(try x[2].reals, g).map { momentum * $0 + $1 }
     var update = Matrix(rows, columns, zip(g, m).map { $0 + momentum * $1 })
-    if rule.normalisesRows { update.normaliseRows() }
-    let direction = update.orthogonalised(rule.coefficients)
+    if node.bool(.rowNormalise) { update.normaliseRows() }
+    let direction = update.orthogonalised(
+      NewtonSchulz.coefficients(node.word(.iteration), steps: node.int(.steps)))
+    let decay = node.double(.decay)
 
     let stretch = sqrt(max(1, Double(rows) / Double(columns)))
     let w = zip(try x[0].reals, direction.values).map { w, direction in
-      (1 - lr * rule.decay) * w - lr * stretch * direction
+      (1 - lr * decay) * w - lr * stretch * direction
     }
     return [Tensor(x[0].sizes, w), Tensor(x[0].sizes, m)]
   }

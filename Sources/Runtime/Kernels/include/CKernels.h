@@ -355,7 +355,8 @@ typedef struct kernel_call {
 #undef ARGUMENT_MEMBER
   // Filled by kernels_layout:
   int64_t tiles;
-  int64_t scratch; // bytes of thread-private scratch that one tile needs
+  int64_t
+      scratch; // bytes of thread-private scratch that one tile needs; -1: no memory to lay it out
   union {
     int64_t tile_extent; // rows, columns or elements of a tile, where it has one extent
     int64_t pack_width;  // columns of a panel
