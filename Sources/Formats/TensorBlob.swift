@@ -99,9 +99,6 @@ public struct TensorBlob: Sendable, Equatable {
     }
   }
 
-  /// Index of the first NaN or infinity of a floating-point tensor.
-  public var firstNonFinite: Int? { try? floats().firstIndex { !$0.isFinite } }
-
   /// Product of the sizes, or nil when one is negative or the product overflows.
   static func elementCount(_ shape: [Int]) -> Int? {
     var product = 1

@@ -7,30 +7,14 @@ public struct AttributeName: Hashable, Sendable, Comparable {
 
   public init(_ rawValue: String) { self.rawValue = rawValue }
 
-  public static let asymmetric = Self("asymmetric")
-  public static let axis = Self("axis")
-  public static let base = Self("base")
-  public static let bits = Self("bits")
-  public static let by = Self("by")
-  public static let cap = Self("cap")
-  public static let clip = Self("clip")
-  public static let compute = Self("compute")
-  public static let count = Self("count")
-  public static let dims = Self("dims")
-  public static let floor = Self("floor")
-  public static let form = Self("form")
-  public static let halfFloor = Self("half_floor")
-  public static let heads = Self("heads")
-  public static let limit = Self("limit")
-  public static let parameter = Self("parameter")
-  public static let rampFactor = Self("ramp_factor")
-  public static let rampFrom = Self("ramp_from")
-  public static let shape = Self("shape")
-  public static let slope = Self("slope")
-  public static let squeeze = Self("squeeze")
-  public static let start = Self("start")
-  public static let train = Self("train")
-  public static let vocab = Self("vocab")
+  public static let (asymmetric, axis, base) = (Self("asymmetric"), Self("axis"), Self("base"))
+  public static let (bits, by, cap, clip) = (Self("bits"), Self("by"), Self("cap"), Self("clip"))
+  public static let (compute, count, dims) = (Self("compute"), Self("count"), Self("dims"))
+  public static let (floor, form, halfFloor) = (Self("floor"), Self("form"), Self("half_floor"))
+  public static let (heads, limit, parameter) = (Self("heads"), Self("limit"), Self("parameter"))
+  public static let (rampFactor, rampFrom) = (Self("ramp_factor"), Self("ramp_from"))
+  public static let (shape, slope, squeeze) = (Self("shape"), Self("slope"), Self("squeeze"))
+  public static let (start, train, vocab) = (Self("start"), Self("train"), Self("vocab"))
 
   public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
@@ -90,5 +74,33 @@ extension AttributeValue {
   public func binding(_ sizes: [String: Int]) -> AttributeValue {
     guard case .dims(let dims) = self else { return self }
     return .dims(TensorType(.tensor, dims).binding(sizes).shape)
+  }
+}
+
+/// What has the attributes of an op. Presence and kind were checked before anything asks.
+public protocol Attributed {
+  var attributes: [AttributeName: AttributeValue] { get }
+}
+
+extension Attributed {
+  public func int(_ name: AttributeName) -> Int {
+    guard case .int(let value)? = attributes[name] else { preconditionFailure(name.rawValue) }
+    return value
+  }
+  public func double(_ name: AttributeName) -> Double {
+    guard case .double(let value)? = attributes[name] else { preconditionFailure(name.rawValue) }
+    return value
+  }
+  public func bool(_ name: AttributeName) -> Bool {
+    guard case .bool(let value)? = attributes[name] else { preconditionFailure(name.rawValue) }
+    return value
+  }
+  public func word(_ name: AttributeName) -> String {
+    guard case .word(let value)? = attributes[name] else { preconditionFailure(name.rawValue) }
+    return value
+  }
+  public func dims(_ name: AttributeName) -> [Dim] {
+    guard case .dims(let value)? = attributes[name] else { preconditionFailure(name.rawValue) }
+    return value
   }
 }

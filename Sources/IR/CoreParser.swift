@@ -167,8 +167,8 @@ public struct CoreParser {
       skipSpace()
       guard let first = rest.first, first.isLetter else { return .int(quantizer) }
       let word = try self.word("a word of the quantiser")
-      if let clip = Quantizer.Clip(word, 0) {
-        quantizer.clip = clip == .max ? clip : Quantizer.Clip(word, try argument())!
+      if let kind = Quantizer.Clip.Kind(rawValue: word) {
+        quantizer.clip = Quantizer.Clip(kind, kind.argument == nil ? 0 : try argument())
         continue
       }
       switch word {

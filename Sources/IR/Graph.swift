@@ -85,7 +85,7 @@ public enum Initializer: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// One operation. Immutable once built.
-public struct Node: Hashable, Sendable {
+public struct Node: Attributed, Hashable, Sendable {
   public var op: Op
   public var operands: [Value]
   public var attributes: [AttributeName: AttributeValue]
@@ -107,28 +107,6 @@ public struct Node: Hashable, Sendable {
 
   /// The only result. The verifier has checked that there is one.
   public var result: Value { results[0] }
-
-  // Attributes: the verifier has checked presence and kind.
-  public func int(_ name: AttributeName) -> Int {
-    guard case .int(let value)? = attributes[name] else { preconditionFailure("\(op).\(name)") }
-    return value
-  }
-  public func double(_ name: AttributeName) -> Double {
-    guard case .double(let value)? = attributes[name] else { preconditionFailure("\(op).\(name)") }
-    return value
-  }
-  public func bool(_ name: AttributeName) -> Bool {
-    guard case .bool(let value)? = attributes[name] else { preconditionFailure("\(op).\(name)") }
-    return value
-  }
-  public func word(_ name: AttributeName) -> String {
-    guard case .word(let value)? = attributes[name] else { preconditionFailure("\(op).\(name)") }
-    return value
-  }
-  public func dims(_ name: AttributeName) -> [Dim] {
-    guard case .dims(let value)? = attributes[name] else { preconditionFailure("\(op).\(name)") }
-    return value
-  }
 }
 
 /// What is known of a value.
@@ -182,9 +160,6 @@ public struct Graph: Hashable, Sendable {
   public func output(_ port: Port) -> Value? { output(named: port.name) }
   public func output(named name: String) -> Value? {
     outputs.first { $0.name == name }?.value
-  }
-  public func parameterValue(_ path: String) -> Value? {
-    parameters.firstIndex { $0.path == path }.map { parameterValues[$0] }
   }
 
   /// The node that makes each value, by value index.

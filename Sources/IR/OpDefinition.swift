@@ -76,28 +76,12 @@ public final class OpDefinition: Sendable {
   }
 
   /// What a shape rule sees.
-  public struct Operands {
+  public struct Operands: Attributed {
     public let op: Op
     public let types: [TensorType]
     public let attributes: [AttributeName: AttributeValue]
 
     public subscript(_ index: Int) -> TensorType { types[index] }
-    public func int(_ name: AttributeName) -> Int {
-      guard case .int(let value)? = attributes[name] else { return 0 }
-      return value
-    }
-    public func double(_ name: AttributeName) -> Double {
-      guard case .double(let value)? = attributes[name] else { return 0 }
-      return value
-    }
-    public func bool(_ name: AttributeName) -> Bool {
-      guard case .bool(let value)? = attributes[name] else { return false }
-      return value
-    }
-    public func dims(_ name: AttributeName) -> [Dim] {
-      guard case .dims(let value)? = attributes[name] else { return [] }
-      return value
-    }
     public func fail(_ message: String) -> OpError { OpError("\(op.rawValue): \(message)") }
 
     /// Throws unless operand `index` is real and has one of the ranks.

@@ -23,42 +23,36 @@ public enum Precision: Hashable, Sendable, CustomStringConvertible {
 /// code = clamp(round half to even(w / scale), qmin, qmax). QAT node, export and loader read this.
 public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
   /// What the largest code stands for, from the row of weights.
-  public enum Clip: Hashable, Sendable {
-    /// max |w|.
-    case max
-    /// The q-quantile of |w|, linearly interpolated at q (n - 1).
-    case quantile(Double)
-    /// k times the standard deviation (n - 1).
-    case sdclip(Double)
+  public struct Clip: Hashable, Sendable {
+    public enum Kind: String, Hashable, Sendable, CaseIterable {
+      /// max |w|.
+      case max
+      /// The q-quantile of |w|, linearly interpolated at q (n - 1).
+      case quantile
+      /// k times the standard deviation (n - 1).
+      case sdclip
 
-    public static let words = ["max", "quantile", "sdclip"]
-
-    /// The clip of a word in text, nil if no clip is called so.
-    public init?(_ word: String, _ parameter: Double) {
-      switch word {
-      case "max": self = .max
-      case "quantile": self = .quantile(parameter)
-      case "sdclip": self = .sdclip(parameter)
-      default: return nil
+      /// The number that it takes.
+      public var argument: (name: String, range: NumberRange)? {
+        switch self {
+        case .max: nil
+        case .quantile: ("q", .share)
+        case .sdclip: ("k", .positive)
+        }
       }
     }
 
-    /// The word in text.
-    public var word: String {
-      switch self {
-      case .max: return "max"
-      case .quantile: return "quantile"
-      case .sdclip: return "sdclip"
-      }
-    }
+    public var kind: Kind
     /// q or k; 0 for max.
-    public var parameter: Double {
-      switch self {
-      case .max: return 0
-      case .quantile(let q): return q
-      case .sdclip(let k): return k
-      }
+    public var parameter: Double
+
+    public init(_ kind: Kind, _ parameter: Double = 0) {
+      (self.kind, self.parameter) = (kind, parameter)
     }
+
+    public static let max = Self(.max)
+    public static func quantile(_ q: Double) -> Self { Self(.quantile, q) }
+    public static func sdclip(_ k: Double) -> Self { Self(.sdclip, k) }
   }
 
   /// 2 to 8.
@@ -87,7 +81,8 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
   /// The rule as it stands in a `quantize` section.
   public var description: String {
     var text = "int\(bits) per_row "
-    text += clip == .max ? "max" : "\(clip.word)(\(shortest(clip.parameter)))"
+    text += clip.kind.rawValue
+    if clip.kind.argument != nil { text += "(\(shortest(clip.parameter)))" }
     if floor != 1e-10 { text += " floor(\(shortest(floor)))" }
     if halfFloor != 0 { text += " half_floor(\(shortest(halfFloor)))" }
     if isAsymmetric { text += " asymmetric" }

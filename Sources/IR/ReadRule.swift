@@ -18,7 +18,7 @@ public enum AxisRead: Hashable, Sendable {
 /// How the elements of an op's results depend on those of its operands.
 public struct ReadRule: Sendable {
   /// One application of an op, of which one result is asked for.
-  public struct Application: Sendable {
+  public struct Application: Attributed, Sendable {
     public let operands: [TensorType]
     public let results: [TensorType]
     public let attributes: [AttributeName: AttributeValue]
@@ -26,11 +26,6 @@ public struct ReadRule: Sendable {
     public let index: Int
 
     var result: TensorType { results[index] }
-    func int(_ name: AttributeName) -> Int {
-      if case .int(let value)? = attributes[name] { return value }
-      return 0
-    }
-    func bool(_ name: AttributeName) -> Bool { attributes[name] == .bool(true) }
   }
 
   /// A phrase for the manual: what an element reads.

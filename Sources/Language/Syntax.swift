@@ -220,10 +220,3 @@ public struct SyntaxFile: Equatable, Sendable {
   /// Comments in order of their place.
   public var comments: [SyntaxComment]
 }
-
-extension SyntaxFile {
-  /// The names that begin a section.
-  public static let sectionNames = [
-    "init", "train", "qat", "quantize", "evaluate", "ttt", "expect",
-  ]
-}

@@ -43,7 +43,7 @@ extension Pass {
 extension Quantizer {
   fileprivate func attributes(form: String) -> [AttributeName: AttributeValue] {
     [
-      .bits: .int(bits), .clip: .word(clip.word), .parameter: .double(clip.parameter),
+      .bits: .int(bits), .clip: .word(clip.kind.rawValue), .parameter: .double(clip.parameter),
       .floor: .double(floor), .halfFloor: .double(halfFloor), .asymmetric: .bool(isAsymmetric),
       .form: .word(form),
     ]

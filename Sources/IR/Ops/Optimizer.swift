@@ -78,13 +78,9 @@ public struct Optimizer: Sendable {
 }
 
 extension AttributeName {
-  public static let beta1 = Self("beta1")
-  public static let beta2 = Self("beta2")
-  public static let decay = Self("decay")
-  public static let epsilon = Self("epsilon")
-  public static let iteration = Self("iteration")
-  public static let momentum = Self("momentum")
-  public static let rowNormalise = Self("row_normalise")
+  public static let (beta1, beta2, decay) = (Self("beta1"), Self("beta2"), Self("decay"))
+  public static let (epsilon, iteration) = (Self("epsilon"), Self("iteration"))
+  public static let (momentum, rowNormalise) = (Self("momentum"), Self("row_normalise"))
   public static let steps = Self("steps")
 }
 

@@ -2,7 +2,8 @@
 // The quantiser as a node of the training graph. Scale, clip and codes are those of export and loader.
 
 private let quantizerAttributes: [AttributeName: AttributeKind] = [
-  .bits: .int(), .clip: .word(Quantizer.Clip.words), .parameter: .double(default: 0),
+  .bits: .int(), .clip: .word(Quantizer.Clip.Kind.allCases.map(\.rawValue)),
+  .parameter: .double(default: 0),
   .floor: .double(default: 1e-10), .halfFloor: .double(default: 0),
   .asymmetric: .bool(default: false),
   .form: .word(Kernel.Rounding.allCases.map(\.rawValue)),
@@ -72,7 +73,7 @@ extension Node {
   /// The quantiser that a fake_quant node stands for.
   public var quantizer: Quantizer {
     Quantizer(
-      bits: int(.bits), clip: Quantizer.Clip(word(.clip), double(.parameter))!,
+      bits: int(.bits), clip: Quantizer.Clip(.init(rawValue: word(.clip))!, double(.parameter)),
       floor: double(.floor), halfFloor: double(.halfFloor), isAsymmetric: bool(.asymmetric))
   }
 }

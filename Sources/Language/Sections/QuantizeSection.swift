@@ -17,17 +17,15 @@ extension SectionTable {
               RuleSignature($0)
             }),
           .optional([.word("per_row")]),
-          .optional([.word("max")]),
-          .optional([one("quantile", "q", .share)]),
-          .optional([one("sdclip", "k", .positive)]),
+        ] + clips.map { .optional([$0]) } + [
           .optional([one("floor", "step", .nonnegative)]),
           .optional([one("half_floor", "step", .nonnegative)]),
           .optional([.word("asymmetric")]),
           .optional([.word("unrounded")]),
         ],
         shown: "TARGET (f32 | f16 | (int2 | int3 | int4 | int5 | int6 | int7 | int8) per_row "
-          + "(max | quantile(Q) | sdclip(K)) [floor(STEP)] [half_floor(STEP)] [asymmetric] "
-          + "[unrounded])",
+          + "(\(clips.map(\.text).joined(separator: " | "))) [floor(STEP)] [half_floor(STEP)] "
+          + "[asymmetric] [unrounded])",
         "The precision; for integers, which only matrices have, what the largest code stands for "
           + "(the row's maximum, a "
           + "quantile of |w|, or k standard deviations) and the smallest step.",
@@ -82,13 +80,19 @@ extension SectionTable {
     header: { $0.quantize.map { _ in "quantize" } })
 }
 
+/// How each clip is written.
+private let clips: [EntryElement] = Quantizer.Clip.Kind.allCases.map { kind in
+  kind.argument.map { one(kind.rawValue, $0.name, $0.range) } ?? .word(kind.rawValue)
+}
+
 extension SectionReader {
   /// The precision of a matched rule; nil with an error if its words do not fit each other.
   fileprivate mutating func precision(_ match: EntryMatch) -> Precision? {
     guard let name = match.rule("precision")?.name else { return nil }
     if name == "f32" || name == "f16" {
       let words =
-        ["per_row"] + Quantizer.Clip.words + ["floor", "half_floor", "asymmetric", "unrounded"]
+        ["per_row"] + Quantizer.Clip.Kind.allCases.map(\.rawValue)
+        + ["floor", "half_floor", "asymmetric", "unrounded"]
       if let word = words.first(where: { match.has($0) }) {
         report(
           .malformedEntry, "'\(word)' has no meaning for \(name)", at: match.location(of: word))
@@ -98,18 +102,17 @@ extension SectionReader {
     func argument(_ rule: String) -> Double? {
       match.rule(rule)?.arguments.values.compactMap(\.number).first
     }
-    let clips = Quantizer.Clip.words.filter { match.has($0) }
-    guard match.has("per_row"), clips.count == 1,
-      let clip = Quantizer.Clip(clips[0], argument(clips[0]) ?? 0)
-    else {
+    let kinds = Quantizer.Clip.Kind.allCases.filter { match.has($0.rawValue) }
+    guard match.has("per_row"), kinds.count == 1 else {
       report(
         .malformedEntry,
-        clips.count > 1
-          ? "'\(clips[0])' and '\(clips[1])' both say what the largest code stands for"
+        kinds.count > 1
+          ? "'\(kinds[0])' and '\(kinds[1])' both say what the largest code stands for"
           : "an integer precision needs 'per_row' and one of max, quantile(q), sdclip(k)",
         at: match.location(of: "precision"), suggestion: "such as: \(name) per_row sdclip(12.85)")
       return nil
     }
+    let clip = Quantizer.Clip(kinds[0], argument(kinds[0].rawValue) ?? 0)
     var quantizer = Quantizer(bits: Int(name.dropFirst(3)) ?? 8, clip: clip)
     quantizer.floor = argument("floor") ?? quantizer.floor
     quantizer.halfFloor = argument("half_floor") ?? quantizer.halfFloor

@@ -109,10 +109,7 @@ public final class Executable {
 
   /// The place of a real input.
   public func input(_ name: String) -> UnsafeMutableBufferPointer<Float> {
-    guard let value = function.inputs.first(where: { $0.name == name }) else {
-      preconditionFailure("\(function.name) has no input \(name)")
-    }
-    return floats(value)
+    floats(value(name, of: function.inputs))
   }
 
   /// Whether the function has an input of that name.
@@ -131,9 +128,7 @@ public final class Executable {
   /// The place of an input of tokens, [rows, positions]. The caller says how many it will write: a
   /// function that was planned for other sizes would compute other rows than are counted.
   public func tokens(_ name: String, _ sizes: [Int]) -> UnsafeMutableBufferPointer<Int32> {
-    guard let value = function.inputs.first(where: { $0.name == name }) else {
-      preconditionFailure("\(function.name) has no input \(name)")
-    }
+    let value = value(name, of: function.inputs)
     requireSizes(value, sizes)
     let start = start(of: value).assumingMemoryBound(to: Int32.self)
     return UnsafeMutableBufferPointer(start: start, count: value.type.count)
@@ -141,8 +136,15 @@ public final class Executable {
 
   /// The place of an output of the sizes that the caller counts, valid until the next run.
   public func output(_ name: String, _ sizes: [Int]) -> UnsafeMutableBufferPointer<Float> {
-    if let value = function.outputs.first(where: { $0.name == name }) { requireSizes(value, sizes) }
+    requireSizes(value(name, of: function.outputs), sizes)
     return output(name)
+  }
+
+  private func value(_ name: String, of values: [PlanValue]) -> PlanValue {
+    guard let value = values.first(where: { $0.name == name }) else {
+      preconditionFailure("\(function.name) has no input or output \(name)")
+    }
+    return value
   }
 
   private func requireSizes(_ value: PlanValue, _ sizes: [Int]) {
@@ -153,10 +155,7 @@ public final class Executable {
 
   /// The place of an output, valid until the next run.
   public func output(_ name: String) -> UnsafeMutableBufferPointer<Float> {
-    guard let value = function.outputs.first(where: { $0.name == name }) else {
-      preconditionFailure("\(function.name) has no output \(name)")
-    }
-    return floats(value)
+    floats(value(name, of: function.outputs))
   }
 
   /// The values of one state.

@@ -126,16 +126,23 @@ private func cArguments(
   case let number as Int: return [(name, .whole(number))]
   case let number as Double: return [(name, .real(number))]
   case let flag as Bool: return [(name, .whole(flag ? 1 : 0))]
-  case let rounding as Kernel.Rounding: return [(name, .whole(Int(rounding.code.rawValue)))]
+  case let rounding as Kernel.Rounding: return [(name, code(rounding.rawValue))]
   case is RowProgram: return [(name, .whole(Int(bitPattern: program)))]
   case let quantizer as Quantizer:
     return [
-      ("clip", .whole(Int(quantizer.clip.code.rawValue))),
+      ("clip", code(quantizer.clip.kind.rawValue)),
       ("parameter", .real(quantizer.clip.parameter)), ("qmax", .whole(quantizer.qmax)),
       ("floor", .real(quantizer.floor)), ("half_floor", .real(quantizer.halfFloor)),
     ]
   default: preconditionFailure("the argument '\(name)' has no form in C")
   }
+}
+
+/// A word of plans by its number in C.
+private func code(_ word: String) -> CArgument {
+  let code = kernel_word(word)
+  precondition(code >= 0, "'\(word)' is no word of CKernels.h")
+  return .whole(Int(code))
 }
 
 /// `tileRows` is `tile_rows` in C, `isTransposed` is `transposed`, `xIsBF16` is `x_bf16`.
@@ -146,26 +153,6 @@ private func cName(_ name: String) -> String {
     words[words.count - 1] += letter.lowercased()
   }
   return words.filter { $0 != "is" }.joined(separator: "_")
-}
-
-extension Kernel.Rounding {
-  fileprivate var code: quantiser_mode {
-    switch self {
-    case .straightThrough: MODE_STRAIGHT_THROUGH
-    case .softRound: MODE_SOFT
-    case .softRoundLogistic: MODE_LOGISTIC
-    }
-  }
-}
-
-extension Quantizer.Clip {
-  fileprivate var code: quantiser_clip {
-    switch self {
-    case .max: CLIP_MAX
-    case .quantile: CLIP_QUANTILE
-    case .sdclip: CLIP_DEVIATIONS
-    }
-  }
 }
 
 extension row_program {

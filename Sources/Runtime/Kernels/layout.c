@@ -33,6 +33,15 @@ int32_t kernel_named(const char *name) {
   return i;
 }
 
+int32_t kernel_word(const char *word) {
+#define WORD(ID, name)                                                                             \
+  if (!strcmp(word, #name)) return ID;
+  QUANTISER_CLIPS(WORD)
+  QUANTISER_MODES(WORD)
+#undef WORD
+  return -1;
+}
+
 int32_t kernel_arguments(int32_t kernel) {
   int32_t count = 0;
   while (arguments[kernel][count].name) count++;

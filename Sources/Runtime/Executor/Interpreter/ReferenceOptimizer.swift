@@ -56,7 +56,7 @@ extension Reference {
     let m = zip(try x[2].reals, g).map { momentum * $0 + $1 }
     var update = Matrix(rows, columns, zip(g, m).map { $0 + momentum * $1 })
     if node.bool(.rowNormalise) { update.normaliseRows() }
-    let direction = update.orthogonalised(
+    let direction = try update.orthogonalised(
       NewtonSchulz.coefficients(node.word(.iteration), steps: node.int(.steps)))
     let decay = node.double(.decay)
 
@@ -90,38 +90,25 @@ extension Reference {
     }
 
     /// Newton-Schulz: X = aX + (bA + cA²)X with A = X Xᵀ, on the side where A is smaller.
-    func orthogonalised(_ coefficients: [[Double]]) -> Matrix {
-      if rows > columns { return transposed.orthogonalised(coefficients).transposed }
+    func orthogonalised(_ coefficients: [[Double]]) throws -> Matrix {
+      if rows > columns { return try transposed.orthogonalised(coefficients).transposed }
       let norm = sqrt(values.reduce(0) { $0 + $1 * $1 })
       var x = Matrix(rows, columns, values.map { $0 / (norm + 1e-7) })
       for step in coefficients {
-        let gram = x.times(x.transposed)
-        let square = gram.times(gram)
+        let gram = try x.times(x.transposed)
+        let square = try gram.times(gram)
         let mixture = zip(gram.values, square.values).map { step[1] * $0 + step[2] * $1 }
-        let turned = Matrix(rows, rows, mixture).times(x)
+        let turned = try Matrix(rows, rows, mixture).times(x)
         x.values = zip(x.values, turned.values).map { step[0] * $0 + $1 }
       }
       return x
     }
 
-    func times(_ other: Matrix) -> Matrix {
-      var product = [Double](repeating: 0, count: rows * other.columns)
-      values.withUnsafeBufferPointer { left in
-        other.values.withUnsafeBufferPointer { right in
-          product.withUnsafeMutableBufferPointer { product in
-            for row in 0..<rows {
-              for middle in 0..<columns {
-                let factor = left[row * columns + middle]
-                for column in 0..<other.columns {
-                  product[row * other.columns + column] +=
-                    factor * right[middle * other.columns + column]
-                }
-              }
-            }
-          }
-        }
-      }
-      return Matrix(rows, other.columns, product)
+    private var tensor: Tensor { Tensor([rows, columns], values) }
+
+    func times(_ other: Matrix) throws -> Matrix {
+      let product = try Reference.linearBackwardInput(tensor, other.tensor)
+      return Matrix(rows, other.columns, try product.reals)
     }
   }
 }

@@ -58,10 +58,11 @@ public struct ReferenceQuantizer: Hashable, Sendable {
 
   private func clip(of row: [Double]) -> Double {
     guard !row.isEmpty else { return 0 }
-    switch quantizer.clip {
+    let parameter = quantizer.clip.parameter
+    switch quantizer.clip.kind {
     case .max: return row.reduce(0) { max($0, abs($1)) }
-    case .quantile(let q): return Self.quantile(row.map { abs($0) }, q)
-    case .sdclip(let k): return k * Self.standardDeviation(row)
+    case .quantile: return Self.quantile(row.map { abs($0) }, parameter)
+    case .sdclip: return parameter * Self.standardDeviation(row)
     }
   }
 

@@ -163,8 +163,8 @@ enum { MUON_W, MUON_M, MUON_G, MUON_LR, MUON_FACTOR, MUON_MOMENTUM, MUON_COEFFIC
 // scale[rows]; w[rows,columns]. scale = max(clip/qmax, floor), rounded to f16, then raised to
 // half_floor. The clip of a row: the largest |w|; linear interpolation at parameter (n-1) of |w|;
 // parameter times the standard deviation with n-1.
-// clip is a quantiser_clip.
-typedef enum quantiser_clip { CLIP_MAX, CLIP_QUANTILE, CLIP_DEVIATIONS } quantiser_clip;
+// clip is a quantiser_clip, after its word in plans.
+#define QUANTISER_CLIPS(X) X(CLIP_MAX, max) X(CLIP_QUANTILE, quantile) X(CLIP_DEVIATIONS, sdclip)
 #define QUANT_SCALE_ARGUMENTS(X)                                                                   \
   X(int64_t, rows)                                                                                 \
   X(int64_t, columns)                                                                              \
@@ -174,8 +174,10 @@ enum { QUANT_SCALE_SCALE, QUANT_SCALE_W };
 // out[rows,columns]; w, scale[rows], alpha[1]. alpha <= 0: out = w (off). Straight-through: code*scale.
 // Soft modes, with y = w/scale and r = y - floor y, times scale and clamped to +-qmax: soft: floor y
 // + 1/2 + tanh(alpha (r - 1/2)) / (2 tanh(alpha/2)); logistic: floor y + logistic(alpha (r - 1/2)).
-// rounding is a quantiser_mode.
-typedef enum quantiser_mode { MODE_STRAIGHT_THROUGH, MODE_SOFT, MODE_LOGISTIC } quantiser_mode;
+// rounding is a quantiser_mode, after its word in plans.
+#define QUANTISER_MODES(X)                                                                         \
+  X(MODE_STRAIGHT_THROUGH, straight_through)                                                       \
+  X(MODE_SOFT, soft_round) X(MODE_LOGISTIC, soft_round_logistic)
 #define FAKE_QUANT_ARGUMENTS(X)                                                                    \
   X(int64_t, rows) X(int64_t, columns) X(int32_t, qmin) X(int32_t, qmax) X(int32_t, rounding)
 enum { FAKE_QUANT_OUT, FAKE_QUANT_W, FAKE_QUANT_SCALE, FAKE_QUANT_ALPHA };
@@ -240,6 +242,13 @@ KERNELS(ARGUMENT_STRUCT)
 #undef ARGUMENT_FIELD
 #undef ARGUMENT_STRUCT
 
+#define WORD_ID(ID, word) ID,
+typedef enum quantiser_clip { QUANTISER_CLIPS(WORD_ID) } quantiser_clip;
+typedef enum quantiser_mode { QUANTISER_MODES(WORD_ID) } quantiser_mode;
+#undef WORD_ID
+
+// The number of a word of plans, a clip or a mode; -1 if there is none.
+int32_t kernel_word(const char *word);
 // The kernel of that name, -1 if there is none.
 int32_t kernel_named(const char *name);
 // How many arguments a kernel has.
