@@ -22,13 +22,22 @@ extension PlanFunction {
     for value in inputs { text += "input \(value.name) \(value.buffer.text) \(value.type)\n" }
     for value in outputs { text += "output \(value.name) \(value.buffer.text) \(value.type)\n" }
     for state in states {
-      text +=
-        "\(state.averageOf == nil ? "state" : "average") \(state.path) \(state.offset) \(state.initial) \(state.type)\n"
+      let word = state.averageOf == nil ? "state" : "average"
+      text += "\(word) \(state.path) \(state.offset) \(state.initial) \(state.type)\n"
     }
     if !updates.isEmpty { text += "updates " + updates.joined(separator: " ") + "\n" }
+    // Layers repeat the same kernels with the same arguments.
+    var arguments: [Kernel: String] = [:]
     for (stage, calls) in [("setup", setup), ("prepare", prepare), ("body", body)] {
       text += stage + "\n"
-      for call in calls { text += call.printed() }
+      for call in calls {
+        let known = arguments[call.kernel] ?? call.kernel.argumentText
+        arguments[call.kernel] = known
+        text += call.barrier ? "| " : call.isChained ? "+ " : "  "
+        text += call.kernel.printed(
+          buffers: call.buffers.map(\.text), tileRows: call.tileRows, source: call.source,
+          arguments: known)
+      }
     }
     return text + "end\n"
   }
@@ -38,23 +47,19 @@ extension BufferReference {
   var text: String { "\(space.rawValue)\(offset)" + (space == .tile ? "/\(tileBytes)" : "") }
 }
 
-extension KernelCall {
-  /// One line: `|` waits for everything before, `+` goes on with the chain of the line above.
-  func printed() -> String {
-    (barrier ? "| " : isChained ? "+ " : "  ")
-      + kernel.printed(buffers: buffers.map(\.text), tileRows: tileRows, source: source)
-  }
-}
-
 extension Kernel {
-  /// A call of the kernel, without what stands before it.
-  public func printed(buffers: [String], tileRows: Int?, source: String) -> String {
-    var text =
-      "\(name) [\(buffers.joined(separator: " "))]" + namedArguments.map(Self.text).joined()
+  /// A call of the kernel, without what stands before it; `arguments` may be given where they are known.
+  public func printed(
+    buffers: [String], tileRows: Int?, source: String, arguments: String? = nil
+  ) -> String {
+    var text = "\(name) [\(buffers.joined(separator: " "))]" + (arguments ?? argumentText)
     if let tileRows { text += " tile=\(tileRows)" }
     if let program { text += " {\(program.text)}" }
     return text + " \(source)\n"
   }
+
+  /// The arguments by name, without the row program.
+  fileprivate var argumentText: String { namedArguments.map(Self.text).joined() }
 
   /// An argument by its name, if it is not zero or false.
   private static func text(_ name: String, _ value: Any) -> String {

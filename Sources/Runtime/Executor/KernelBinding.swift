@@ -60,7 +60,7 @@ extension kernel_call {
     _ call: KernelCall, address: (BufferReference) -> UnsafeMutableRawPointer?
   ) {
     barrier = call.barrier ? 1 : 0
-    if let rows = call.tileRows { set("tile_rows", .whole(rows), of: call.kernel) }
+    if let rows = call.tileRows { set("tile_rows", (rows, 0), of: call.kernel) }
     withUnsafeMutableBytes(of: &buffer) { bytes in
       let buffers = bytes.bindMemory(to: UnsafeMutableRawPointer?.self)
       for (index, reference) in call.buffers.enumerated() {
@@ -103,19 +103,13 @@ extension kernel_call {
   }
 
   private mutating func set(_ name: String, _ value: CArgument, of kernel: Kernel) {
-    let isSet =
-      switch value {
-      case .whole(let whole): kernel_set(&self, name, Int64(whole), 0)
-      case .real(let real): kernel_set(&self, name, 0, real)
-      }
-    precondition(isSet != 0, "\(kernel.name) has no argument '\(name)' in CKernels.h")
+    let isSet = kernel_set(&self, name, Int64(value.whole), value.real) != 0
+    precondition(isSet, "\(kernel.name) has no argument '\(name)' in CKernels.h")
   }
 }
 
-private enum CArgument {
-  case whole(Int)
-  case real(Double)
-}
+/// A whole number, or a real one where C has a double.
+private typealias CArgument = (whole: Int, real: Double)
 
 /// What an argument of a plan is in C, by C's names.
 private func cArguments(
@@ -123,16 +117,16 @@ private func cArguments(
 ) -> [(String, CArgument)] {
   let name = cName(name)
   switch value {
-  case let number as Int: return [(name, .whole(number))]
-  case let number as Double: return [(name, .real(number))]
-  case let flag as Bool: return [(name, .whole(flag ? 1 : 0))]
+  case let number as Int: return [(name, (number, 0))]
+  case let number as Double: return [(name, (0, number))]
+  case let flag as Bool: return [(name, (flag ? 1 : 0, 0))]
   case let rounding as Kernel.Rounding: return [(name, code(rounding.rawValue))]
-  case is RowProgram: return [(name, .whole(Int(bitPattern: program)))]
+  case is RowProgram: return [(name, (Int(bitPattern: program), 0))]
   case let quantizer as Quantizer:
     return [
-      ("clip", code(quantizer.clip.kind.rawValue)),
-      ("parameter", .real(quantizer.clip.parameter)), ("qmax", .whole(quantizer.qmax)),
-      ("floor", .real(quantizer.floor)), ("half_floor", .real(quantizer.halfFloor)),
+      ("clip", code(quantizer.clip.kind.rawValue)), ("parameter", (0, quantizer.clip.parameter)),
+      ("qmax", (quantizer.qmax, 0)), ("floor", (0, quantizer.floor)),
+      ("half_floor", (0, quantizer.halfFloor)),
     ]
   default: preconditionFailure("the argument '\(name)' has no form in C")
   }
@@ -142,7 +136,7 @@ private func cArguments(
 private func code(_ word: String) -> CArgument {
   let code = kernel_word(word)
   precondition(code >= 0, "'\(word)' is no word of CKernels.h")
-  return .whole(Int(code))
+  return (Int(code), 0)
 }
 
 /// `tileRows` is `tile_rows` in C, `isTransposed` is `transposed`, `xIsBF16` is `x_bf16`.
