@@ -31,8 +31,7 @@ public func compileFunction(
   runner: inout PassRunner
 ) throws -> PlanFunction {
   let derived = try derivedGraph(kind, sizes, of: model, runner: &runner)
-  var graph = try runner.run(
-    [.chooseComputePrecision(target.compute)] + Pipeline.fuse, on: derived)
+  var graph = try runner.run(Pipeline.finish(in: target.compute), on: derived)
   graph.name = derived.name
   return try lower(
     graph, layout: ParameterLayout(model.graph.parameters), runner: &runner)

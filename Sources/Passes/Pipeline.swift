@@ -64,7 +64,11 @@ public enum Pipeline {
       + simplify
   }
 
-  /// What turns a function into one the runtime executes well. Last before lowering.
+  /// What turns a function into one the runtime executes well, last before lowering, with products in
+  /// the precision of the machine.
+  public static func finish(in compute: ComputePrecision) -> [Pass] {
+    [.chooseComputePrecision(compute)] + fuse
+  }
   public static let fuse: [Pass] = [.recompute, .recomputeCheap, .fuseRows]
 
   /// From a fused graph to kernel calls with places in memory.
@@ -76,14 +80,14 @@ public enum Pipeline {
   public static let names: [String] = all.map(\.name) + lowering.map(\.name)
 
   /// One pass of each name, for `--help` and for documentation.
-  public static let all: [Pass] = [
-    .proveCausality, .bindSizes([:]), .foldConstants, .eliminateDuplicates, .eliminateDeadNodes,
-    .deriveLogits,
-    .deriveLoss(), .deriveScore(), .fuseSoftcapCrossEntropy, .sinkSlices, .assignPrecision([:]),
-    .markQAT(form: "straight_through"), .differentiate(), .gradientsAsInputs,
-    .insertOptimizer(OptimizerPlan(updates: [:])), .chooseComputePrecision(.f32), .recompute,
-    .recomputeCheap, .fuseRows,
-  ]
+  public static let all: [Pass] =
+    [
+      .proveCausality, .bindSizes([:]), .foldConstants, .eliminateDuplicates, .eliminateDeadNodes,
+      .deriveLogits, .deriveLoss(), .deriveScore(), .fuseSoftcapCrossEntropy, .sinkSlices,
+      .assignPrecision([:]), .markQAT(form: "straight_through"), .differentiate(),
+      .gradientsAsInputs,
+      .insertOptimizer(OptimizerPlan(updates: [:])),
+    ] + finish(in: .f32)
 }
 
 extension Pass {
