@@ -14,6 +14,7 @@ public struct AttributeName: Hashable, Sendable, Comparable {
   public static let (heads, limit, parameter) = (Self("heads"), Self("limit"), Self("parameter"))
   public static let (rampFactor, rampFrom) = (Self("ramp_factor"), Self("ramp_from"))
   public static let (shape, slope, squeeze) = (Self("shape"), Self("slope"), Self("squeeze"))
+  public static let (buckets, except) = (Self("buckets"), Self("except"))
   public static let (start, train, vocab) = (Self("start"), Self("train"), Self("vocab"))
 
   public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }

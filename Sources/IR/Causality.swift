@@ -55,6 +55,8 @@ package struct TokenReads: Hashable, Sendable {
     guard let own = value.axis, let span = value.moved else { return }
     switch access[own] {
     case .same(let axis, let offset): (self.axis, moved) = (axis, span.moved(by: offset))
+    case .window(let axis, let back):
+      (self.axis, moved) = (axis, Span(lower: span.moved(by: -back).lower, upper: span.upper))
     case .upTo(let axis, let offset):
       (self.axis, moved) = (axis, Span(lower: .min, upper: span.moved(by: offset).upper))
     case .at(let index): add(fixed: span.moved(by: index))

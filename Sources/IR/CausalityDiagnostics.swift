@@ -72,7 +72,7 @@ extension Graph {
     case .all?: return "reads every \(word) of \(operand)"
     case .upTo(_, let offset)? where offset > 0:
       return "reads \(operand) up to \(offset) \(word)s ahead"
-    case .upTo?: return "reads \(operand) up to its own \(word)"
+    case .upTo?, .window?: return "reads \(operand) up to its own \(word)"
     case .same(_, let offset)? where offset != 0:
       return "takes \(operand) from \(word) \(offset) on"
     case .same? where step.isOutOfStep:

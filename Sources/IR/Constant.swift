@@ -48,13 +48,15 @@ public enum ConstantOrigin: Hashable, Sendable {
   /// Its declaration.
   case file(path: String, line: Int)
   case flag
+  case preset(String)
   case variant(String)
 
-  /// `m.graph:3`, `--set` or `variant looped`.
+  /// `m.graph:3`, `--set`, `preset small` or `variant looped`.
   public var text: String {
     switch self {
     case .file(let path, let line): "\(path):\(line)"
     case .flag: "--set"
+    case .preset(let name): "preset \(name)"
     case .variant(let name): "variant \(name)"
     }
   }

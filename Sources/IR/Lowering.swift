@@ -33,8 +33,8 @@ public protocol LoweringContext: AnyObject {
   /// as it can run.
   func derived(_ kernel: any KernelArguments, from value: Value?, source: Value) -> Slot
   /// Adds a call; buffers stand in the order of the kernel's contract. A call of a kernel that can be cut
-  /// into rows runs in chains if `value`, over whose rows it goes, has tokens.
-  func emit(_ kernel: any KernelArguments, _ buffers: [Slot], source: Value, rowsOf value: Value)
+  /// into rows runs in chains if `value`, over whose rows it goes, has tokens; nil: it goes over others.
+  func emit(_ kernel: any KernelArguments, _ buffers: [Slot], source: Value, rowsOf value: Value?)
 }
 
 extension OpDefinition {
@@ -73,6 +73,8 @@ extension OpDefinition {
     case columns
     /// Of a product of two values, one number a head.
     case headProducts
+    /// Of a product of two values, one number a row.
+    case rowProducts
   }
 
   /// Whether results may lie in memory as bf16.
@@ -88,6 +90,8 @@ extension OpDefinition {
     case together(operands: [Int], results: [Int])
     /// Operands f32, the result as it is read.
     case asRead
+    /// Each in either.
+    case either
   }
 
   /// When a value is computed again rather than kept.

@@ -23,16 +23,19 @@ public struct Model: Sendable {
   public var settings: Settings
   /// In file order; empty if the model was read from core text.
   public var constants: [Constant]
+  /// Names of the file's presets, in its order.
+  public var presets: [String]
   public var warnings: [Diagnostic]
   /// The texts the model was read from.
   public var sources: [SourceFile]
 
   public init(
     name: String, variants: [Variant], settings: Settings, constants: [Constant] = [],
-    warnings: [Diagnostic] = [], sources: [SourceFile] = []
+    presets: [String] = [], warnings: [Diagnostic] = [], sources: [SourceFile] = []
   ) {
     (self.name, self.variants, self.settings) = (name, variants, settings)
-    (self.constants, self.warnings, self.sources) = (constants, warnings, sources)
+    (self.constants, self.presets) = (constants, presets)
+    (self.warnings, self.sources) = (warnings, sources)
   }
 }
 

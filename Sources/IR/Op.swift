@@ -8,11 +8,27 @@ public enum Op: String, Hashable, Sendable, CaseIterable {
   case softcapBackward = "softcap_backward"
   case leakyRelu = "leaky_relu"
   case leakyReluBackward = "leaky_relu_backward"
+  case lerp
+  // Caps of logits
+  case softcapQuintic = "softcap_quintic"
+  case softcapQuinticBackward = "softcap_quintic_backward"
+  case softcapAsymmetric = "softcap_asymmetric"
+  case capOfSign = "cap_of_sign"
+  case softcapByBackward = "softcap_by_backward"
+  case softcapByBackwardCap = "softcap_by_backward_cap"
   // Layout
   case slice, unslice
   case splitHeads = "split_heads"
   case mergeHeads = "merge_heads"
   case sumTo = "sum_to"
+  case raw
+  case shift
+  case shiftBackward = "shift_backward"
+  // Tokens
+  case tokenMask = "token_mask"
+  case hashBigram = "hash_bigram"
+  case hashTrigram = "hash_trigram"
+  case documents
   // Matrix products
   case linear
   case linearBackwardInput = "linear_backward_input"
@@ -27,6 +43,9 @@ public enum Op: String, Hashable, Sendable, CaseIterable {
   case ropeBackward = "rope_backward"
   case scaleHeads = "scale_heads"
   case scaleHeadsBackwardGain = "scale_heads_backward_gain"
+  case scaleHeadsBackwardGate = "scale_heads_backward_gate"
+  case excludeSelf = "exclude_self"
+  case excludeSelfBackward = "exclude_self_backward"
   case attention
   case attentionBackward = "attention_backward"
   // Loss
@@ -59,11 +78,25 @@ public enum Op: String, Hashable, Sendable, CaseIterable {
     case .softcapBackward: return .softcapBackward
     case .leakyRelu: return .leakyRelu
     case .leakyReluBackward: return .leakyReluBackward
+    case .lerp: return .lerp
+    case .softcapQuintic: return .softcapQuintic
+    case .softcapQuinticBackward: return .softcapQuinticBackward
+    case .softcapAsymmetric: return .softcapAsymmetric
+    case .capOfSign: return .capOfSign
+    case .softcapByBackward: return .softcapByBackward
+    case .softcapByBackwardCap: return .softcapByBackwardCap
     case .slice: return .slice
     case .unslice: return .unslice
     case .splitHeads: return .splitHeads
     case .mergeHeads: return .mergeHeads
     case .sumTo: return .sumTo
+    case .raw: return .raw
+    case .shift: return .shift
+    case .shiftBackward: return .shiftBackward
+    case .tokenMask: return .tokenMask
+    case .hashBigram: return .hashBigram
+    case .hashTrigram: return .hashTrigram
+    case .documents: return .documents
     case .linear: return .linear
     case .linearBackwardInput: return .linearBackwardInput
     case .linearBackwardWeight: return .linearBackwardWeight
@@ -75,6 +108,9 @@ public enum Op: String, Hashable, Sendable, CaseIterable {
     case .ropeBackward: return .ropeBackward
     case .scaleHeads: return .scaleHeads
     case .scaleHeadsBackwardGain: return .scaleHeadsBackwardGain
+    case .scaleHeadsBackwardGate: return .scaleHeadsBackwardGate
+    case .excludeSelf: return .excludeSelf
+    case .excludeSelfBackward: return .excludeSelfBackward
     case .attention: return .attention
     case .attentionBackward: return .attentionBackward
     case .softmax: return .softmax

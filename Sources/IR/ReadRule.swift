@@ -7,6 +7,8 @@
 public enum AxisRead: Hashable, Sendable {
   /// The one at the result's index along `axis`, moved by `offset`.
   case same(axis: Int, offset: Int = 0)
+  /// Those from `-back` to the one at the result's index along `axis`.
+  case window(axis: Int, back: Int)
   /// Those up to the one at the result's index along `axis`, moved by `offset`.
   case upTo(axis: Int, offset: Int = 0)
   /// The one at a fixed index.

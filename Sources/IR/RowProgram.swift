@@ -66,6 +66,7 @@ public struct RowProgram: Hashable, Sendable {
     public static let leakyReluBackward = Self("leaky_relu_backward", operands: 2, flops: 1)
     public static let rmsNormBackward = Self("rms_norm_backward", operands: 2, flops: 7)
     public static let dot = Self("dot", operands: 2, flops: 2, kind: .reduction)
+    public static let sumRow = Self("sum_row", flops: 1, kind: .reduction)
     public static let sumColumns = Self("sum_columns", flops: 1, kind: .sum)
     public static let sumPeriodic = Self("sum_periodic", flops: 1, kind: .sum)
     public static let sumAll = Self("sum_all", flops: 1, kind: .sum)
@@ -84,7 +85,7 @@ public struct RowProgram: Hashable, Sendable {
         if case .row(let row) = op.definition.lowering { row.operation } else { nil }
       }
       return Set(ops).union([
-        copy, dot, sumColumns, sumPeriodic, sumAll, multiplyAdd, squaredLeakyRelu,
+        copy, dot, sumRow, sumColumns, sumPeriodic, sumAll, multiplyAdd, squaredLeakyRelu,
         squaredLeakyReluBackward, rmsNormBackwardAdd, sumColumnsProduct,
       ])
     }

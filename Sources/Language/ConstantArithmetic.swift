@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exact arithmetic on constants. There is one kind of number.
 
+import Glibc
 import IR
 
 /// Why an operation on constants has no result; the evaluator adds the place.
@@ -139,7 +140,7 @@ extension ConstantValue {
 
   /// The functions of constants, with the number of their arguments.
   public static let functions: [String: Int] = [
-    "len": 1, "sqrt": 1, "abs": 1, "floor": 1, "ceil": 1, "min": 2, "max": 2,
+    "len": 1, "sqrt": 1, "exp": 1, "abs": 1, "floor": 1, "ceil": 1, "pow": 2, "min": 2, "max": 2,
   ]
 
   /// The result of a function of constants.
@@ -175,6 +176,13 @@ extension ConstantValue {
         throw ConstantError(.badArithmetic, "sqrt of the negative number \(shortest(numbers[0]))")
       }
       return .number(numbers[0].squareRoot())
+    case "exp", "pow":
+      let result = name == "exp" ? Glibc.exp(numbers[0]) : Glibc.pow(numbers[0], numbers[1])
+      guard result.isFinite else {
+        let list = numbers.map { shortest($0) }.joined(separator: ", ")
+        throw ConstantError(.badArithmetic, "\(name)(\(list)) is no finite number")
+      }
+      return .number(result == 0 ? 0 : result)
     case "abs": return .number(abs(numbers[0]))
     case "floor": return .number(numbers[0].rounded(.down))
     case "ceil": return .number(numbers[0].rounded(.up))

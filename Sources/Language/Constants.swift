@@ -3,7 +3,24 @@
 
 import IR
 
-/// A replacement for the right-hand side of a const: `--set dim=256`, or one of a variant.
+/// What the command line makes of a file: one of its presets, and consts.
+public struct Choices: Sendable {
+  /// The name behind --preset.
+  public var preset: String?
+  /// In order; the last of equal names wins, and all of them over the preset.
+  public var constants: [ConstantOverride]
+
+  public init(preset: String? = nil, constants: [ConstantOverride] = []) {
+    (self.preset, self.constants) = (preset, constants)
+  }
+
+  /// The first of them as it was written; nil if nothing was chosen.
+  public var first: String? {
+    constants.first.map { "--set \($0.name)" } ?? preset.map { "--preset \($0)" }
+  }
+}
+
+/// A replacement for the right-hand side of a const: `--set dim=256`, or one of a preset or variant.
 public struct ConstantOverride: Sendable {
   public let name: String
   public let expression: SyntaxExpression
@@ -26,10 +43,12 @@ public struct ConstantOverride: Sendable {
   /// The path under which the override of a const is shown, and stands among a model's sources.
   public static func path(_ name: String) -> String { "--set \(name)" }
 
-  public init(variant: String, name: String, expression: SyntaxExpression, path: String) {
-    (self.name, self.expression, self.path) = (name, expression, path)
+  /// A binding of a preset or variant.
+  init?(_ binding: SyntaxBinding, of origin: ConstantOrigin, path: String) {
+    guard let expression = binding.value else { return nil }
+    (name, self.expression, self.path) = (binding.name.text, expression, path)
     source = nil
-    origin = .variant(variant)
+    self.origin = origin
   }
 }
 

@@ -132,24 +132,33 @@ private struct Formatter {
       simple("needs " + commaSeparated(names.map(\.text)), item.position, item.end)
     case .const(let bindings):
       simple("const " + commaSeparated(bindings.map(\.text)), item.position, item.end)
+    case .preset(let name, let bindings, let open, let close):
+      self.bindings("preset \(name.text)", item.position, bindings, open, close)
     case .variant(let name, let start, let bindings, let open, let close):
       let header = "variant \(name.text) from \(start.map(\.text).joined(separator: " "))"
-      // The bindings carry only their names' places; each ends where its line does.
-      braces(
-        header, item.position, open, close,
-        bindings.map { ($0.name.position, $0.name.position, $0.text) }
-      ) { formatter, index in
-        formatter.simple(
-          bindings[index].text, bindings[index].name.position, bindings[index].name.position)
-      }
+      self.bindings(header, item.position, bindings, open, close)
     case .block(let name, let inputs, let body):
       self.body("block \(name.text)(\(commaSeparated(inputs.map(\.text))))", item.position, body)
     case .forward(let inputs, let type, let body):
       self.body(
         "forward(\(commaSeparated(inputs.map(\.text)))) -> \(type.text)", item.position, body)
-    case .section(let name, let kind, let entries):
-      self.entries(name.text + (kind.map { " " + $0.text } ?? ""), item.position, entries)
+    case .section(let name, let kind, let preset, let entries):
+      let words = [name.text, kind?.text, preset.map { "under \($0.text)" }].compactMap { $0 }
+      self.entries(words.joined(separator: " "), item.position, entries)
     case .statement(let statement): self.statement(statement)
+    }
+  }
+
+  /// Consts in braces. The bindings carry only their names' places; each ends where its line does.
+  private mutating func bindings(
+    _ header: String, _ start: SyntaxPosition, _ bindings: [SyntaxBinding], _ open: SyntaxPosition,
+    _ close: SyntaxPosition
+  ) {
+    braces(
+      header, start, open, close, bindings.map { ($0.name.position, $0.name.position, $0.text) }
+    ) { formatter, index in
+      formatter.simple(
+        bindings[index].text, bindings[index].name.position, bindings[index].name.position)
     }
   }
 

@@ -87,7 +87,9 @@ extension Model {
     var reader = SectionReader(evaluator: .empty(path: source.path), used: used)
     var diagnostics: [Diagnostic] = []
     for item in file.items {
-      if case .section(let name, let kind, let entries) = item.kind, name.text != "init" {
+      if case .section(let name, let kind, under: nil, let entries) = item.kind,
+        name.text != "init"
+      {
         reader.read(name, kind: kind, entries)
       } else {
         let place = SourceLocation(

@@ -251,6 +251,11 @@ struct Parser {
           try parser.expect("=")
           return SyntaxBinding(name: name, value: try parser.expression())
         })
+    case .keyword("preset"):
+      advance()
+      let name = try name("the preset's name")
+      let (bindings, open, close) = try bindings()
+      kind = .preset(name, bindings, open: open, close: close)
     case .keyword("variant"): kind = try variant()
     case .keyword("block"):
       advance()
@@ -263,18 +268,32 @@ struct Parser {
       kind = .forward(inputs, try type(), try body())
     case .name(let word) where isSection(word):
       let section = try name()
-      let variety: SyntaxName? = at("{") ? nil : try name("the section's kind")
-      kind = .section(section, kind: variety, try entries())
+      var variety: SyntaxName? = at("{") ? nil : try name("the section's kind")
+      var preset: SyntaxName?
+      if variety?.text == "under", !at("{") {
+        (preset, variety) = (try name("the preset's name"), nil)
+      }
+      kind = .section(section, kind: variety, under: preset, try entries())
     default: kind = .statement(try statement())
     }
     return SyntaxItem(kind: kind, position: start, end: lastEnd)
   }
 
-  /// `train {` or `ttt score_first {`: no statement begins like this.
+  /// `train {`, `ttt score_first {` or `expect under small {`: no statement begins like this.
   private func isSection(_ word: String) -> Bool {
-    if token(ahead: 1).kind == .symbol("{") { return true }
-    if case .name = token(ahead: 1).kind { return token(ahead: 2).kind == .symbol("{") }
-    return false
+    let names = (1...2).prefix { if case .name = token(ahead: $0).kind { true } else { false } }
+    return token(ahead: names.count + 1).kind == .symbol("{")
+  }
+
+  /// `{ const = value … }`.
+  private mutating func bindings() throws(Diagnostic) -> (
+    elements: [SyntaxBinding], open: SyntaxPosition, close: SyntaxPosition
+  ) {
+    try braces { parser throws(Diagnostic) in
+      let name = try parser.name("a const's name")
+      try parser.expect("=")
+      return SyntaxBinding(name: name, value: try parser.expression())
+    }
   }
 
   private mutating func variant() throws(Diagnostic) -> SyntaxItem.Kind {
@@ -285,11 +304,7 @@ struct Parser {
     var atoms: [SyntaxAtom] = []
     while !at("{"), current.kind != .newline, current.kind != .end { atoms.append(try atom()) }
     if atoms.isEmpty { throw unexpected("the variant's start") }
-    let (bindings, open, close) = try braces { parser throws(Diagnostic) in
-      let name = try parser.name("a const's name")
-      try parser.expect("=")
-      return SyntaxBinding(name: name, value: try parser.expression())
-    }
+    let (bindings, open, close) = try bindings()
     return .variant(name, from: atoms, bindings, open: open, close: close)
   }
 

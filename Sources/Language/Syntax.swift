@@ -199,11 +199,13 @@ public struct SyntaxItem: Equatable, Sendable {
     case include(String)
     case needs([SyntaxName])
     case const([SyntaxBinding])
+    case preset(SyntaxName, [SyntaxBinding], open: SyntaxPosition, close: SyntaxPosition)
     case variant(
       SyntaxName, from: [SyntaxAtom], [SyntaxBinding], open: SyntaxPosition, close: SyntaxPosition)
     case block(SyntaxName, [SyntaxInput], SyntaxBody)
     case forward([SyntaxInput], SyntaxType, SyntaxBody)
-    case section(SyntaxName, kind: SyntaxName?, SyntaxEntries)
+    /// `under` is the preset that it is for.
+    case section(SyntaxName, kind: SyntaxName?, under: SyntaxName?, SyntaxEntries)
     case statement(SyntaxStatement)
   }
 

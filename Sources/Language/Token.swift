@@ -55,14 +55,16 @@ struct Token: Sendable {
 
   /// Words that cannot be names.
   static let reservedWords: Set<String> = [
-    "model", "include", "needs", "const", "variant", "block", "forward", "option", "param", "part",
-    "if", "else", "for", "in", "return", "and", "or", "not", "true", "false",
+    "model", "include", "needs", "const", "preset", "variant", "block", "forward", "option",
+    "param",
+    "part", "if", "else", "for", "in", "return", "and", "or", "not", "true", "false",
   ]
 
   /// Reserved words that begin a statement or declaration.
   static let statementWords: Set<String> = [
-    "model", "include", "needs", "const", "variant", "block", "forward", "option", "param", "part",
-    "return",
+    "model", "include", "needs", "const", "preset", "variant", "block", "forward", "option",
+    "param",
+    "part", "return",
   ]
 
   /// Symbols, longest first, so that the first match is the longest.

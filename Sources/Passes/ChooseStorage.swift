@@ -61,6 +61,8 @@ private struct StorageUses {
       bundles.append(tensors)
     case .asRead:
       for operand in node.operands { fix(operand) }
+    case .either:
+      for operand in node.operands { uses[find(operand), default: Uses()].isTakenByRows = true }
     case .f32:
       for value in node.operands + node.results { fix(value) }
     }

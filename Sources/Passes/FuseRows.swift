@@ -44,20 +44,28 @@ extension Graph {
   /// The row space of a row-local node: that of its widest value.
   func rowSpace(_ node: Node) -> RowSpace { RowSpace(type(widest(node))) }
 
+  /// Whether a value has one number for each row of the space of a row-local node.
+  func isOneARow(_ value: Value, of node: Node) -> Bool {
+    let (narrow, wide) = (type(value).sizes, type(widest(node)).sizes)
+    return narrow.last == 1 && narrow.dropLast() == wide.dropLast()
+  }
+
   /// Whether a row program can compute the node: every operand is a full space, a vector along the
   /// width, one number a row or head, or a single number.
   func fitsRowProgram(_ node: Node) -> Bool {
     switch node.op.definition.lowering {
-    case .rowSum(.headProducts): return true
+    case .rowSum(.headProducts), .rowSum(.rowProducts): return true
     case .rowSum(.columns):
       let shape = type(node.result).sizes
       let (count, width) = (shape.reduce(1, *), rowSpace(node).width)
       return count == 1 || (shape.last == width && count == width)
+        || isOneARow(node.result, of: node)
     case .row(let row):
       let space = rowSpace(node)
       return node.operands.enumerated().allSatisfy { index, operand in
         let type = self.type(operand)
         return row.gain == index || type.count == 1 || RowSpace(type) == space
+          || isOneARow(operand, of: node)
           || (type.count == space.width && type.sizes.last == space.width)
       }
     case .view, .kernel, .update, .body, .none: return false

@@ -183,8 +183,8 @@ final class Lowering: LoweringContext {
 
   // MARK: Calls
 
-  func emit(_ kernel: any KernelArguments, _ buffers: [Slot], source: Value, rowsOf value: Value) {
-    append(kernel, buffers, to: stage, source: source, tokens: tokens(value))
+  func emit(_ kernel: any KernelArguments, _ buffers: [Slot], source: Value, rowsOf value: Value?) {
+    append(kernel, buffers, to: stage, source: source, tokens: value.flatMap(tokens))
   }
 
   private func append(
@@ -194,9 +194,9 @@ final class Lowering: LoweringContext {
       LoweredCall(kernel, buffers, source: graph.name(source), tokens: tokens))
   }
 
-  /// Batch times positions of an activation; nil for anything else.
+  /// Batch times positions of an activation, or of an index; nil for anything else.
   func tokens(_ value: Value) -> Int? {
     let type = graph.type(value)
-    return type.rank >= 3 ? type.sizes[0] * type.sizes[1] : nil
+    return type.rank >= (type.isReal ? 3 : 2) ? type.sizes[0] * type.sizes[1] : nil
   }
 }

@@ -87,6 +87,12 @@ private struct RowCombiner {
     case .add: return sum(instruction)
     case .square: return squaredRelu(instruction)
     case .leakyReluBackward: return squaredReluBackward(instruction)
+    case .sumRow:
+      guard let factors = source(instruction.operands[0], .mul),
+        factors.allSatisfy({ registers[$0].shape == .full })
+      else { return nil }
+      merge(instruction.operands[0])
+      return .init(.dot, instruction.destination, factors)
     case .sumColumns:
       guard let factors = source(instruction.operands[0], .mul),
         factors.allSatisfy({ registers[$0].shape == .full })

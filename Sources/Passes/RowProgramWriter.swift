@@ -37,6 +37,9 @@ struct RowProgramWriter {
       emit(
         row.operation, result, operands + (row.readsRopeTable ? [table(node)] : []),
         row.immediate.map(node.double) ?? 0)
+    case .rowSum(.columns) where graph.isOneARow(node.result, of: node) && space.rows > 1:
+      appendRowwise(.sumRow, of: operands, to: node.result)
+    case .rowSum(.rowProducts): appendRowwise(.dot, of: operands, to: node.result)
     case .rowSum(.columns):
       let isVector = graph.type(node.result).count != 1
       let sum = new(isVector ? .vector : .constant)
@@ -52,6 +55,15 @@ struct RowProgramWriter {
     case .view, .kernel, .update, .body, .none:
       preconditionFailure("\(node.op.rawValue) is not row-local")
     }
+  }
+
+  /// One number a row.
+  private mutating func appendRowwise(
+    _ operation: RowProgram.Operation, of operands: [Int], to value: Value
+  ) {
+    let result = new(.scalar)
+    emit(operation, result, operands)
+    outputs.append((result, value))
   }
 
   private mutating func emit(
@@ -88,7 +100,8 @@ struct RowProgramWriter {
     let type = graph.type(value)
     if case .row(let row) = node.op.definition.lowering, row.gain == position {
       if let register = gains[value] { return register }
-      let register = new(.periodic, period: type.count)
+      let register =
+        type.rank == 1 ? new(.periodic, period: type.count) : new(.scalar)
       gains[value] = register
       inputs.append((register, value))
       return register
@@ -99,6 +112,8 @@ struct RowProgramWriter {
       register = new(.full, isBF16: isBF16(value))
     } else if type.count == 1 {
       register = new(.constant)
+    } else if graph.isOneARow(value, of: node) {
+      register = new(.scalar)
     } else {
       register = new(.vector)
     }

@@ -104,10 +104,12 @@ struct AuditCommand: ParsableCommand {
     return work
   }
 
-  /// The model of a graph's files, read from no other place, with arguments of --set.
-  private func elaborated(_ files: [SourceFile], _ overrides: [String]) throws -> Model {
+  /// The model of a graph's files, read from no other place, with arguments of --preset and --set.
+  private func elaborated(
+    _ files: [SourceFile], _ preset: String?, _ overrides: [String]
+  ) throws -> Model {
     var options = ModelOptions()
-    options.overrides = overrides
+    (options.preset, options.overrides) = (preset, overrides)
     return try elaborate(
       file: files[0],
       includes: { path in
@@ -115,7 +117,7 @@ struct AuditCommand: ParsableCommand {
           throw FormatError(.notFound, file: path, "the manifest names no such file")
         }
         return file.text
-      }, overrides: try options.pairs())
+      }, choices: try options.choices())
   }
 
   /// The names on a path, without `.` and `..`.

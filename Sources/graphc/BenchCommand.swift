@@ -63,7 +63,7 @@ struct BenchCommand: ParsableCommand {
     }
     let threads = try threading.resolved()
     let model = try loadModel(
-      file, overrides: model.pairs(), used: [.initial, .expect, .train])
+      file, choices: model.choices(), used: [.initial, .expect, .train])
     guard let train = model.settings.train else {
       throw Failure(exitCode: 3, message: "error: \(file) has no train section to take sizes from")
     }

@@ -13,7 +13,7 @@ struct CheckCommand: ParsableCommand {
     commandName: "check",
     abstract: "Check a file and compile all its functions, writing nothing.",
     discussion: """
-      --legal says for each of the twelve invariants of a legal score what establishes it: a type, a \
+      The file is checked under each of its presets too. --legal says for each of the twelve invariants of a legal score what establishes it: a type, a \
       proof, a check at run time, or nobody (assumed), with what a reviewer has to look at.
 
       Example: graphc check graphs/tiny.graph --set dim=256
@@ -33,8 +33,15 @@ struct CheckCommand: ParsableCommand {
   @OptionGroup var form: JSONOptions
 
   mutating func run() throws {
-    let model = try loadModel(file, overrides: model.pairs())
+    let text = try readText(file)
+    let choices = try self.model.choices()
+    let model = try loadModel(file, text: text, choices: choices)
     if legal { return try printCertificate(model) }
+    // Of the file as it stands and of each preset; of a preset alone where one was asked for.
+    let presets = choices.first == nil ? model.presets : []
+    for preset in presets {
+      _ = try loadModel(file, text: text, choices: Choices(preset: preset))
+    }
     let plan = try compile(model, target: Host.target())
     let parameters = model.graph.parameterCount
     let limit = MemoryLimit.current()
@@ -42,7 +49,8 @@ struct CheckCommand: ParsableCommand {
     if form.json {
       let document: JSONValue = [
         "schema": "graphc-check/1", "model": .string(model.name), "parameters": .int(parameters),
-        "float_bytes": .int(4 * parameters),
+        "vocab": model.vocab.map(JSONValue.int) ?? .null, "float_bytes": .int(4 * parameters),
+        "flops": model.flopsDocument, "presets": .array(presets.map(JSONValue.string)),
         "functions": .array(
           plan.functions.map {
             [
@@ -50,7 +58,7 @@ struct CheckCommand: ParsableCommand {
               "arena_bytes": .int($0.arenaBytes), "state_bytes": .int($0.stateBytes),
             ]
           }),
-        "features": .array(
+        "live": .array(
           model.features.map {
             [
               "feature": .string($0.name), "window": .string($0.window),
@@ -65,6 +73,11 @@ struct CheckCommand: ParsableCommand {
     try printOutput(
       "\(model.name): \(grouped(parameters)) parameters, \(grouped(4 * parameters)) bytes as floats"
     )
+    if let flops = model.flopsPerToken {
+      try printOutput(
+        "a token takes \(fixed(flops.forward / 1e6, 1)) MFLOP forward, "
+          + "\(fixed(flops.training / 1e6, 1)) in a training step")
+    }
     try printOutput("\nfunctions")
     try printOutput(
       textTable(
@@ -77,6 +90,7 @@ struct CheckCommand: ParsableCommand {
       try printOutput(table(model.features))
     }
     if let shortage { try printOutput("\nmemory\n  it does not run here: \(shortage.description)") }
+    if !presets.isEmpty { try printOutput("\npresets\n  " + presets.joined(separator: ", ")) }
     try printOutput("\nok")
   }
 
@@ -93,6 +107,26 @@ struct CheckCommand: ParsableCommand {
   private func printCertificate(_ model: Model) throws {
     let certificate = try Certificate(of: model)
     try printOutput(form.json ? certificate.json.text : certificate.text)
+  }
+}
+
+extension Model {
+  /// Entries of the distribution that the model returns.
+  var vocab: Int? {
+    scored.graph.outputs.first.flatMap { scored.graph.type($0.value).shape.last?.number }
+  }
+
+  /// FLOPs of one token in the sizes of the train section; nil without one.
+  fileprivate var flopsPerToken: (forward: Double, training: Double)? {
+    guard let train = settings.train else { return nil }
+    let usesMuon = train.optimizers.contains { $0.rule.op == .muonUpdate }
+    return ModelFlops(self).perToken(
+      rows: train.rows * train.accumulate, seq: train.seq, optimizer: usesMuon ? .muon : .adamw)
+  }
+
+  fileprivate var flopsDocument: JSONValue {
+    guard let flops = flopsPerToken else { return .null }
+    return ["forward_per_token": .double(flops.forward), "step_per_token": .double(flops.training)]
   }
 }
 

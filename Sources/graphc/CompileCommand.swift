@@ -49,7 +49,7 @@ struct CompileCommand: ParsableCommand {
         "no pass is named '\(name)'\(hint). Passes: \(names.joined(separator: ", "))")
     }
     let start = processorTime()
-    let model = try loadModel(file, overrides: self.model.pairs())
+    let model = try loadModel(file, choices: self.model.choices())
     let elaborated = processorTime()
     if dumpIr { try printOutput(model.printed(), terminator: "") }
     var runner = PassRunner()

@@ -40,7 +40,7 @@ struct DumpCommand: ParsableCommand {
       let plan = try Plan.parse(path: file, text: text, compile: compile(_:target:))
       return try dump(plan.model, as: form ?? .plan) { plan }
     }
-    let model = try loadModel(file, text: text, overrides: self.model.pairs())
+    let model = try loadModel(file, text: text, choices: self.model.choices())
     try dump(model, as: form ?? .core) {
       try compile(model, target: Host.target())
     }
@@ -70,10 +70,9 @@ struct DumpCommand: ParsableCommand {
   }
 
   private func refuseOverrides(_ what: String) throws {
-    if let first = model.overrides.first {
+    if let first = try model.choices().first {
       throw Failure.usage(
-        "--set \(first): \(file) is \(what), its sizes are fixed; compile the graph again with --set"
-      )
+        "\(first): \(file) is \(what), its sizes are fixed; compile the graph again with it")
     }
   }
 

@@ -73,7 +73,7 @@ struct ExecCommand: ParsableCommand {
         "--interpreter runs loss, logits and grad; \(function.rawValue) has no interpreter")
     }
     // The graph first: what is wrong with it counts more than what is wrong with the files.
-    let graph = try loadModel(file, overrides: model.pairs(), used: function.sections)
+    let graph = try loadModel(file, choices: model.choices(), used: function.sections)
     let loaded = try WeightsFile(weights)
     let ids = try Npy.read(tokens)
     if !isStream {

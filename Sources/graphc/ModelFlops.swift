@@ -41,6 +41,17 @@ struct ModelFlops {
     }
   }
 
+  /// Of one token of a row of `seq`: forward, and in a training step of `rows` of them.
+  func perToken(rows: Int, seq: Int, optimizer: BenchCommand.Optimizer) -> (
+    forward: Double, training: Double
+  ) {
+    let tokens = Double(rows * seq)
+    func of(_ phase: BenchCommand.Phase) -> Double {
+      total(phase: phase, optimizer: optimizer, rows: rows, seq: seq, scored: seq) / tokens
+    }
+    return (of(.eval), of(.train))
+  }
+
   private var newtonSchulz: Double {
     graph.parameters.filter { $0.group == Parameter.matrixGroup && $0.type.rank == 2 }.reduce(0) {
       sum, parameter in

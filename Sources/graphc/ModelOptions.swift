@@ -16,9 +16,14 @@ struct ModelOptions: ParsableArguments {
     help: ArgumentHelp("Replace a const of the file.", valueName: "const=value"))
   var overrides: [String] = []
 
-  /// Overrides in order; the last of equal names wins.
-  func pairs() throws -> [ConstantOverride] {
-    try texts().map { try ConstantOverride(flag: $0.name, text: $0.text) }
+  @Option(help: "Take the consts of a preset of the file; --set replaces some of them.")
+  var preset: String?
+
+  /// What was chosen.
+  func choices() throws -> Choices {
+    Choices(
+      preset: preset,
+      constants: try texts().map { try ConstantOverride(flag: $0.name, text: $0.text) })
   }
 
   /// Overrides as they were written.
@@ -45,12 +50,12 @@ func readText(_ path: String) throws -> String {
 ///
 /// `text` is given where the file was read before: standard input can be read once.
 func loadModel(
-  _ path: String, text: String? = nil, overrides: [ConstantOverride] = [],
+  _ path: String, text: String? = nil, choices: Choices = .init(),
   used: Set<SectionName> = SectionName.all
 ) throws -> Model {
   let text = try text ?? readText(path)
   let model = try elaborate(
-    file: SourceFile(path: path, text: text), includes: { try readText($0) }, overrides: overrides,
+    file: SourceFile(path: path, text: text), includes: { try readText($0) }, choices: choices,
     used: used)
   for warning in model.warnings {
     printError(warning.rendered(sources: model.sources).trimmingEnd())
@@ -102,18 +107,17 @@ enum Host {
 
 /// Compiles a model, or reads a plan that was compiled before.
 func loadPlan(
-  _ path: String, overrides: [ConstantOverride], compute: PrecisionChoice = .auto
+  _ path: String, choices: Choices, compute: PrecisionChoice = .auto
 ) throws -> Plan {
   let text = try readText(path)
   let host = try Host.target(compute)
   guard Plan.isPlan(text) else {
-    let model = try loadModel(path, text: text, overrides: overrides)
+    let model = try loadModel(path, text: text, choices: choices)
     return try compile(model, target: host)
   }
-  if let first = overrides.first {
+  if let first = choices.first {
     throw Failure.usage(
-      "--set \(first.name): \(path) is a plan, its sizes are fixed; compile the graph "
-        + "again with --set")
+      "\(first): \(path) is a plan, its sizes are fixed; compile the graph again with it")
   }
   let plan = try Plan.parse(path: path, text: text, compile: compile(_:target:))
   if compute != .auto, plan.target.compute != host.compute {

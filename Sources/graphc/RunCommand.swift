@@ -59,7 +59,7 @@ struct RunCommand: ParsableCommand {
     let threads = try threading.resolved()
     let validationTokens = try validation.limit()
     if let out { try Run.checkDirectory(out, resumes: resume) }
-    let plan = try loadPlan(file, overrides: model.pairs(), compute: compute.precision)
+    let plan = try loadPlan(file, choices: model.choices(), compute: compute.precision)
     guard let train = plan.model.settings.train else {
       throw Failure(exitCode: 3, message: "error: \(file) has no train section; nothing to run")
     }
@@ -91,7 +91,8 @@ struct RunCommand: ParsableCommand {
       })
     progress.begin(plan, threads: threads, directory: directory)
     let manifest = try RunManifest(
-      plan, data: data, options: options, overrides: model.overrides, version: version)
+      plan, data: data, options: options, preset: model.preset,
+      overrides: model.overrides, version: version)
     let outcome = Result { try run.run(manifest: manifest) }
     progress.end()
     // Of an interrupted or failed run too.

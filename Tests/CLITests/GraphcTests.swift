@@ -150,7 +150,7 @@ import Testing
     let json = try graphc("check", "-", "--set", "dim=8", "--json", input: smallGraph)
     let document = try JSONValue.parse(Array(json.output.utf8))
     #expect(document["parameters"] == 4800)
-    let features = try #require(document["features"]?.arrayValue)
+    let features = try #require(document["live"]?.arrayValue)
     #expect(features.allSatisfy { $0["params"] == ["tok_emb", "head"] })
     // Names of params stand below their features only where they are asked for.
     #expect(!outcome.output.contains("\n      tok_emb\n"))

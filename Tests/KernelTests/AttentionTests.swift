@@ -7,12 +7,21 @@ extension KernelTests {
   @Suite struct Attention {
     struct Sizes: CustomStringConvertible {
       var b, t, h, g, d: Int
-      var description: String { "b\(b) t\(t) h\(h) g\(g) d\(d)" }
+      /// Tokens of each document; 0: all are of one.
+      var document = 0
+      var description: String { "b\(b) t\(t) h\(h) g\(g) d\(d) document \(document)" }
+      /// The first key that a query sees.
+      func first(_ query: Int) -> Int { document > 0 ? query / document * document : 0 }
+      /// The first keys of all queries.
+      var docs: Ints { Ints((0..<b * t).map { Int32(first($0 % t)) }) }
       /// The arguments, with n queries (nil: all).
-      func arguments(_ scale: Double, queries n: Int? = nil, bf16: Bool = false) -> attention_args {
+      func arguments(
+        _ scale: Double, queries n: Int? = nil, bf16: Bool = false
+      ) -> attention_args {
         .init(
           batch: Int64(b), positions: Int64(t), queries: Int64(n ?? t), heads: Int64(h),
-          groups: Int64(g), width: Int64(d), bf16: bf16 ? 1 : 0, scale: scale)
+          groups: Int64(g), width: Int64(d), has_documents: document > 0 ? 1 : 0,
+          bf16: bf16 ? 1 : 0, scale: scale)
       }
       var q: Int { b * t * h * d }
       var kv: Int { b * t * g * d }
@@ -32,24 +41,24 @@ extension KernelTests {
             for i in 0..<s.t {
               let at = ((b * s.t + i) * s.h + h) * s.d
               func other(_ j: Int) -> Int { ((b * s.t + j) * s.g + h / (s.h / s.g)) * s.d }
-              let scores = (0...i).map { j in
+              let scores = (s.first(i)...i).map { j in
                 scale * (0..<s.d).reduce(0) { $0 + q[at + $1] * k[other(j) + $1] }
               }
               let top = scores.max()!
               let total = scores.reduce(0) { $0 + exp64($1 - top) }
               lse[(b * s.h + h) * s.t + i] = top + log64(total)
               let p = scores.map { exp64($0 - top) / total }
-              for j in 0...i {
-                for c in 0..<s.d { y[at + c] += p[j] * v[other(j) + c] }
+              for (j, p) in zip(s.first(i)...i, p) {
+                for c in 0..<s.d { y[at + c] += p * v[other(j) + c] }
               }
-              let dp = (0...i).map { j in
+              let dp = (s.first(i)...i).map { j in
                 (0..<s.d).reduce(0) { $0 + dy[at + $1] * v[other(j) + $1] }
               }
               let delta = zip(p, dp).reduce(0) { $0 + $1.0 * $1.1 }
-              for j in 0...i {
-                let ds = scale * p[j] * (dp[j] - delta)
+              for (j, (p, dp)) in zip(s.first(i)...i, zip(p, dp)) {
+                let ds = scale * p * (dp - delta)
                 for c in 0..<s.d {
-                  dv[other(j) + c] += p[j] * dy[at + c]
+                  dv[other(j) + c] += p * dy[at + c]
                   dq[at + c] += ds * k[other(j) + c]
                   dk[other(j) + c] += ds * q[at + c]
                 }
@@ -65,6 +74,10 @@ extension KernelTests {
       Sizes(b: 1, t: 64, h: 2, g: 2, d: 32), Sizes(b: 1, t: 65, h: 4, g: 2, d: 33),
       Sizes(b: 1, t: 130, h: 2, g: 1, d: 64), Sizes(b: 2, t: 97, h: 3, g: 1, d: 16),
       Sizes(b: 1, t: 200, h: 1, g: 1, d: 80), Sizes(b: 1, t: 256, h: 2, g: 2, d: 8),
+      Sizes(b: 2, t: 200, h: 2, g: 1, d: 16, document: 33),
+      Sizes(b: 1, t: 256, h: 4, g: 2, d: 33, document: 64),
+      Sizes(b: 2, t: 131, h: 2, g: 2, d: 24, document: 1),
+      Sizes(b: 1, t: 333, h: 2, g: 1, d: 32, document: 150),
     ]
 
     // Softmax weights carry the error of a score (1e-6) and of exp (1e-7); gradients cancel once.
@@ -75,6 +88,7 @@ extension KernelTests {
       let v = Floats(noise(s.kv, 3))
       let dy = Floats(noise(s.q, 4))
       let want = Reference(s, scale, q: q, k: k, v: v, dy: dy)
+      let docs = s.docs
       forEachRoute { route in
         var first: [[UInt32]] = []
         for threads in [1, 2, 3] {
@@ -84,10 +98,12 @@ extension KernelTests {
           let dk = Floats(s.kv)
           let dv = Floats(s.kv)
           run(
-            .attention([y.raw, lse.raw, q.raw, k.raw, v.raw], s.arguments(scale)), threads: threads)
+            .attention(
+              [y.raw, lse.raw, q.raw, k.raw, v.raw, docs.raw], s.arguments(scale)),
+            threads: threads)
           run(
             .attentionBackward(
-              [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw],
+              [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw, docs.raw],
               s.arguments(scale)), threads: threads)
           expectClose(y.values, want.y, 3e-6, "\(route) \(s) y")
           expectClose(lse.values, want.lse, 2e-6, "\(route) \(s) lse")
@@ -199,6 +215,7 @@ extension KernelTests {
       let want = Reference(
         s, scale, q: Floats(q.values), k: Floats(k.values), v: Floats(v.values),
         dy: Floats(dy.values))
+      let docs = s.docs
       forEachISA { isa in
         var first: [[UInt16]] = []
         var firstLse: [UInt32] = []
@@ -206,11 +223,12 @@ extension KernelTests {
           let (y, dq, dk, dv) = (BFloats(s.q), BFloats(s.q), BFloats(s.kv), BFloats(s.kv))
           let lse = Floats(s.b * s.h * s.t)
           run(
-            .attention([y.raw, lse.raw, q.raw, k.raw, v.raw], s.arguments(scale, bf16: true)),
+            .attention(
+              [y.raw, lse.raw, q.raw, k.raw, v.raw, docs.raw], s.arguments(scale, bf16: true)),
             threads: threads)
           run(
             .attentionBackward(
-              [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw],
+              [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw, docs.raw],
               s.arguments(scale, bf16: true)), threads: threads)
           expectClose(y.values, want.y, 6e-3, "\(isa) \(s) y")
           expectClose(lse.values, want.lse, 3e-5, "\(isa) \(s) lse")
@@ -220,6 +238,44 @@ extension KernelTests {
           let bits = [y, dq, dk, dv].map(\.bits)
           if first.isEmpty { (first, firstLse) = (bits, lse.bits) }
           #expect(first == bits && firstLse == lse.bits, "\(isa) \(s) \(threads) threads")
+        }
+      }
+    }
+
+    /// A document that begins with a block has the bits of a row of its own, whatever stands before it.
+    @Test func documentsHaveTheBitsOfRowsOfTheirOwn() {
+      let rows = Sizes(b: 4, t: 128, h: 4, g: 2, d: 24)
+      let packed = Sizes(b: 1, t: 512, h: 4, g: 2, d: 24, document: 128)
+      let (q, k, v) = (noise(rows.q, 1), noise(rows.kv, 2), noise(rows.kv, 3))
+      let dy = noise(rows.q, 4)
+      func bits(_ s: Sizes, bf16: Bool) -> [[UInt32]] {
+        let (lse, docs) = (Floats(s.b * s.h * s.t), s.docs)
+        let arguments = s.arguments(0.3, bf16: bf16)
+        func run16() -> [[UInt32]] {
+          let (q, k, v, dy) = (BFloats(q), BFloats(k), BFloats(v), BFloats(dy))
+          let (y, dq, dk, dv) = (BFloats(s.q), BFloats(s.q), BFloats(s.kv), BFloats(s.kv))
+          run(.attention([y.raw, lse.raw, q.raw, k.raw, v.raw, docs.raw], arguments))
+          run(
+            .attentionBackward(
+              [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw, docs.raw],
+              arguments))
+          return withExtendedLifetime((q, k, v, dy, docs)) {
+            [y, dq, dk, dv].map { $0.bits.map(UInt32.init) }
+          }
+        }
+        if bf16 { return run16() }
+        let (q, k, v, dy) = (Floats(q), Floats(k), Floats(v), Floats(dy))
+        let (y, dq, dk, dv) = (Floats(s.q), Floats(s.q), Floats(s.kv), Floats(s.kv))
+        run(.attention([y.raw, lse.raw, q.raw, k.raw, v.raw, docs.raw], arguments))
+        run(
+          .attentionBackward(
+            [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw, docs.raw],
+            arguments))
+        return withExtendedLifetime((q, k, v, dy, docs)) { [y, dq, dk, dv].map(\.bits) }
+      }
+      forEachISA { isa in
+        for bf16 in [false, true] {
+          #expect(bits(rows, bf16: bf16) == bits(packed, bf16: bf16), "\(isa) bf16 \(bf16)")
         }
       }
     }

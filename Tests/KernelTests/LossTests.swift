@@ -132,7 +132,7 @@ extension KernelTests {
         let back = Floats(x.count)
         let part = slice_args(
           outer: Int64(outer), extent: Int64(extent), inner: Int64(inner), start: Int64(start),
-          count: Int64(count), bf16: 0)
+          count: Int64(count), tile_rows: 0, bf16: 0)
         run(.slice([y.raw, x.raw], part))
         run(.unslice([back.raw, y.raw], part))
         for i in 0..<x.count {

@@ -105,7 +105,8 @@ extension KernelTests {
       for threads in [1, 2, 3, 5] {
         let outs = (0..<40).map { _ in Floats(5_000) }
         let x = Floats(noise(5_000, 1))
-        let all = slice_args(outer: 5_000, extent: 1, inner: 1, start: 0, count: 1, bf16: 0)
+        let all = slice_args(
+          outer: 5_000, extent: 1, inner: 1, start: 0, count: 1, tile_rows: 0, bf16: 0)
         runCalls(outs.map { .slice([$0.raw, x.raw], all) }, threads: threads)
         #expect(outs.allSatisfy { $0.values == x.values }, "\(threads) threads")
       }

@@ -33,7 +33,7 @@ struct SplitMix: RandomNumberGenerator {
       let text = String(decoding: damage(bytes, &random), as: UTF8.self)
       let source = SourceFile(path: path, text: text)
       do {
-        let model = try elaborate(file: source, includes: Repository.text, overrides: [])
+        let model = try elaborate(file: source, includes: Repository.text)
         #expect(!model.variants.isEmpty)
       } catch {
         #expect(!error.all.isEmpty)

@@ -21,8 +21,10 @@ import Testing
   func shapeRuleRejectsWrongOperandCounts(_ sample: OpSample) throws {
     let definition = sample.op.definition
     let isVariadic = definition.operands.last?.hasSuffix("…") == true
-    let wrong = [Array(sample.types.dropLast()), sample.types + [.scalar]]
-    for types in isVariadic ? [] : wrong {
+    let required = definition.operands.count { !$0.hasSuffix("?") }
+    let most = sample.types + Array(repeating: .scalar, count: definition.operands.count)
+    let wrong = [sample.types.prefix(required - 1), most.prefix(definition.operands.count + 1)]
+    for types in isVariadic ? [] : wrong.map(Array.init) {
       let error = #expect(throws: OpError.self) {
         try definition.check(sample.op, types, sample.attributes)
       }
@@ -61,6 +63,15 @@ import Testing
     let graph = try sample.graph()
     let result = try Interpreter(graph).run(parameters: [:], inputs: sample.inputs)
     for output in graph.outputs {
+      if case .index(let bound) = graph.type(output.value).kind {
+        guard case .ids(let ids)? = result.outputs[output.name] else {
+          Issue.record("\(output.name) holds no identifiers")
+          continue
+        }
+        #expect(ids.count == graph.type(output.value).count)
+        #expect(ids.allSatisfy { $0 >= 0 && $0 < bound })
+        continue
+      }
       let reals = result.reals(output.name)
       #expect(reals.count == graph.type(output.value).count)
       #expect(reals.allSatisfy { $0.isFinite })

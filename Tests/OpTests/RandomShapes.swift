@@ -64,6 +64,30 @@ extension OpSample {
       let x = Operand(type: .tensor([b, t, f]), content: .reals(signs))
       return sample([reals(b, t, f), x], [.slope: .double(0.5)])
     case .rmsNormBackward: return sample([reals(b, t, f), reals(b, t, f)])
+    case .lerp:
+      return sample(
+        [
+          [reals(b, t, f), reals(b, t, f), reals(b, t, f)],
+          [reals(b, t, f), reals(t, f), reals(b, t, 1)], [reals(f), reals(b, t, f), reals()],
+        ][size(0...2)])
+    case .softcapQuintic: return sample([reals(b, t, f)], [.cap: .double(2)])
+    case .softcapQuinticBackward:
+      return sample([reals(b, t, f), reals(b, t, f)], [.cap: .double(2)])
+    case .softcapAsymmetric:
+      // Each cap is read on its side of zero.
+      return sample([reals(b, t, f), reals(), reals()])
+    case .capOfSign: return nil
+    case .softcapByBackward, .softcapByBackwardCap:
+      return sample([reals(b, t, f), reals(b, t, f), reals(b, t, f)])
+    case .raw: return sample([reals(b, t, f)])
+    case .shift, .shiftBackward: return sample([reals(b, t, f)], [.by: .int(size(1...(t - 1)))])
+    case .tokenMask: return sample([tokens([b, t], 2)], [.except: .int(1)])
+    case .hashBigram:
+      let form = ["xor", "sum"][size(0...1)]
+      return sample([tokens([b, t], 9)], [.buckets: .int(101), .form: .word(form)])
+    case .hashTrigram: return sample([tokens([b, t], 9)], [.buckets: .int(101)])
+    case .documents:
+      return sample([tokens([b, t], 2)], [.start: .int(1), .limit: .int([0, 2][size(0...1)])])
     case .slice:
       let axis = size(0...2)
       let extent = [b, t, f][axis]
@@ -95,8 +119,16 @@ extension OpSample {
     case .rope, .ropeBackward:
       // Position 0 turns by nothing.
       return sample([reals(b, t, heads, 4)], [.dims: .int(4), .start: .int(1)])
-    case .scaleHeads: return sample([reals(b, t, heads, f), reals(heads)])
-    case .scaleHeadsBackwardGain: return sample([reals(b, t, heads, f), reals(b, t, heads, f)])
+    case .scaleHeads:
+      return sample(
+        [reals(b, t, heads, f), size(0...1) == 0 ? reals(heads) : reals(b, t, heads)])
+    case .excludeSelf:
+      return sample([reals(b, t, heads * groups, f), reals(b, t, groups, f)])
+    case .excludeSelfBackward:
+      let y = (0..<2).map { _ in reals(b, t, heads * groups, f) }
+      return sample(y + [reals(b, t, groups, f)])
+    case .scaleHeadsBackwardGain, .scaleHeadsBackwardGate:
+      return sample([reals(b, t, heads, f), reals(b, t, heads, f)])
     case .attention:
       let count = size(1...t)
       return sample(

@@ -9,6 +9,8 @@ import Testing
 
 @Suite struct ReadRuleTests {
   static let samples = OpSample.all.filter { $0.op != .fused }
+  /// A document hides what stands before it, and the first tokens of a row share a bucket.
+  static let hidesTokens: [Op] = [.documents, .hashBigram, .hashTrigram]
 
   @Test(arguments: samples)
   func nothingOutsideOfTheRuleChanges(_ sample: OpSample) throws {
@@ -27,7 +29,7 @@ import Testing
 
   /// A rule that named more than is read would refuse legal models: each index that it names along a
   /// row or position axis has an effect in some element.
-  @Test(arguments: OpSample.positional)
+  @Test(arguments: OpSample.positional.filter { !hidesTokens.contains($0) })
   func everythingThatTheRuleNamesHasAnEffect(_ op: Op) throws {
     var random = TestRandom(seed: 8)
     for _ in 0..<3 {
@@ -135,7 +137,10 @@ private struct Experiment {
     _ graph: Graph, _ inputs: [String: Interpreter.Content]
   ) throws -> [[Double]] {
     let result = try Interpreter(graph).run(parameters: [:], inputs: inputs)
-    return graph.outputs.map { result.reals($0.name) }
+    return graph.outputs.map { output in
+      if case .ids(let ids)? = result.outputs[output.name] { return ids.map(Double.init) }
+      return result.reals(output.name)
+    }
   }
 }
 
@@ -143,7 +148,7 @@ extension AxisRead {
   /// The axis of the result that the read follows.
   fileprivate var axis: Int? {
     switch self {
-    case .same(let axis, _), .upTo(let axis, _): return axis
+    case .same(let axis, _), .upTo(let axis, _), .window(let axis, _): return axis
     case .at, .all: return nil
     }
   }
@@ -153,6 +158,7 @@ extension AxisRead {
     switch self {
     case .same(let axis, let offset): return from == target[axis] + offset
     case .upTo(let axis, let offset): return from <= target[axis] + offset
+    case .window(let axis, let back): return (target[axis] - back...target[axis]).contains(from)
     case .at(let index): return from == index
     case .all: return true
     }

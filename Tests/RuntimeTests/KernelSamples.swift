@@ -38,6 +38,45 @@ extension OpSample {
       .attention, "of odd sizes",
       [reals(2, 131, 6, 24), reals(2, 131, 2, 24), reals(2, 131, 2, 24)]),
     large(
+      .attention, "of documents that begin anywhere",
+      [
+        reals(2, 331, 6, 24), reals(2, 331, 2, 24), reals(2, 331, 2, 24),
+        documents(2, 331, of: 45),
+      ]),
+    large(
+      .attention, "of the last queries of documents",
+      [
+        reals(1, 70, 2, 24), reals(1, 331, 1, 24), reals(1, 331, 1, 24), documents(1, 331, of: 81),
+      ],
+      [.count: .int(70)]),
+    large(
+      .attention, "of documents of one token",
+      [reals(1, 131, 2, 24), reals(1, 131, 1, 24), reals(1, 131, 1, 24), documents(1, 131, of: 1)]),
+    large(.excludeSelf, "of odd sizes", [reals(2, 53, 9, 35), reals(2, 53, 3, 35)]),
+    large(
+      .excludeSelfBackward, "of odd sizes",
+      [reals(2, 53, 9, 35), reals(2, 53, 9, 35), reals(2, 53, 3, 35)]),
+    large(
+      .scaleHeads, "at each position of several tiles", [reals(2, 53, 9, 64), reals(2, 53, 9)]),
+    large(
+      .scaleHeadsBackwardGate, "of several tiles", [reals(2, 53, 9, 64), reals(2, 53, 9, 64)]),
+    large(.mul, "with one number a row", [reals(2, 67, 515), reals(2, 67, 1)]),
+    large(
+      .sumTo, "of several tiles to one number a row", [reals(2, 67, 515)], [.shape: shape(2, 67, 1)]
+    ),
+    large(.lerp, "of many rows", [reals(2, 67, 515), reals(2, 67, 515), reals(2, 67, 1)]),
+    large(.shift, "of several tiles", [reals(3, 67, 515)], [.by: .int(3)]),
+    large(.shiftBackward, "of several tiles", [reals(3, 67, 515)], [.by: .int(3)]),
+    large(
+      .slice, "of features", [reals(3, 67, 129)],
+      [.axis: .int(2), .start: .int(3), .count: .int(61)]),
+    large(
+      .softcapAsymmetric, "of many rows", [reals(3, 17, 1031, scale: 40), number(25), number(35)]),
+    large(.softcapQuintic, "of many rows", [reals(3, 17, 1031, scale: 20)], [.cap: .double(10)]),
+    large(.hashTrigram, "of many tokens", [ids([3, 1031], below: 8191)], [.buckets: .int(1537)]),
+    large(
+      .documents, "of many tokens", [ids([3, 1031], below: 5)], [.start: .int(1), .limit: .int(3)]),
+    large(
       .crossEntropy, "of odd sizes", [reals(3, 17, 1031, scale: 4), ids([3, 17], below: 1031)],
       [.cap: .double(3)]),
     large(

@@ -110,6 +110,15 @@ package struct OpSample: Sendable, CustomStringConvertible {
     return Operand(type: TensorType(.tokens, sizes.map(Dim.number)), content: .ids(ids))
   }
 
+  /// First positions of documents of so many tokens.
+  package static func documents(_ batch: Int, _ positions: Int, of length: Int) -> Operand {
+    let ids = (0..<batch * positions).map { Int32($0 % positions / length * length) }
+    return Operand(
+      type: TensorType(
+        .index(bound: TensorType.documentBound), [.number(batch), .number(positions)]),
+      content: .ids(ids))
+  }
+
   private static func shape(_ sizes: Int...) -> AttributeValue { .dims(sizes.map(Dim.number)) }
 
   // MARK: Samples
@@ -122,6 +131,7 @@ package struct OpSample: Sendable, CustomStringConvertible {
         make(op, "with a vector", [reals(2, 3, 5), reals(5)]),
         make(op, "stretching both", [reals(3, 1, 5), reals(7, 1)]),
         make(op, "with a scalar at the left", [number(0.7), reals(1, 3)]),
+        make(op, "with one number a row", [reals(2, 3, 5), reals(2, 3, 1)]),
       ]
     case .scale, .offset: return [make(op, "", [reals(3, 7)], [.by: .double(-1.25)])]
     case .square, .sigmoid, .tanh: return [make(op, "", [reals(3, 7)])]
@@ -135,6 +145,45 @@ package struct OpSample: Sendable, CustomStringConvertible {
     case .leakyReluBackward:
       return [make(op, "", [reals(3, 7), reals(3, 7)], [.slope: .double(0.5)])]
 
+    case .lerp:
+      return [
+        make(op, "", [reals(3, 5), reals(3, 5), reals(3, 5)]),
+        make(op, "by a vector", [reals(2, 3, 5), reals(2, 3, 5), reals(5)]),
+        make(op, "from a vector", [reals(5), reals(2, 3, 5), reals(2, 3, 1)]),
+      ]
+    case .softcapQuintic: return [make(op, "", [reals(3, 7, scale: 2)], [.cap: .double(1.7)])]
+    case .softcapQuinticBackward:
+      return [make(op, "", [reals(3, 7), reals(3, 7, scale: 2)], [.cap: .double(1.7)])]
+    case .softcapAsymmetric:
+      return [make(op, "", [reals(3, 7, scale: 3), number(1.5), number(2.5)])]
+    case .capOfSign: return [make(op, "", [reals(3, 7, scale: 0.3), number(1.5), number(2.5)])]
+    case .softcapByBackward, .softcapByBackwardCap:
+      return [make(op, "", [reals(3, 7), reals(3, 7), positive(3, 7)])]
+
+    case .raw: return [make(op, "", [reals(3, 7)])]
+    case .shift, .shiftBackward:
+      return [
+        make(op, "", [reals(2, 5, 3)], [.by: .int(1)]),
+        make(op, "of heads by two", [reals(2, 5, 3, 2)], [.by: .int(2)]),
+        make(op, "beyond the end", [reals(2, 2, 3)], [.by: .int(3)]),
+      ]
+    case .tokenMask: return [make(op, "", [tokens([2, 4], below: 5)], [.except: .int(2)])]
+    case .hashBigram:
+      return [
+        make(op, "", [tokens([2, 5], below: 11)], [.buckets: .int(31)]),
+        make(
+          op, "as a sum", [tokens([2, 5], below: 11)],
+          [.buckets: .int(31), .form: .word("sum")]),
+      ]
+    case .hashTrigram: return [make(op, "", [tokens([2, 5], below: 11)], [.buckets: .int(31)])]
+    case .documents:
+      return [
+        make(op, "", [tokens([2, 9], below: 5)], [.start: .int(3)]),
+        make(
+          op, "of two tokens at most", [tokens([2, 9], below: 5)],
+          [.start: .int(3), .limit: .int(2)]),
+      ]
+
     case .slice:
       let middle: [AttributeName: AttributeValue] = [
         .axis: .int(1), .start: .int(2), .count: .int(3),
@@ -145,12 +194,17 @@ package struct OpSample: Sendable, CustomStringConvertible {
       return [
         make(op, "", [reals(2, 7, 3)], middle), make(op, "squeezed", [reals(3, 5)], row),
         make(op, "to a scalar", [reals(3)], row),
+        make(
+          op, "of features", [reals(2, 3, 7)], [.axis: .int(2), .start: .int(2), .count: .int(3)]),
       ]
     case .unslice:
       return [
         make(
           op, "", [reals(2, 3, 3)], [.axis: .int(1), .start: .int(2), .shape: shape(2, 7, 3)]),
         make(op, "squeezed", [reals(5)], [.axis: .int(0), .start: .int(1), .shape: shape(3, 5)]),
+        make(
+          op, "of features", [reals(2, 3, 3)],
+          [.axis: .int(2), .start: .int(2), .shape: shape(2, 3, 7)]),
       ]
     case .splitHeads: return [make(op, "", [reals(2, 3, 10)], [.heads: .int(5)])]
     case .mergeHeads: return [make(op, "", [reals(2, 3, 5, 2)])]
@@ -159,6 +213,7 @@ package struct OpSample: Sendable, CustomStringConvertible {
         make(op, "", [reals(2, 3, 5)], [.shape: shape(5)]),
         make(op, "keeping an axis of 1", [reals(2, 3, 5)], [.shape: shape(3, 1)]),
         make(op, "to a scalar", [reals(2, 3)], [.shape: shape()]),
+        make(op, "to one number a row", [reals(2, 3, 5)], [.shape: shape(2, 3, 1)]),
       ]
 
     case .linear:
@@ -190,8 +245,19 @@ package struct OpSample: Sendable, CustomStringConvertible {
         make(op, "beyond train with a ramp", [reals(1, 5, 1, 6)], ramp),
         make(op, "of later positions", [reals(2, 3, 2, 6)], [.dims: .int(6), .start: .int(2)]),
       ]
-    case .scaleHeads: return [make(op, "", [reals(2, 3, 5, 4), reals(5)])]
-    case .scaleHeadsBackwardGain:
+    case .scaleHeads:
+      return [
+        make(op, "", [reals(2, 3, 5, 4), reals(5)]),
+        make(op, "at each position", [reals(2, 3, 5, 4), reals(2, 3, 5)]),
+      ]
+    case .excludeSelf:
+      return [
+        make(op, "", [reals(2, 3, 2, 5), reals(2, 3, 2, 5)]),
+        make(op, "of shared values", [reals(2, 3, 6, 5), reals(2, 3, 2, 5)]),
+      ]
+    case .excludeSelfBackward:
+      return [make(op, "", [reals(2, 3, 6, 5), reals(2, 3, 6, 5), reals(2, 3, 2, 5)])]
+    case .scaleHeadsBackwardGain, .scaleHeadsBackwardGate:
       return [make(op, "", [reals(2, 3, 5, 4), reals(2, 3, 5, 4)])]
     case .attention:
       return [
@@ -200,11 +266,22 @@ package struct OpSample: Sendable, CustomStringConvertible {
         make(
           op, "of the last queries", [reals(2, 2, 6, 3), reals(2, 5, 2, 3), reals(2, 5, 2, 3)],
           [.count: .int(2)]),
+        make(
+          op, "of documents",
+          [reals(2, 5, 6, 3), reals(2, 5, 2, 3), reals(2, 5, 2, 3), documents(2, 5, of: 2)]),
+        make(
+          op, "of the last queries and documents",
+          [reals(2, 2, 6, 3), reals(2, 5, 2, 3), reals(2, 5, 2, 3), documents(2, 5, of: 3)],
+          [.count: .int(2)]),
       ]
     case .attentionBackward:
       let q = reals(1, 5, 6, 3)
       let k = reals(1, 5, 2, 3)
-      return [make(op, "", [q, k, k, q, positive(1, 6, 5), q])]
+      let operands = [q, k, k, q, positive(1, 6, 5), q]
+      return [
+        make(op, "", operands),
+        make(op, "of documents", operands + [documents(1, 5, of: 2)]),
+      ]
 
     case .softmax: return [make(op, "", [reals(3, 7, scale: 3)])]
     case .crossEntropy:

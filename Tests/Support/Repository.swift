@@ -40,31 +40,34 @@ package enum Repository {
 
   /// Compiles a file of the repository with overrides of its consts.
   package static func model(
-    _ path: String, set: [String: String] = [:], windows: Windows? = nil
+    _ path: String, preset: String? = nil, set: [String: String] = [:], windows: Windows? = nil
   ) throws -> Model {
     var text = try text(path)
     if let windows {
       text = text.replacing(/stride = [0-9_]+/, with: "stride = \(windows.stride)")
         .replacing(/chunk [0-9_]+ tokens/, with: "chunk \(windows.chunk) tokens")
     }
-    return try model(SourceFile(path: path, text: text), set)
+    return try model(SourceFile(path: path, text: text), preset, set)
   }
 
   /// Compiles a text, called `graphs/test.graph`; what it includes lies in the repository.
   package static func model(text: String, set: [String: String] = [:]) throws -> Model {
-    try model(SourceFile(path: "graphs/test.graph", text: text), set)
+    try model(SourceFile(path: "graphs/test.graph", text: text), nil, set)
   }
 
   package static func source(_ path: String) throws -> SourceFile {
     SourceFile(path: path, text: try text(path))
   }
 
-  private static func model(_ file: SourceFile, _ set: [String: String]) throws -> Model {
+  private static func model(
+    _ file: SourceFile, _ preset: String?, _ set: [String: String]
+  ) throws -> Model {
     var overrides: [ConstantOverride] = []
     for (name, value) in set.sorted(by: { $0.key < $1.key }) {
       overrides.append(try ConstantOverride(flag: name, text: value))
     }
-    return try elaborate(file: file, includes: text, overrides: overrides)
+    return try elaborate(
+      file: file, includes: text, choices: Choices(preset: preset, constants: overrides))
   }
 
   package static func write(_ text: String, to path: String) throws {

@@ -32,6 +32,11 @@ private func attentionTypes(_ operands: OpDefinition.Operands, count: Int = 0) t
     throw operands.fail("q must have the last \(count) positions: \(operands[0]), \(operands[1])")
   }
   try operands.needEqual(q[3], k[3], "the head widths")
+  if let docs = operands.types.dropFirst(operands.op == .attention ? 3 : 6).first,
+    docs != TensorType(.index(bound: TensorType.documentBound), Array(k[0...1]))
+  {
+    throw operands.fail("docs must be documents of the keys' positions, found \(docs)")
+  }
   guard let heads = q[2].number, let groups = k[2].number, heads % groups == 0 else {
     throw operands.fail(
       "query heads must be a multiple of kv heads: \(operands[0]), \(operands[1])")
@@ -58,22 +63,30 @@ extension OpDefinition {
     slices: .never, isSurface: false)
 
   static let scaleHeads = OpDefinition(
-    summary: "y[b, t, h, :] = gain[h] * x[b, t, h, :].",
+    summary: "y[b, t, h, :] = gain[h] * x[b, t, h, :], or gain[b, t, h] * x[b, t, h, :].",
     operands: ["x", "gain"],
     shape: { operands in
       try operands.needReal(0, rank: 4)
-      try operands.needReal(1, rank: 1)
-      try operands.needEqual(operands[0].shape[2], operands[1].shape[0], "the heads")
+      try operands.needReal(1)
+      let heads = operands[0].shape.dropLast()
+      guard [Array(heads), [heads[2]]].contains(operands[1].shape) else {
+        throw operands.fail(
+          "gain must have one number a head, or a head and position: \(operands[0]), \(operands[1])"
+        )
+      }
       return [operands[0]]
     },
     gradient: .rule { b, node, dy in
-      [
+      let isGate = b.type(node.operands[1]).rank == 3
+      return [
         b.one(.scaleHeads, [dy[0]!, node.operands[1]]),
-        b.one(.scaleHeadsBackwardGain, [dy[0]!, node.operands[0]]),
+        b.one(
+          isGate ? .scaleHeadsBackwardGate : .scaleHeadsBackwardGain, [dy[0]!, node.operands[0]]),
       ]
     },
-    reads: ReadRule("its own place, one gain a head") { _ in
-      [ReadRule.leading(4), [.same(axis: 2)]]
+    reads: ReadRule("its own place, the gain of its head") { application in
+      let isGate = application.operands[1].rank == 3
+      return [ReadRule.leading(4), isGate ? ReadRule.leading(3) : [.same(axis: 2)]]
     }, lowering: .row(.mul, gain: 1), zero: .product)
 
   static let scaleHeadsBackwardGain = OpDefinition(
@@ -89,11 +102,25 @@ extension OpDefinition {
       [[AxisRead]?](repeating: [.all, .all, .same(axis: 0), .all], count: 2)
     }, lowering: .rowSum(.headProducts), isSurface: false)
 
+  static let scaleHeadsBackwardGate = OpDefinition(
+    summary: "dgain[b, t, h] = Σ over d of dy x.",
+    operands: ["dy", "x"],
+    shape: { operands in
+      try operands.needReal(0, rank: 4)
+      _ = try sameAsFirst(operands)
+      return [TensorType(.tensor, operands[0].shape.dropLast())]
+    },
+    gradient: .none(because: "second derivatives are not needed"),
+    reads: ReadRule("its own head at its own place") { _ in
+      [[AxisRead]](repeating: ReadRule.leading(3) + [.all], count: 2)
+    }, lowering: .rowSum(.rowProducts), isSurface: false)
+
   static let attention = OpDefinition(
     summary: "y = softmax(scale q kᵀ + causal mask) v per head, scale 1/sqrt(width); "
       + "query head h reads kv head h // (heads / kv_heads). lse is the log of the sum of exp. "
-      + "With count, q holds the last count positions only.",
-    operands: ["q", "k", "v"], results: ["y", "lse"],
+      + "With count, q holds the last count positions only; with docs a query sees no key before the "
+      + "beginning of its document.",
+    operands: ["q", "k", "v", "docs?"], results: ["y", "lse"],
     attributes: computeAttribute.merging([.count: .int(default: 0)]) { $1 },
     shape: { operands in
       try attentionTypes(operands, count: operands.int(.count))
@@ -101,15 +128,17 @@ extension OpDefinition {
       return [operands[0], TensorType(.tensor, [q[0], q[2], q[1]])]
     },
     gradient: .rule { b, node, dy in
-      guard let dy = dy[0] else { return [nil, nil, nil] }
+      let docs = Array(node.operands.dropFirst(3))
+      guard let dy = dy[0] else { return node.operands.map { _ in nil } }
       let (k, v) = (node.operands[1], node.operands[2])
       let (q, y, lse) = (node.operands[0], node.results[0], node.results[1])
       let attributes = node.attributes.filter { $0.key == .compute }
-      func backward(_ q: Value, _ y: Value, _ lse: Value, _ dy: Value) -> [Value] {
+      func backward(_ q: Value, _ y: Value, _ lse: Value, _ dy: Value) -> [Value?] {
         // Shapes fit: they are those of the node.
-        (try? b.apply(.attentionBackward, [q, k, v, y, lse, dy], attributes)) ?? []
+        (try? b.apply(.attentionBackward, [q, k, v, y, lse, dy] + docs, attributes)) ?? []
       }
-      guard node.int(.count) != 0 else { return backward(q, y, lse, dy) }
+      let none = docs.map { _ in Value?.none }
+      guard node.int(.count) != 0 else { return backward(q, y, lse, dy) + none }
       // Queries that are not there get a zero dy, and with it no part in any gradient.
       let shape = b.type(k).shape
       let heads = b.type(q).shape
@@ -123,9 +152,9 @@ extension OpDefinition {
         spread(q, 1, full), spread(y, 1, full), spread(lse, 2, [shape[0], heads[2], shape[1]]),
         spread(dy, 1, full))
       results[0] = b.one(
-        .slice, [results[0]],
+        .slice, [results[0]!],
         [.axis: .int(1), .start: .int(start), .count: .int(node.int(.count))])
-      return results
+      return results + none
     },
     reads: ReadRule("its own query; keys and values of its row up to its position") {
       application in
@@ -142,13 +171,16 @@ extension OpDefinition {
         [.same(axis: 0), keys, .all, .all],
         application.index == 0 ? [.same(axis: 0), keys, .all, .same(axis: 3)] : nil,
       ]
+        + application.operands.dropFirst(3).map { _ in
+          [.same(axis: 0), hidden.map { .same(axis: position, offset: $0) } ?? .all]
+        }
     }, lowering: .kernel(attend), storage: .together(operands: [0, 1, 2], results: [0]),
     slices: .lastQueries, endsPhase: true, zero: .operand(2))
 
   static let attentionBackward = OpDefinition(
     summary: "Gradients of attention: with p = exp(scale q kᵀ - lse), dv = pᵀ dy, "
       + "ds = p (dy vᵀ - dy·y), dq = scale ds k, dk = scale dsᵀ q.",
-    operands: ["q", "k", "v", "y", "lse", "dy"], results: ["dq", "dk", "dv"],
+    operands: ["q", "k", "v", "y", "lse", "dy", "docs?"], results: ["dq", "dk", "dv"],
     attributes: computeAttribute,
     shape: { operands in
       try attentionTypes(operands)
@@ -180,6 +212,7 @@ private func attentionArguments(
   let (q, k) = (context.sizes(node.operands[0]), context.sizes(node.operands[1]))
   return Kernel.AttentionArguments(
     batch: q[0], positions: k[1], queries: q[1], heads: q[2], groups: k[2], width: q[3],
+    hasDocuments: node.operands.count == (node.op == .attention ? 4 : 7),
     isBF16: context.isBF16(node.operands[0]), scale: 1 / Double(q[3]).squareRoot())
 }
 
@@ -206,8 +239,13 @@ extension Kernel {
     public var groups: Int
     /// Of a head.
     public var width: Int
+    /// Whether keys begin at a query's document; the last buffer says where that does.
+    public var hasDocuments: Bool
     public var isBF16: Bool
     public var scale: Double
+
+    /// First positions of documents, if there are any.
+    var documents: [Access] { hasDocuments ? [Access(.read, batch * positions)] : [] }
 
     /// A tensor of queries: q, y or one of their gradients.
     func queryTensor(_ mode: Access.Mode) -> Access {
@@ -241,7 +279,7 @@ extension Kernel {
       return [
         arguments.queryTensor(.write), arguments.logSums(.write), arguments.queryTensor(.read), key,
         key,
-      ]
+      ] + arguments.documents
     }
     /// The products; exponentials are not counted.
     public var flops: Double { 4 * arguments.pairs }
@@ -260,7 +298,7 @@ extension Kernel {
       return [
         arguments.queryTensor(.write), keyGradient, keyGradient, query, key, key, query,
         arguments.logSums(.read), query,
-      ]
+      ] + arguments.documents
     }
     /// The products, scores again among them.
     public var flops: Double { 10 * arguments.pairs }

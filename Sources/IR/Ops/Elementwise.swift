@@ -31,26 +31,6 @@
   return [operands[0]]
 }
 
-extension OpDefinition.Operands {
-  /// Throws unless the cap is one that kernels in f32 apply as the formula says: they multiply by its
-  /// inverse. NaN lies in no range.
-  func needCap(orNone isOptional: Bool = false) throws {
-    let cap = double(.cap)
-    if isOptional, cap == 0 { return }
-    guard (1e-30...1e30).contains(cap) else {
-      throw fail(
-        "cap must be \(isOptional ? "0, for none, or " : "")from 1e-30 to 1e30, found \(shortest(cap))"
-          + (isOptional ? "" : "; to have no cap, leave the op out"))
-    }
-  }
-}
-
-/// The shape rule of an op that caps.
-@Sendable private func capped(_ operands: OpDefinition.Operands) throws -> [TensorType] {
-  try operands.needCap()
-  return try sameAsFirst(operands)
-}
-
 extension Builder {
   /// Sums a gradient over the axes along which an operand was stretched.
   mutating func reduced(_ gradient: Value, to operand: Value) -> Value {
@@ -133,23 +113,6 @@ extension OpDefinition {
     reads: .elementwise, lowering: .row(.init("tanh", flops: 1)), recompute: .ofOneActivation,
     zero: .operand(0))
 
-  static let softcap = OpDefinition(
-    summary: "y = cap * tanh(x / cap): bounds logits smoothly; cap from 1e-30 to 1e30.",
-    operands: ["x"], attributes: [.cap: .double()], positional: [.cap], shape: capped,
-    gradient: .rule { b, node, dy in
-      [b.one(.softcapBackward, [dy[0]!, node.result], [.cap: .double(node.double(.cap))])]
-    },
-    reads: .elementwise, lowering: .row(.init("softcap", flops: 3), immediate: .cap),
-    recompute: .ofOneActivation, zero: .operand(0))
-
-  static let softcapBackward = OpDefinition(
-    summary: "dx = dy * (1 - (y/cap)²), with y = softcap(x).",
-    operands: ["dy", "y"], attributes: [.cap: .double()], shape: capped,
-    gradient: .none(because: "second derivatives are not needed"),
-    reads: .elementwise,
-    lowering: .row(.init("softcap_backward", operands: 2, flops: 4), immediate: .cap),
-    isSurface: false)
-
   static let leakyRelu = OpDefinition(
     summary: "y = x where x > 0, slope * x elsewhere; slope 0 is relu.",
     operands: ["x"], attributes: [.slope: .double(default: 0)], positional: [.slope],
@@ -166,4 +129,23 @@ extension OpDefinition {
     operands: ["dy", "x"], attributes: [.slope: .double(default: 0)], shape: sameAsFirst,
     gradient: .none(because: "second derivatives are not needed"),
     reads: .elementwise, lowering: .row(.leakyReluBackward, immediate: .slope), isSurface: false)
+
+  static let lerp = OpDefinition(
+    summary: "y = a + w * (b - a), with broadcasting: a where w is 0, b where it is 1.",
+    operands: ["a", "b", "w"],
+    shape: { operands in
+      let ends = try broadcast(operands)
+      return try broadcast(
+        OpDefinition.Operands(op: .lerp, types: ends + [operands[2]], attributes: [:]))
+    },
+    gradient: .rule { b, node, dy in
+      let weighted = b.one(.mul, [dy[0]!, node.operands[2]])
+      let difference = b.one(.sub, [node.operands[1], node.operands[0]])
+      return [
+        b.reduced(b.one(.sub, [dy[0]!, weighted]), to: node.operands[0]),
+        b.reduced(weighted, to: node.operands[1]),
+        b.reduced(b.one(.mul, [dy[0]!, difference]), to: node.operands[2]),
+      ]
+    },
+    reads: .elementwise, lowering: .row(.init("lerp", operands: 3, flops: 3)), zero: .sum)
 }

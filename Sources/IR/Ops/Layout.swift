@@ -151,6 +151,52 @@ extension OpDefinition {
         }
       ]
     }, lowering: .rowSum(.columns), slices: .never, isSurface: false)
+
+  static let raw = OpDefinition(
+    summary: "y = p, a parameter that is read as it is where training rounds it elsewhere.",
+    operands: ["p"],
+    shape: { operands in
+      try operands.needReal(0)
+      return [operands[0]]
+    },
+    gradient: .rule { _, _, dy in [dy[0]!] },
+    reads: .elementwise, lowering: .view(), zero: .operand(0))
+
+  static let shift = OpDefinition(
+    summary: "y[b, t] = x[b, t - by], zero at t < by; by is at least 1.",
+    operands: ["x"], attributes: [.by: .int(default: 1)], positional: [.by], shape: shifted,
+    gradient: .rule { b, node, dy in
+      [b.one(.shiftBackward, [dy[0]!], [.by: .int(node.int(.by))])]
+    },
+    reads: ReadRule("its own place, by positions before") { application in
+      [
+        [.same(axis: 0), .same(axis: 1, offset: -application.int(.by))]
+          + (2..<application.result.rank).map { .same(axis: $0) }
+      ]
+    }, lowering: .kernel { move($0, $1, by: $1.int(.by)) }, slices: .never, zero: .operand(0))
+
+  static let shiftBackward = OpDefinition(
+    summary: "dx[b, t] = dy[b, t + by], zero at the last `by` positions.",
+    operands: ["dy"], attributes: [.by: .int()], shape: shifted,
+    gradient: .none(because: "only made by gradients"),
+    reads: ReadRule("its own place, by positions behind") { application in
+      [
+        [.same(axis: 0), .same(axis: 1, offset: application.int(.by))]
+          + (2..<application.result.rank).map { .same(axis: $0) }
+      ]
+    }, lowering: .kernel { move($0, $1, by: -$1.int(.by)) }, slices: .never, isSurface: false)
+}
+
+@Sendable private func shifted(_ operands: OpDefinition.Operands) throws -> [TensorType] {
+  try operands.needReal(0)
+  if operands[0].rank < 3 {
+    throw operands.fail("x must be [rows, positions, …], found \(operands[0])")
+  }
+  guard operands.int(.by) >= 1 else {
+    throw operands.fail(
+      "by must be at least 1, found \(operands.int(.by)): a position may not see those behind it")
+  }
+  return [operands[0]]
 }
 
 // MARK: Lowering
@@ -167,7 +213,25 @@ extension OpDefinition {
     context.sizes(node.operands[0]), axis: node.int(.axis), start: node.int(.start),
     count: node.int(.count))
   context.emit(
-    Kernel.Slice(sizes: sizes, isBF16: context.isBF16(node.result)), of: node)
+    Kernel.Slice(sizes: sizes, isBF16: context.isBF16(node.result)),
+    context.results(node) + context.slots(node.operands), source: node.result,
+    rowsOf: node.isOfFeatures(context.sizes(node.operands[0])) ? node.result : nil)
+}
+
+extension Node {
+  /// Whether a slice takes features of each token.
+  fileprivate func isOfFeatures(_ shape: [Int]) -> Bool {
+    shape.count >= 3 && int(.axis) == shape.count - 1 && !(attributes[.squeeze] == .bool(true))
+  }
+}
+
+/// x, each sequence moved by so many positions.
+private func move(_ context: any LoweringContext, _ node: Node, by: Int) {
+  let sizes = context.sizes(node.result)
+  context.emit(
+    Kernel.Shift(
+      rows: sizes[0] * sizes[1], width: sizes[2...].reduce(1, *), positions: sizes[1], by: by),
+    of: node)
 }
 
 @Sendable private func copyIntoZeros(_ context: any LoweringContext, _ node: Node) {
@@ -176,7 +240,9 @@ extension OpDefinition {
   let sizes = Kernel.SliceSizes(
     whole, axis: axis, start: node.int(.start), count: part.count < whole.count ? 1 : part[axis])
   context.emit(
-    Kernel.Unslice(sizes: sizes, isBF16: context.isBF16(node.result)), of: node)
+    Kernel.Unslice(sizes: sizes, isBF16: context.isBF16(node.result)),
+    context.results(node) + context.slots(node.operands), source: node.result,
+    rowsOf: part.count == whole.count && node.isOfFeatures(whole) ? node.result : nil)
 }
 
 // MARK: Kernels
@@ -199,6 +265,8 @@ extension Kernel {
 
     var whole: Int { outer * extent * inner }
     var part: Int { outer * count * inner }
+    /// Of features; where it is of other axes the call has no tokens.
+    var chainRows: Int? { inner == 1 ? outer : nil }
   }
 
   /// The part of a whole.
@@ -209,11 +277,12 @@ extension Kernel {
 
     public var accesses: [Access] {
       [
-        .init(.write, sizes.part, isBF16: isBF16),
-        .init(.read, sizes.whole, isBF16: isBF16, needed: sizes.part),
+        .init(.write, sizes.part, isBF16: isBF16, isRowwise: true),
+        .init(.read, sizes.whole, isBF16: isBF16, isRowwise: true, needed: sizes.part),
       ]
     }
     public var flops: Double { 0 }
+    public var chainRows: Int? { sizes.chainRows }
   }
 
   /// A whole that is zero outside of the part.
@@ -223,8 +292,27 @@ extension Kernel {
     public var isBF16: Bool
 
     public var accesses: [Access] {
-      [.init(.write, sizes.whole, isBF16: isBF16), .init(.read, sizes.part, isBF16: isBF16)]
+      [
+        .init(.write, sizes.whole, isBF16: isBF16, isRowwise: true),
+        .init(.read, sizes.part, isBF16: isBF16, isRowwise: true),
+      ]
     }
     public var flops: Double { 0 }
+    public var chainRows: Int? { sizes.chainRows }
+  }
+
+  /// out [rows, width] = x, each sequence of `positions` moved on by so many; zero where nothing comes.
+  public struct Shift: KernelArguments {
+    public static let name = "shift"
+    public var rows: Int
+    public var width: Int
+    public var positions: Int
+    public var by: Int
+
+    public var accesses: [Access] {
+      [.init(.write, rows * width, isRowwise: true), .init(.read, rows * width)]
+    }
+    public var flops: Double { 0 }
+    public var chainRows: Int? { rows }
   }
 }

@@ -5,35 +5,35 @@ import IR
 
 /// Compiles a source file, or reads core text in its place.
 ///
-/// `includes` gives the text of an included file by its path, which is resolved against the path of
+/// `choices` are a preset of the file and overrides of its consts. `includes` gives the text of an included file by its path, which is resolved against the path of
 /// the including file; this module reads nothing itself. Sections that are not in `used` are neither
 /// checked nor part of the settings: a function is refused only for what it uses. All errors that can
 /// be found are thrown together.
 public func elaborate(
   file: SourceFile, includes: @escaping (String) throws -> String,
-  overrides: [ConstantOverride] = [], used: Set<SectionName> = SectionName.all
+  choices: Choices = .init(), used: Set<SectionName> = SectionName.all
 ) throws(Diagnostics) -> Model {
   if Model.isCore(file.text) {
-    if let override = overrides.first {
+    if let choice = choices.first {
       throw Diagnostics(
-        [
-          Diagnostic(
-            .badOverride, "--set \(override.name): core text has no consts any more", at: nil)
-        ], sources: [file])
+        [Diagnostic(.badOverride, "\(choice): core text has no consts any more", at: nil)],
+        sources: [file])
     }
     return try Model.parse(path: file.path, text: file.text, used: used)
   }
   var loader = ProgramLoader(mainPath: file.path, read: includes)
   loader.load(file)
   var program = loader.program
-  program.sources += overrides.compactMap(\.source)
+  program.sources += choices.constants.compactMap(\.source)
   try failIfAny(program.diagnostics, program)
 
   var diagnostics: [Diagnostic] = []
+  let overrides = program.overrides(choices, into: &diagnostics)
   let log = ReadLog()
   let constants = program.constants(overrides: overrides, into: &diagnostics)
   try failIfAny(diagnostics, program)
-  let sections = program.readSections(used: used, constants: constants, log: log)
+  let sections = program.readSections(
+    used: used, preset: choices.preset, constants: constants, log: log)
   var base = Elaborator(
     program: program, constants: constants, initialRules: sections.initialRules, log: log)
   base.run()
@@ -63,6 +63,7 @@ public func elaborate(
   try failIfAny(checks.diagnostics, program)
   return Model(
     name: program.model, variants: variants, settings: sections.settings, constants: constants,
+    presets: program.presets.map(\.name.text),
     warnings: Diagnostics.sorted(base.warnings + sections.warnings + checks.warnings),
     sources: program.sources)
 }
@@ -84,13 +85,20 @@ extension Program {
       })
   }
 
-  /// Reads the used sections of the main file.
+  /// Reads the used sections of the main file: those of the preset in place of the file's own.
   func readSections(
-    used: Set<SectionName>, constants: [Constant], log: ReadLog
+    used: Set<SectionName>, preset: String?, constants: [Constant], log: ReadLog
   ) -> SectionReader {
     var reader = SectionReader(evaluator: evaluator(constants, log), used: used)
     for loaded in items {
-      if case .section(let name, let kind, let entries) = loaded.item.kind {
+      guard case .section(let name, let kind, let under, let entries) = loaded.item.kind else {
+        continue
+      }
+      if let under {
+        reader.checkUnder(under, section: name, among: presets.map(\.name.text))
+        if under.text == preset { reader.read(name, kind: kind, entries) }
+      } else if preset == nil || name.text != SectionName.expect.rawValue {
+        // What is expected of the file is not expected of a preset.
         reader.read(name, kind: kind, entries)
       }
     }
@@ -113,11 +121,8 @@ extension Program {
           Diagnostic(.duplicateEntry, "two variants are named '\(name.text)'", at: place))
         continue
       }
-      let replaced = bindings.compactMap { binding in
-        binding.value.map {
-          ConstantOverride(
-            variant: name.text, name: binding.name.text, expression: $0, path: loaded.path)
-        }
+      let replaced = bindings.compactMap {
+        ConstantOverride($0, of: .variant(name.text), path: loaded.path)
       }
       let values = self.constants(overrides: overrides + replaced, into: &diagnostics)
       guard diagnostics.isEmpty else { return result }

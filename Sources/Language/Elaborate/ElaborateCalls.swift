@@ -4,10 +4,7 @@
 import IR
 
 /// Ops of published models that the language names and this version has not.
-private let laterOps: Set<String> = [
-  "exclude_self", "lerp", "shift", "hash_bigram", "token_mask", "documents", "softcap_quintic",
-  "raw", "mix",
-]
+private let laterOps: Set<String> = ["mix"]
 
 extension Elaborator {
   /// A call, with `first` as its first argument when it came through a pipe.

@@ -4,11 +4,6 @@
 
 import IR
 
-/// Operands that later versions of an op will take, with the constant that means their absence.
-private let laterOperands: [Op: [(label: String, absent: Double, what: String)]] = [
-  .attention: [("docs", 0, "a document mask")]
-]
-
 extension Elaborator {
   /// A call of an op, with `first` as its first operand when it came through a pipe.
   mutating func callOp(
@@ -36,9 +31,7 @@ extension Elaborator {
       let at = argument.label?.position ?? argument.value.position
       var slot = argument.label?.text
       if slot == nil {
-        let order =
-          names + definition.positional.map(\.rawValue)
-          + (laterOperands[op] ?? []).map(\.label)
+        let order = names + definition.positional.map(\.rawValue)
         guard position < order.count else {
           throw failure(
             .wrongArguments,
@@ -54,20 +47,18 @@ extension Elaborator {
         guard operands[slot] == nil else {
           throw failure(.wrongArguments, "'\(slot)' is given twice", at: at)
         }
-        operands[slot] = try operand(
-          try evaluate(argument.value), slot, of: op, at: argument.value.position)
+        let meaning = try evaluate(argument.value)
+        // An input that is 0 where it is not given: so is the operand.
+        if case .constant(.number(0)) = meaning, definition.operands.contains(slot + "?") {
+          continue
+        }
+        operands[slot] = try operand(meaning, slot, of: op, at: argument.value.position)
       } else if let kind = definition.attributes[AttributeName(slot)] {
         let attribute = AttributeName(slot)
         guard attributes[attribute] == nil else {
           throw failure(.wrongArguments, "'\(slot)' is given twice", at: at)
         }
         attributes[attribute] = try self.attribute(argument.value, kind, slot, of: op)
-      } else if let later = laterOperands[op]?.first(where: { $0.label == slot }) {
-        let meaning = try evaluate(argument.value)
-        if case .constant(.number(later.absent)) = meaning { continue }
-        throw failure(
-          .notSupported, "\(op.rawValue): \(later.what) is not supported yet", at: at,
-          suggestion: "leave '\(slot)' out")
       } else {
         let choices = names + definition.attributes.keys.sorted().map(\.rawValue)
         throw failure(

@@ -14,7 +14,8 @@ struct NameUsage {
     for item in file.items {
       switch item.kind {
       case .include, .needs: break
-      case .const(let bindings), .variant(_, from: _, let bindings, open: _, close: _):
+      case .const(let bindings), .preset(_, let bindings, open: _, close: _),
+        .variant(_, from: _, let bindings, open: _, close: _):
         for binding in bindings { if let value = binding.value { add(value) } }
       case .block(_, let inputs, let body):
         add(inputs)
@@ -23,7 +24,7 @@ struct NameUsage {
         add(inputs)
         for each in type.shape { add(each) }
         add(body)
-      case .section(let name, kind: _, let entries):
+      case .section(let name, kind: _, under: _, let entries):
         let isEvaluated = SectionName(rawValue: name.text).map(evaluated.contains) ?? true
         add(entries, everything: !isEvaluated)
       case .statement(let statement): add(statement)

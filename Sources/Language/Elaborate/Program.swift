@@ -121,7 +121,7 @@ struct ProgramLoader {
     case .block(let name, let inputs, let body):
       declare(name, "block", path)
       program.blocks[name.text] = Block(name: name, inputs: inputs, body: body, path: path)
-    case .forward, .section, .variant:
+    case .forward, .section, .preset, .variant:
       if !isMain {
         program.report(
           .misplaced, "a library declares consts and blocks; this belongs into the model", at: place

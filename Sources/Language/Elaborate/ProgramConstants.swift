@@ -14,6 +14,41 @@ final class ReadLog {
 }
 
 extension Program {
+  /// The presets of the main file, in its order.
+  var presets: [(name: SyntaxName, bindings: [SyntaxBinding], path: String)] {
+    items.compactMap { loaded in
+      guard case .preset(let name, let bindings, open: _, close: _) = loaded.item.kind else {
+        return nil
+      }
+      return (name, bindings, loaded.path)
+    }
+  }
+
+  /// What the chosen preset and flags replace, flags last. Names of all presets are checked.
+  func overrides(_ choices: Choices, into diagnostics: inout [Diagnostic]) -> [ConstantOverride] {
+    var seen: Set<String> = []
+    for (name, _, path) in presets where !seen.insert(name.text).inserted {
+      diagnostics.append(
+        Diagnostic(
+          .duplicateEntry, "two presets are named '\(name.text)'",
+          at: location(name.position, in: path)))
+    }
+    guard let wanted = choices.preset else { return choices.constants }
+    guard let preset = presets.first(where: { $0.name.text == wanted }) else {
+      let names = presets.map(\.name.text)
+      diagnostics.append(
+        Diagnostic(
+          .badOverride, "--preset: there is no preset '\(wanted)'", at: nil,
+          suggestion: suggestion(for: wanted, among: names)
+            ?? (names.isEmpty
+              ? "the file declares none" : "the presets are \(commaSeparated(names))")))
+      return choices.constants
+    }
+    return preset.bindings.compactMap {
+      ConstantOverride($0, of: .preset(wanted), path: preset.path)
+    } + choices.constants
+  }
+
   /// Evaluates all consts; errors are appended to `diagnostics`.
   func constants(
     overrides: [ConstantOverride], into diagnostics: inout [Diagnostic]

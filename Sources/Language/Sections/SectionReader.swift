@@ -33,6 +33,20 @@ public struct SectionReader {
       Diagnostic(code, message, at: place, notes: notes, suggestion: suggestion))
   }
 
+  /// What a preset may have of its own is what is expected of it.
+  mutating func checkUnder(_ preset: SyntaxName, section: SyntaxName, among presets: [String]) {
+    if section.text != SectionName.expect.rawValue {
+      report(
+        .misplaced, "'\(section.text)' is the same under every preset",
+        at: location(preset.position),
+        suggestion: "'expect under \(preset.text)' is what a preset may have of its own")
+    } else if !presets.contains(preset.text) {
+      report(
+        .unknownEntry, "there is no preset '\(preset.text)'", at: location(preset.position),
+        suggestion: suggestion(for: preset.text, among: presets))
+    }
+  }
+
   /// Reads one section.
   public mutating func read(_ name: SyntaxName, kind: SyntaxName?, _ entries: SyntaxEntries) {
     let place = location(name.position)

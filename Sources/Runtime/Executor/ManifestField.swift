@@ -6,7 +6,7 @@ import IR
 
 /// A member of manifest.json. Runs write it, resuming compares it, the audit requires it.
 public enum ManifestField: String, Sendable {
-  case schema, kind, graphc, model, graph, training, set, consts, sources, validation, data
+  case schema, kind, graphc, model, graph, training, preset, set, consts, sources, validation, data
   case tokenizer, seed, length, ttt
   case validationTokens = "validation_tokens"
   case machine, isa, gemm, precision, artifact, window, stride, resumed
@@ -30,6 +30,7 @@ public enum ManifestField: String, Sendable {
     case .seed: return value.stringValue.flatMap(UInt64.init) != nil
     case .precision: return value.stringValue.flatMap(ComputePrecision.init) != nil
     case .ttt: return value.boolValue != nil
+    case .preset: return value == .null || value.stringValue != nil
     case .validationTokens, .window, .stride: return value == .null || (value.intValue ?? 0) > 0
     case .length: return value["steps"] != nil && value["seconds"] != nil
     case .consts: return value.objectValue != nil

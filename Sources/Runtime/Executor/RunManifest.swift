@@ -28,9 +28,11 @@ public struct RunManifest: Sendable {
     (self.members, self.texts) = (members, texts)
   }
 
-  /// Describes a run of `plan`; `overrides` are the arguments of every --set, as they were written.
+  /// Describes a run of `plan`; `preset` is the argument of --preset, `overrides` are those of every
+  /// --set, as they were written.
   public init(
-    _ plan: Plan, data: DataFolder, options: RunOptions, overrides: [String], version: String
+    _ plan: Plan, data: DataFolder, options: RunOptions, preset: String? = nil,
+    overrides: [String], version: String
   ) throws {
     let core = plan.model.withoutLocations.printed()
     texts = [Self.coreName: core]
@@ -45,6 +47,7 @@ public struct RunManifest: Sendable {
       .model: .string(plan.model.name),
       .graph: .string(SHA256.hex(core)),
       .training: .string(SHA256.hex(plan.model.forTraining.printed())),
+      .preset: preset.map(JSONValue.string) ?? .null,
       .set: .array(overrides.map(JSONValue.string)),
       .consts: Self.json(plan.model.constants),
       // The first is the one to run.

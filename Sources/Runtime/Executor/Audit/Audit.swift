@@ -9,11 +9,15 @@ import IR
 public struct AuditInputs {
   /// The data that the run was scored on.
   public var data: DataFolder?
-  /// Reads a model's files again, main file first, with the arguments of --set.
-  public var elaborate: (_ files: [SourceFile], _ overrides: [String]) throws -> Model
+  /// Reads a model's files again, main file first, with the arguments of --preset and --set.
+  public var elaborate: Elaborate
+
+  public typealias Elaborate = (
+    _ files: [SourceFile], _ preset: String?, _ overrides: [String]
+  ) throws -> Model
 
   public init(
-    data: DataFolder?, elaborate: @escaping ([SourceFile], [String]) throws -> Model
+    data: DataFolder?, elaborate: @escaping Elaborate
   ) {
     (self.data, self.elaborate) = (data, elaborate)
   }

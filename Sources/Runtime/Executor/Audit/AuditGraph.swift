@@ -60,9 +60,10 @@ extension Audit {
     }
     let consts = manifest[.consts] ?? .null
     let overrides = (manifest[.set]?.arrayValue ?? []).compactMap(\.stringValue)
+    let preset = manifest[.preset]?.stringValue
     guard let main = files.first else {
       // A plan or core text has no files besides the core text itself, and nothing to set.
-      guard consts == .object([:]), overrides.isEmpty else {
+      guard consts == .object([:]), overrides.isEmpty, preset == nil else {
         throw broken(.sources)
       }
       return
@@ -70,7 +71,7 @@ extension Audit {
     let again = directory + "/" + main.path
     let model: Model
     do {
-      model = try inputs.elaborate(files, overrides)
+      model = try inputs.elaborate(files, preset, overrides)
     } catch {
       throw LegalityError(
         description: "\(again): with the manifest's --set it does not compile: "

@@ -36,6 +36,33 @@ extension Interpreter {
     case .leakyReluBackward:
       let slope = node.double(.slope)
       return [try Reference.combine(x[0], x[1], to: sizes[0]) { dy, x in x > 0 ? dy : slope * dy }]
+    case .lerp:
+      let difference = try Reference.combine(x[1], x[0], to: sizes[0]) { $0 - $1 }
+      let step = try Reference.combine(difference, x[2], to: sizes[0]) { $0 * $1 }
+      return [try Reference.combine(x[0], step, to: sizes[0]) { $0 + $1 }]
+
+    // Caps of logits
+    case .softcapQuintic:
+      let cap = node.double(.cap)
+      return [try Reference.map(x[0]) { cap * Reference.quintic($0 / cap) }]
+    case .softcapQuinticBackward:
+      let cap = node.double(.cap)
+      return [
+        try Reference.combine(x[0], x[1], to: sizes[0]) { $0 * Reference.quinticSlope($1 / cap) }
+      ]
+    case .softcapAsymmetric:
+      let cap = try Reference.capOfSign(x[0], x[1], x[2])
+      return [try Reference.combine(x[0], cap, to: sizes[0]) { $1 * Glibc.tanh($0 / $1) }]
+    case .capOfSign: return [try Reference.capOfSign(x[0], x[1], x[2])]
+    case .softcapByBackward:
+      let slope = try Reference.combine(x[1], x[2], to: sizes[0]) { 1 - $0 / $1 * ($0 / $1) }
+      return [try Reference.combine(x[0], slope, to: sizes[0]) { $0 * $1 }]
+    case .softcapByBackwardCap:
+      let slope = try Reference.combine(x[1], x[2], to: sizes[0]) {
+        let (u, t) = ($0 / $1, Glibc.tanh($0 / $1))
+        return t - u * (1 - t * t)
+      }
+      return [try Reference.combine(x[0], slope, to: sizes[0]) { $0 * $1 }]
 
     // Layout
     case .slice:
@@ -48,6 +75,19 @@ extension Interpreter {
       // Heads lie side by side in the last axis: the same elements in the same order.
       return [Tensor(sizes[0], try x[0].reals)]
     case .sumTo: return [try Reference.sumTo(x[0], sizes[0])]
+    case .raw: return [x[0]]
+    case .shift: return [try Reference.shift(x[0], by: node.int(.by))]
+    case .shiftBackward: return [try Reference.shift(x[0], by: -node.int(.by))]
+
+    // Tokens
+    case .tokenMask: return [try Reference.tokenMask(x[0], except: node.int(.except), sizes[0])]
+    case .hashBigram:
+      let isSum = node.word(.form) == "sum"
+      return [try Reference.hash(x[0], order: 2, buckets: node.int(.buckets), isSum: isSum)]
+    case .hashTrigram:
+      return [try Reference.hash(x[0], order: 3, buckets: node.int(.buckets), isSum: false)]
+    case .documents:
+      return [try Reference.documents(x[0], start: node.int(.start), limit: node.int(.limit))]
 
     // Matrix products
     case .linear: return [try Reference.linear(x[0], x[1])]
@@ -68,10 +108,16 @@ extension Interpreter {
       return [try Reference.rope(x[0], RotaryTable(node, x[0].sizes), isInverse: true)]
     case .scaleHeads: return [try Reference.scaleHeads(x[0], x[1])]
     case .scaleHeadsBackwardGain: return [try Reference.scaleHeadsBackwardGain(x[0], x[1])]
-    case .attention: return try Reference.attention(x[0], x[1], x[2])
+    case .scaleHeadsBackwardGate:
+      let product = try Reference.combine(x[0], x[1], to: x[0].sizes) { $0 * $1 }
+      return [Tensor(sizes[0], try Reference.sumTo(product, sizes[0] + [1]).reals)]
+    case .excludeSelf: return [try Reference.excludeSelf(x[0], x[1])]
+    case .excludeSelfBackward: return try Reference.excludeSelfBackward(x[0], x[1], x[2])
+    case .attention:
+      return try Reference.attention(x[0], x[1], x[2], docs: x.count > 3 ? x[3] : nil)
     case .attentionBackward:
       return try Reference.attentionBackward(
-        q: x[0], k: x[1], v: x[2], y: x[3], lse: x[4], dy: x[5])
+        q: x[0], k: x[1], v: x[2], y: x[3], lse: x[4], dy: x[5], docs: x.count > 6 ? x[6] : nil)
 
     // Loss
     case .softmax: return [try Reference.softmax(x[0])]

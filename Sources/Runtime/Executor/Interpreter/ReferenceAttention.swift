@@ -58,9 +58,9 @@ extension Reference {
     return Tensor(x.sizes, y)
   }
 
-  /// y[b, t, h, :] = gain[h] x[b, t, h, :].
+  /// y[b, t, h, :] = gain[h] x[b, t, h, :], or gain[b, t, h] x[b, t, h, :].
   static func scaleHeads(_ x: Tensor, _ gain: Tensor) throws -> Tensor {
-    try combine(x, Tensor([x.sizes[2], 1], gain.reals), to: x.sizes) { $0 * $1 }
+    try combine(x, Tensor(gain.sizes + [1], gain.reals), to: x.sizes) { $0 * $1 }
   }
 
   /// dgain[h] = Σ over b, t, d of dy x.
@@ -73,10 +73,18 @@ extension Reference {
   /// Extents of one attention and where its vectors start.
   struct HeadLayout {
     let batch, queries, positions, heads, groups, width: Int
+    /// The first key of each position; empty where all begin at the first.
+    let firstKeys: [Int]
 
-    init(_ q: Tensor, _ k: Tensor) {
+    init(_ q: Tensor, _ k: Tensor, docs: Tensor?) throws {
       (batch, queries, heads, width) = (q.sizes[0], q.sizes[1], q.sizes[2], q.sizes[3])
       (positions, groups) = (k.sizes[1], k.sizes[2])
+      firstKeys = try docs?.ids(below: TensorType.documentBound) ?? []
+    }
+    /// The keys that a query sees: never none.
+    func keys(_ item: Int, _ position: Int) -> ClosedRange<Int> {
+      let first = firstKeys.isEmpty ? 0 : firstKeys[item * positions + position]
+      return min(first, position)...position
     }
     /// The position of the first query.
     var first: Int { positions - queries }
@@ -96,9 +104,11 @@ extension Reference {
     }
   }
 
-  /// y = softmax(scale q kᵀ + causal mask) v per head, and the log of the sum of exp.
-  static func attention(_ q: Tensor, _ k: Tensor, _ v: Tensor) throws -> [Tensor] {
-    let layout = HeadLayout(q, k)
+  /// y = softmax(scale q kᵀ + mask) v per head, and the log of the sum of exp.
+  static func attention(
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, docs: Tensor?
+  ) throws -> [Tensor] {
+    let layout = try HeadLayout(q, k, docs: docs)
     let (width, values) = (layout.width, try v.reals)
     var y = [Double](repeating: 0, count: q.count)
     var lse = [Double](repeating: 0, count: layout.lseSizes.reduce(1, *))
@@ -108,13 +118,14 @@ extension Reference {
           for head in 0..<layout.heads {
             for position in layout.first..<layout.positions {
               let query = layout.query(item, position, head)
-              let scores = (0...position).map { past in
+              let keys = layout.keys(item, position)
+              let scores = keys.map { past in
                 layout.scale * product(q, query, k, layout.key(item, past, head), width)
               }
               let total = logSumExp(scores[...])
               lse[layout.lse(item, position, head)] = total
-              for past in 0...position {
-                let weight = exp(scores[past] - total)
+              for past in keys {
+                let weight = exp(scores[past - keys.lowerBound] - total)
                 let value = layout.key(item, past, head)
                 for d in 0..<width { y[query + d] += weight * v[value + d] }
               }
@@ -129,9 +140,9 @@ extension Reference {
   /// With p = exp(scale q kᵀ - lse): dv = pᵀ dy, ds = p (dy vᵀ - dy·y), dq = scale ds k,
   /// dk = scale dsᵀ q.
   static func attentionBackward(
-    q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor, dy: Tensor
+    q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tensor, dy: Tensor, docs: Tensor?
   ) throws -> [Tensor] {
-    let layout = HeadLayout(q, k)
+    let layout = try HeadLayout(q, k, docs: docs)
     try y.check(q.sizes, "y")
     try dy.check(q.sizes, "dy")
     try lse.check(layout.lseSizes, "lse")
@@ -148,7 +159,7 @@ extension Reference {
                 let query = layout.query(item, position, head)
                 let total = totals[layout.lse(item, position, head)]
                 let mean = product(dy, query, y, query, width)
-                for past in 0...position {
+                for past in layout.keys(item, position) {
                   let key = layout.key(item, past, head)
                   let p = exp(layout.scale * product(q, query, k, key, width) - total)
                   let ds = layout.scale * p * (product(dy, query, v, key, width) - mean)

@@ -92,13 +92,14 @@ enum { ROPE_TABLE_TABLE };
 // queries, positions, heads, groups, width. Causal; query head i reads kv head i / (h/g). lse is the
 // natural log of the sum of exp. The n queries are those of the last n positions. With bf16
 // everything but lse lies in memory as bf16, the products are bf16 with f32 sums, and scale is
-// positive.
+// positive. With documents, docs[b,t] is the position of the first key that query t sees.
 #define ATTENTION_ARGUMENTS(X)                                                                     \
   X(int64_t, batch)                                                                                \
   X(int64_t, positions)                                                                            \
   X(int64_t, queries)                                                                              \
-  X(int64_t, heads) X(int64_t, groups) X(int64_t, width) X(int32_t, bf16) X(double, scale)
-enum { ATTENTION_Y, ATTENTION_LSE, ATTENTION_Q, ATTENTION_K, ATTENTION_V };
+  X(int64_t, heads)                                                                                \
+  X(int64_t, groups) X(int64_t, width) X(int32_t, has_documents) X(int32_t, bf16) X(double, scale)
+enum { ATTENTION_Y, ATTENTION_LSE, ATTENTION_Q, ATTENTION_K, ATTENTION_V, ATTENTION_DOCS };
 
 // dq, dk, dv; q, k, v, y, lse, dy, all positions being queries.
 #define ATTENTION_BACKWARD_ARGUMENTS ATTENTION_ARGUMENTS
@@ -111,7 +112,35 @@ enum {
   ATTENTION_BACKWARD_V,
   ATTENTION_BACKWARD_Y,
   ATTENTION_BACKWARD_LSE,
-  ATTENTION_BACKWARD_DY
+  ATTENTION_BACKWARD_DY,
+  ATTENTION_BACKWARD_DOCS
+};
+
+// z[rows,h,d]; y[rows,h,d], v[rows,g,d]: z = y - (y.u) u with u = v/max(|v|,1e-12); head i reads the
+// value of head i / (h/g).
+#define EXCLUDE_SELF_ARGUMENTS(X)                                                                  \
+  X(int64_t, rows)                                                                                 \
+  X(int64_t, heads)                                                                                \
+  X(int64_t, groups)                                                                               \
+  X(int64_t, width) X(int64_t, tile_rows) X(int32_t, z_bf16) X(int32_t, y_bf16) X(int32_t, v_bf16)
+enum { EXCLUDE_SELF_Z, EXCLUDE_SELF_Y, EXCLUDE_SELF_V };
+
+// dy, dv; dz, y, v. dy = dz - (dz.u) u; dv = -(w - (w.u) u)/|v|, w the sum of (y.u) dz + (dz.u) y over
+// the heads that read v.
+#define EXCLUDE_SELF_BACKWARD_ARGUMENTS(X)                                                         \
+  X(int64_t, rows)                                                                                 \
+  X(int64_t, heads)                                                                                \
+  X(int64_t, groups)                                                                               \
+  X(int64_t, width)                                                                                \
+  X(int64_t, tile_rows)                                                                            \
+  X(int32_t, dy_bf16)                                                                              \
+  X(int32_t, dv_bf16) X(int32_t, dz_bf16) X(int32_t, y_bf16) X(int32_t, v_bf16)
+enum {
+  EXCLUDE_SELF_BACKWARD_DY,
+  EXCLUDE_SELF_BACKWARD_DV,
+  EXCLUDE_SELF_BACKWARD_DZ,
+  EXCLUDE_SELF_BACKWARD_Y,
+  EXCLUDE_SELF_BACKWARD_V
 };
 
 // nll[rows], lse[rows]; z[rows,vocab], targets[rows]. Logits are cap*tanh(z/cap), or z itself where
@@ -195,12 +224,37 @@ enum {
 // out[outer, count*inner]; x[outer, extent*inner], both bf16 or both f32.
 #define SLICE_ARGUMENTS(X)                                                                         \
   X(int64_t, outer)                                                                                \
-  X(int64_t, extent) X(int64_t, inner) X(int64_t, start) X(int64_t, count) X(int32_t, bf16)
+  X(int64_t, extent)                                                                               \
+  X(int64_t, inner) X(int64_t, start) X(int64_t, count) X(int64_t, tile_rows) X(int32_t, bf16)
 enum { SLICE_OUT, SLICE_X };
 
 // out[outer, extent*inner], zero elsewhere; y[outer, count*inner].
 #define UNSLICE_ARGUMENTS SLICE_ARGUMENTS
 enum { UNSLICE_OUT, UNSLICE_Y };
+
+// out[rows,width]: row t of a sequence of `positions` rows is row t - by of x; zero if there is none.
+#define SHIFT_ARGUMENTS(X)                                                                         \
+  X(int64_t, rows) X(int64_t, width) X(int64_t, positions) X(int64_t, by) X(int64_t, tile_rows)
+enum { SHIFT_OUT, SHIFT_X };
+
+// out[rows] = 0.0 where ids = except, else 1.0.
+#define TOKEN_MASK_ARGUMENTS(X) X(int64_t, rows) X(int64_t, except) X(int64_t, tile_rows)
+enum { TOKEN_MASK_OUT, TOKEN_MASK_IDS };
+
+// out[rows], int32: (36313 ids[r] ^ 27191 ids[r-1] ^ (order 3) 51497 ids[r-2]) mod (buckets - 1), and
+// buckets - 1 for the first order - 1 rows of a sequence. With sum: (92821 ids[r-1] + ids[r]) mod
+// buckets, and 0 for an id before the sequence.
+#define HASH_TOKENS_ARGUMENTS(X)                                                                   \
+  X(int64_t, rows)                                                                                 \
+  X(int64_t, positions)                                                                            \
+  X(int64_t, order) X(int64_t, buckets) X(int64_t, tile_rows) X(int32_t, sum)
+enum { HASH_TOKENS_OUT, HASH_TOKENS_IDS };
+
+// out[batch,positions], int32: the position of the document of each token. Documents begin at position
+// 0, at ids = start, and after `limit` tokens of one (0: no limit).
+#define DOCUMENTS_ARGUMENTS(X)                                                                     \
+  X(int64_t, batch) X(int64_t, positions) X(int64_t, start) X(int64_t, limit)
+enum { DOCUMENTS_OUT, DOCUMENTS_IDS };
 
 // Every kernel: its identifier, and its name in plans, which begins the names of its functions (a
 // body and a layout, in Kernels/bodies). Whatever lists kernels is made of this.
@@ -227,7 +281,13 @@ enum { UNSLICE_OUT, UNSLICE_Y };
   X(FAKE_QUANT, fake_quant)                                                                        \
   X(FAKE_QUANT_BACKWARD, fake_quant_backward)                                                      \
   X(SLICE, slice)                                                                                  \
-  X(UNSLICE, unslice)
+  X(UNSLICE, unslice)                                                                              \
+  X(SHIFT, shift)                                                                                  \
+  X(TOKEN_MASK, token_mask)                                                                        \
+  X(HASH_TOKENS, hash_tokens)                                                                      \
+  X(DOCUMENTS, documents)                                                                          \
+  X(EXCLUDE_SELF, exclude_self)                                                                    \
+  X(EXCLUDE_SELF_BACKWARD, exclude_self_backward)
 
 #define KERNEL_ID(ID, name) KERNEL_##ID,
 typedef enum kernel_id { KERNELS(KERNEL_ID) KERNEL_COUNT } kernel_id;
@@ -288,7 +348,15 @@ typedef enum row_shape {
   /* a = dy, b = x: dy * x * (x > 0 ? 2 : 2 immediate^2) */                                        \
   X(SQUARED_LEAKY_RELU_BACKWARD, squared_leaky_relu_backward, 2)                                   \
   X(SOFTCAP, softcap, 1)                   /* immediate * tanh(a / immediate) */                   \
-  X(SOFTCAP_BACKWARD, softcap_backward, 2) /* a = dy, b = softcap(x): dy (1 - (b/immediate)^2) */
+  X(SOFTCAP_BACKWARD, softcap_backward, 2) /* a = dy, b = softcap(x): dy (1 - (b/immediate)^2) */  \
+  X(LERP, lerp, 3)                         /* a + c (b - a) */                                     \
+  X(SOFTCAP_QUINTIC, softcap_quintic, 1)   /* immediate * the series of tanh, clamped */           \
+  X(SOFTCAP_QUINTIC_BACKWARD, softcap_quintic_backward, 2) /* a = dy, b = x */                     \
+  X(CAP_OF_SIGN, cap_of_sign, 3)                           /* a > 0 ? b : c */                     \
+  X(SOFTCAP_ASYMMETRIC, softcap_asymmetric, 3)             /* s tanh(a / s), s = a > 0 ? b : c */  \
+  X(SOFTCAP_BY_BACKWARD, softcap_by_backward, 3) /* a = dy, b = y, c = s: dy (1 - (y/s)^2) */      \
+  /* a = dy, b = x, c = s: dy (t - u (1 - t^2)), u = x/s, t = tanh u */                            \
+  X(SOFTCAP_BY_BACKWARD_CAP, softcap_by_backward_cap, 3)
 #define ROW_OPERATIONS(X)                                                                            \
   ROW_ELEMENTWISE_OPERATIONS(X)                                                                      \
   X(RMS_NORM, rms_norm, 1) /* a * r, r = 1/sqrt(mean(a^2) + immediate); all full */                  \
@@ -300,6 +368,7 @@ typedef enum row_shape {
   X(ROPE, rope, 2)                                                                                   \
   X(ROPE_INVERSE, rope_inverse, 2) /* turns back */                                                  \
   X(DOT, dot, 2)                   /* dst scalar = sum over width of full a * full b */              \
+  X(SUM_ROW, sum_row, 1)           /* dst scalar = sum over width of full a */                       \
   X(SUM_COLUMNS, sum_columns, 1)   /* dst partial[tiles, width]: full a over the tile's rows */      \
   X(SUM_COLUMNS_PRODUCT, sum_columns_product, 2) /* the same of full a * full b */                   \
   X(SUM_PERIODIC, sum_periodic, 1) /* dst partial[tiles, period]: scalar a by row % period */        \
