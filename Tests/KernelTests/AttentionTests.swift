@@ -76,7 +76,7 @@ extension KernelTests {
       Sizes(b: 1, t: 200, h: 1, g: 1, d: 80), Sizes(b: 1, t: 256, h: 2, g: 2, d: 8),
       Sizes(b: 2, t: 200, h: 2, g: 1, d: 16, document: 33),
       Sizes(b: 1, t: 256, h: 4, g: 2, d: 33, document: 64),
-      Sizes(b: 2, t: 131, h: 2, g: 2, d: 24, document: 1),
+      Sizes(b: 2, t: 131, h: 2, g: 2, d: 24, document: 2),
       Sizes(b: 1, t: 333, h: 2, g: 1, d: 32, document: 150),
     ]
 

@@ -120,9 +120,7 @@ import Testing
     let text = try Repository.text(path)
     let first = text.prefix { $0 != "\n" }
     #expect(first.contains("SPDX-License-Identifier: Apache-2.0") || path.hasSuffix(".modulemap"))
-    // The contract of all kernels is one file, so that it can be read as one.
-    let most = path.hasSuffix("include/CKernels.h") ? 500 : 400
-    #expect(text.split(separator: "\n", omittingEmptySubsequences: false).count <= most + 1)
+    #expect(text.split(separator: "\n", omittingEmptySubsequences: false).count <= 400 + 1)
   }
 
   /// Helpers, and parents of suites that run one by one.

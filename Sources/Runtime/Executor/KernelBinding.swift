@@ -99,12 +99,12 @@ extension kernel_call {
     }
     precondition(
       names.count == kernel_arguments(self.kernel),
-      "\(kernel.name) has other arguments in CKernels.h: \(names.sorted()) are known here")
+      "\(kernel.name) has other arguments in KernelArguments.h: \(names.sorted()) are known here")
   }
 
   private mutating func set(_ name: String, _ value: CArgument, of kernel: Kernel) {
     let isSet = kernel_set(&self, name, Int64(value.whole), value.real) != 0
-    precondition(isSet, "\(kernel.name) has no argument '\(name)' in CKernels.h")
+    precondition(isSet, "\(kernel.name) has no argument '\(name)' in KernelArguments.h")
   }
 }
 
@@ -135,7 +135,7 @@ private func cArguments(
 /// A word of plans by its number in C.
 private func code(_ word: String) -> CArgument {
   let code = kernel_word(word)
-  precondition(code >= 0, "'\(word)' is no word of CKernels.h")
+  precondition(code >= 0, "'\(word)' is no word of KernelArguments.h")
   return (Int(code), 0)
 }
 

@@ -151,4 +151,24 @@ INLINE v16 tanh16(v16 x) {
 
 INLINE v16 sigmoid16(v16 x) { return 1.0f / (1.0f + exp16(-x)); }
 
+// u (1 - u^2/3 + u^4/15) with |u| at most 2, clamped to 1.
+INLINE v16 quintic(v16 u) {
+  u = u > 2.0f ? splat(2.0f) : u < -2.0f ? splat(-2.0f) : u;
+  const v16 square = u * u, y = u * (1.0f + square * (square * (1.0f / 15) - 1.0f / 3));
+  return y > 1.0f ? splat(1.0f) : y < -1.0f ? splat(-1.0f) : y;
+}
+
+INLINE v16 quintic_slope(v16 u) {
+  const v16 square = u * u, y = u * (1.0f + square * (square * (1.0f / 15) - 1.0f / 3));
+  const v16 slope = 1.0f + square * (square * (1.0f / 3) - 1.0f);
+  const v16 inside = square < 4.0f ? slope : splat(0.0f);
+  return y * y < 1.0f ? inside : splat(0.0f);
+}
+
+// d(s tanh(x/s))/ds with u = x/s.
+INLINE v16 slope_of_cap(v16 u) {
+  const v16 t = tanh16(u);
+  return t - u * (1.0f - t * t);
+}
+
 #endif
