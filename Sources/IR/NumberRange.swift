@@ -12,6 +12,8 @@ public enum NumberRange: Hashable, Sendable {
   case fraction
   /// Above 0, up to 1.
   case share
+  /// 0 ... 1.
+  case atMostOne
   /// Whole, from the bound on.
   case whole(atLeast: Int)
   /// Whole, from 1 to the bound.
@@ -25,6 +27,7 @@ public enum NumberRange: Hashable, Sendable {
     case .nonnegative: "a number from 0 on"
     case .fraction: "a number from 0 to below 1"
     case .share: "a number above 0, at most 1"
+    case .atMostOne: "a number from 0 to 1"
     case .whole(let least): "a whole number from \(least) on"
     case .wholeUpTo(let most): "a whole number from 1 to \(most)"
     }
@@ -46,6 +49,7 @@ public enum NumberRange: Hashable, Sendable {
     case .nonnegative: value >= 0
     case .fraction: value >= 0 && value < 1
     case .share: value > 0 && value <= 1
+    case .atMostOne: value >= 0 && value <= 1
     case .whole(let least):
       value == value.rounded(.down) && value >= Double(least) && value < 9e15
     case .wholeUpTo(let most): value == value.rounded(.down) && value >= 1 && value <= Double(most)

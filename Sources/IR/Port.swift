@@ -16,6 +16,8 @@ public enum Port: Hashable, Sendable {
   case learningRate, step
   /// An operand of updates that is given anew in each step; `entry` is the optimizer entry that rules it.
   case operand(String, entry: Int?)
+  /// Part of the new weights in an average of snapshots: 0 in steps without one.
+  case averageRate
   /// Steepness of soft rounding; 0 leaves weights as they are.
   case qatAlpha
 
@@ -32,6 +34,7 @@ public enum Port: Hashable, Sendable {
     case .learningRate: "learning_rate"
     case .step: "step"
     case .operand(let name, let entry): name + (entry.map { ".\($0)" } ?? "")
+    case .averageRate: "average_rate"
     case .qatAlpha: "qat.alpha"
     }
   }

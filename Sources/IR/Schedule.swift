@@ -24,6 +24,8 @@ public struct TrainingMoment: Sendable, Equatable {
 
 /// What a step needs to know, all derived from the moment.
 public struct StepSettings: Sendable, Equatable {
+  /// Steps done before this one.
+  public var step: Int
   /// Part of training that is over, 0 ..< 1.
   public var fraction: Double
   /// Multiplier of all learning rates.
@@ -36,6 +38,8 @@ public struct StepSettings: Sendable, Equatable {
   public var qatAlpha: Double
   /// Index of the variant that is live.
   public var variant: Int
+  /// Whether the weights after this step enter an average of snapshots.
+  public var isSnapshot: Bool
 }
 
 /// The schedule of one run.
@@ -70,8 +74,11 @@ public struct Schedule: Sendable {
     fraction = min(fraction, 1)
     let (decay, warmdown) = decay(moment, fraction)
     var settings = StepSettings(
-      fraction: fraction, rate: decay * warmup(step: moment.step), decay: decay,
-      warmdown: warmdown, qatAlpha: 0, variant: 0)
+      step: moment.step, fraction: fraction, rate: decay * warmup(step: moment.step), decay: decay,
+      warmdown: warmdown, qatAlpha: 0, variant: 0, isSnapshot: false)
+    if case .swa(let every, let below) = train.average {
+      settings.isSnapshot = decay < below && (moment.step + 1) % every == 0
+    }
     if case .on(let mode, let start) = qat, let progress = progress(since: start, settings) {
       switch mode {
       case .straightThrough: settings.qatAlpha = 1
@@ -125,6 +132,11 @@ public struct Schedule: Sendable {
       return settings.warmdown > 0 ? Self.part(settings.warmdown, from: from) : nil
     case .rateBelow(let limit):
       return settings.decay < limit ? 1 - settings.decay / limit : nil
+    case .step(let first):
+      guard settings.step >= first else { return nil }
+      // On a clock the steps to come are those that would follow at the pace so far.
+      let all = Double(settings.step) / max(settings.fraction, 1e-9)
+      return min(1, Double(settings.step - first) / max(all - Double(first), 1))
     }
   }
 
@@ -133,22 +145,32 @@ public struct Schedule: Sendable {
   }
 }
 
-/// A value that grows linearly over the first steps and then stays.
+/// A value that changes linearly: over the first steps, or from a part of training on to its end.
 public struct Ramp: Hashable, Sendable {
+  public enum Window: Hashable, Sendable {
+    /// None: the value never changes.
+    case none
+    /// The first steps of training.
+    case steps(Int)
+    /// What follows when this part of training is over.
+    case after(Double)
+  }
   public var from: Double
   public var to: Double
-  /// 0 for a value that never changes.
-  public var steps: Int
+  public var window: Window
 
-  public init(_ value: Double) { self.init(from: value, to: value, steps: 0) }
+  public init(_ value: Double) { self.init(from: value, to: value, over: .none) }
 
-  public init(from: Double, to: Double, steps: Int) {
-    (self.from, self.to, self.steps) = (from, to, steps)
+  public init(from: Double, to: Double, over window: Window) {
+    (self.from, self.to, self.window) = (from, to, window)
   }
 
-  /// The value after so many steps.
-  public func value(after step: Int) -> Double {
-    guard steps > 0 else { return to }
-    return from + min(1, Double(step) / Double(steps)) * (to - from)
+  /// The value after so many steps, when this part of training is over.
+  public func value(after step: Int, fraction: Double) -> Double {
+    switch window {
+    case .none: to
+    case .steps(let steps): from + min(1, Double(step) / Double(steps)) * (to - from)
+    case .after(let part): from + max(0, fraction - part) / (1 - part) * (to - from)
+    }
   }
 }

@@ -28,6 +28,8 @@ public enum ScheduleStart: Hashable, Sendable {
   case warmdown(Double)
   /// The learning rate's multiplier has fallen below this.
   case rateBelow(Double)
+  /// So many steps are done.
+  case step(Int)
 
   /// The spelling after `from`.
   public var text: String {
@@ -36,6 +38,7 @@ public enum ScheduleStart: Hashable, Sendable {
     case .training(let fraction): "\(shortest(fraction)) of training"
     case .warmdown(let fraction): "\(shortest(fraction)) of warmdown"
     case .rateBelow(let multiplier): "lr_below(\(shortest(multiplier)))"
+    case .step(let steps): "step \(steps)"
     }
   }
 }
@@ -82,6 +85,8 @@ public struct TrainSettings: Equatable, Sendable {
   public enum Average: Hashable, Sendable {
     case none
     case ema(Double)
+    /// The mean of snapshots, one every so many steps once the rate's multiplier is below a limit.
+    case swa(every: Int, below: Double)
   }
 
   /// Sequences of one forward pass.

@@ -23,7 +23,7 @@ enum RuleValue: Equatable {
   case bool(Bool)
   case word(String)
   case numbers([Double])
-  case ramp(from: Double, to: Double, steps: Int)
+  case ramp(Ramp)
 
   var number: Double? { if case .number(let number) = self { number } else { nil } }
 }

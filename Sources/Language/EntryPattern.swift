@@ -11,7 +11,7 @@ public struct RuleParameter: Sendable {
     /// A list of two numbers.
     case pair(NumberRange)
     case word([String])
-    /// A number, or `ramp(from, to, steps: n)`.
+    /// A number, or `ramp(from, to, …)`.
     case ramp
     /// Any count of numbers.
     case numbers

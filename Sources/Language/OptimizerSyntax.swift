@@ -47,8 +47,7 @@ extension OptimizerRule {
       case (.word(let name, _), .word(let word)): attributes[name] = .word(word)
       case (.flag(let name), .bool(let flag)): attributes[name] = .bool(flag)
       case (.ramp(let operand), .number(let number)): ramps[operand] = Ramp(number)
-      case (.ramp(let operand), .ramp(let from, let to, let steps)):
-        ramps[operand] = Ramp(from: from, to: to, steps: steps)
+      case (.ramp(let operand), .ramp(let ramp)): ramps[operand] = ramp
       default: preconditionFailure("\(optimizer.name): \(option.name) was read as another kind")
       }
     }
@@ -74,6 +73,11 @@ extension OptimizerRule {
 
 extension Ramp {
   fileprivate var text: String {
-    steps == 0 ? shortest(to) : "ramp(\(shortest(from)), \(shortest(to)), steps: \(steps))"
+    let ends = "\(shortest(from)), \(shortest(to))"
+    return switch window {
+    case .none: shortest(to)
+    case .steps(let steps): "ramp(\(ends), steps: \(steps))"
+    case .after(let part): "ramp(\(ends), after: \(shortest(part)))"
+    }
   }
 }

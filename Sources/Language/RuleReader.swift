@@ -92,13 +92,19 @@ struct RuleReader {
     case .ramp:
       guard case .call(let callee, let arguments) = expression.kind,
         case .name("ramp") = callee.kind
-      else { return .number(try number(expression, .fraction, what, location)) }
+      else { return .number(try number(expression, .atMostOne, what, location)) }
       let ramp = RuleReader(evaluator: evaluator, signature: .ramp, place: location)
       let values = try ramp.values(arguments)
       guard case .number(let from)? = values["from"], case .number(let to)? = values["to"],
-        case .number(let steps)? = values["steps"]
+        case .number(let steps)? = values["steps"], case .number(let after)? = values["after"]
       else { return .number(0) }
-      return .ramp(from: from, to: to, steps: Int(steps))
+      if steps > 0, after > 0 {
+        throw Diagnostic(
+          .malformedEntry,
+          "a ramp has either `steps` at the beginning or what is `after` a part of "
+            + "training", at: location)
+      }
+      return .ramp(Ramp(from: from, to: to, over: steps > 0 ? .steps(Int(steps)) : .after(after)))
     }
   }
 
@@ -129,12 +135,14 @@ struct RuleReader {
 }
 
 extension RuleSignature {
-  /// `ramp(from, to, steps: n)`: a value that grows linearly over the first steps.
+  /// `ramp(from, to, steps: n)`: a value that changes linearly over the first steps; `after: f`: when
+  /// that part of training is over.
   fileprivate static let ramp = RuleSignature(
     "ramp",
     [
-      RuleParameter("from", .number(.fraction), positional: true),
-      RuleParameter("to", .number(.fraction), positional: true),
-      RuleParameter("steps", .number(.whole(atLeast: 1))),
+      RuleParameter("from", .number(.atMostOne), positional: true),
+      RuleParameter("to", .number(.atMostOne), positional: true),
+      RuleParameter("steps", .number(.whole(atLeast: 0)), default: "0"),
+      RuleParameter("after", .number(.fraction), default: "0"),
     ])
 }

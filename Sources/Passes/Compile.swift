@@ -211,10 +211,8 @@ extension Model {
   /// The updates of the train section.
   public func trainOptimizer() throws -> OptimizerPlan {
     guard let train = settings.train else { throw OpError("the file has no train section") }
-    var average: Double?
-    if case .ema(let decay) = train.average { average = decay }
     return OptimizerPlan(
-      updates: updates(train.optimizers), clip: train.clip ?? 0, average: average)
+      updates: updates(train.optimizers), clip: train.clip ?? 0, average: train.average)
   }
 
   /// The updates of the ttt section by parameter path; frozen parameters have none.

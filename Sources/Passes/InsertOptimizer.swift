@@ -19,10 +19,12 @@ public struct OptimizerPlan: Hashable, Sendable {
   public var updates: [String: ParameterUpdate]
   /// Limit of the global gradient norm, 0 for none.
   public var clip: Double
-  /// Decay of an exponential moving average of all parameters, or nil.
-  public var average: Double?
+  /// The average of all parameters that is kept beside them.
+  public var average: TrainSettings.Average
 
-  public init(updates: [String: ParameterUpdate], clip: Double = 0, average: Double? = nil) {
+  public init(
+    updates: [String: ParameterUpdate], clip: Double = 0, average: TrainSettings.Average = .none
+  ) {
     (self.updates, self.clip, self.average) = (updates, clip, average)
   }
 }
@@ -48,7 +50,7 @@ extension Pass {
       let ramped = plan.updates.values.flatMap { update in
         update.rule.ramps.keys.map { Port.operand($0, entry: update.entry) }
       }
-      for port in [.learningRate, .step] + ramped { copy.builder.reserve(port.name) }
+      for port in [.learningRate, .step, .averageRate] + ramped { copy.builder.reserve(port.name) }
       for node in graph.nodes { copy.copy(node) }
       var builder = copy.builder
       builder.path = ""
@@ -106,11 +108,18 @@ extension Pass {
           rule.op, operands, rule.attributes,
           names: written.map { "new.\(builder.graph.name($0))" })
         for (target, result) in zip(written, results) { builder.write(target, result) }
-        if let decay = plan.average {
+        switch plan.average {
+        case .none: break
+        case .ema(let decay):
           let shadow = builder.declare(.average(of: target.parameter))
           let kept = builder.one(.scale, [shadow], [.by: .double(decay)])
           let fresh = builder.one(.scale, [results[0]], [.by: .double(1 - decay)])
           builder.write(shadow, builder.one(.add, [kept, fresh], name: "new.ema.\(path)"))
+        case .swa:
+          let shadow = builder.declare(.average(of: target.parameter))
+          let mean = builder.one(
+            .lerp, [shadow, results[0], scalar(.averageRate)], name: "new.swa.\(path)")
+          builder.write(shadow, mean)
         }
       }
       builder.output(.gradientNorm, clip[1])

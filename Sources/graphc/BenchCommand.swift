@@ -153,7 +153,7 @@ struct BenchCommand: ParsableCommand {
         ]))
     let sgd = ParameterUpdate(OptimizerRule(.sgdUpdate, lr: 1e-3, [.momentum: .double(0.9)]))
     let muon = ParameterUpdate(
-      OptimizerRule(.muonUpdate, lr: 0.02, ramps: ["momentum": Ramp(0.95)]))
+      OptimizerRule(.muonUpdate, lr: 0.02, ramps: ["momentum": Ramp(0.95), "taper": Ramp(1)]))
     switch phase {
     case .eval: return .score(last: nil)
     case .slide: return .score(last: min(Self.slideTargets, seq))

@@ -136,6 +136,7 @@ struct PassGolden {
       updates[parameter.path] = update
     }
     return OptimizerPlan(
-      updates: updates, clip: options.number("clip") ?? 0, average: options.number("ema"))
+      updates: updates, clip: options.number("clip") ?? 0,
+      average: options.number("ema").map { .ema($0) } ?? .none)
   }
 }

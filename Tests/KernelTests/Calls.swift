@@ -3,6 +3,13 @@
 // left out.
 import CKernels
 
+/// Leaves the decay of Muon as it is; lives as long as the process.
+nonisolated(unsafe) private let noTaper: UnsafePointer<Float> = {
+  let one = UnsafeMutablePointer<Float>.allocate(capacity: 1)
+  one.pointee = 1
+  return UnsafePointer(one)
+}()
+
 typealias Buffers = [UnsafeMutableRawPointer?]
 
 extension kernel_call {
@@ -140,14 +147,17 @@ extension kernel_call {
   }
 
   static func sgd(_ b: Buffers, n: Int, momentum: Double, decay: Double) -> Self {
-    .init(KERNEL_SGD, b) { $0.sgd = .init(n: Int64(n), momentum: momentum, decay: decay) }
+    .init(KERNEL_SGD, b) {
+      $0.sgd = .init(n: Int64(n), nesterov: 0, momentum: momentum, decay: decay)
+    }
   }
 
+  /// The buffers without the taper of the decay, which is 1.
   static func muon(
     _ b: Buffers, rows: Int, cols: Int, steps: Int, normalise: Bool = false, bf16: Bool = false,
     decay: Double
   ) -> Self {
-    .init(KERNEL_MUON, b) {
+    .init(KERNEL_MUON, b[..<6] + [UnsafeMutableRawPointer(mutating: noTaper)] + b[6...]) {
       $0.muon = .init(
         rows: Int64(rows), columns: Int64(cols), steps: Int64(steps),
         normalises_rows: normalise ? 1 : 0, bf16: bf16 ? 1 : 0, decay: decay)

@@ -82,7 +82,7 @@ import Testing
     #expect(
       train.optimizers[2].rule
         == .muon(
-          lr: 0.03, momentum: Ramp(from: 0.85, to: 0.95, steps: 500), steps: 3,
+          lr: 0.03, momentum: Ramp(from: 0.85, to: 0.95, over: .steps(500)), steps: 3,
           iteration: "polar_express", normalisesRows: true, decay: 0.04))
     #expect(settings.qat == .on(.softRound(form: .b, from: 2, to: 9), from: .rateBelow(0.15)))
     let quantize = try #require(settings.quantize)

@@ -24,7 +24,7 @@ import Testing
       var update = try Update(.muonUpdate, fixture.given("initial.\(matrix)"), attributes)
       for step in 1...3 {
         let gradient = try fixture.given("gradient.\(matrix).\(step)").values
-        try update.step(gradient, [rule.number("lr"), 1, rule.number("momentum")])
+        try update.step(gradient, [rule.number("lr"), 1, rule.number("momentum"), 1])
         let error = largestRelativeError(
           update.weights, try fixture.expected("\(name).\(matrix).\(step)").values)
         #expect(error < 1e-9, "\(matrix) after step \(step)")
@@ -84,7 +84,7 @@ import Testing
       let zeros = Fixture.Tensor(
         sizes: gradient.sizes, values: gradient.values.map { _ in 0 })
       var update = try Update(.muonUpdate, zeros, attributes)
-      try update.step(gradient.values, [-1 / stretch, 1, 0])
+      try update.step(gradient.values, [-1 / stretch, 1, 0, 1])
       let expected = try fixture.expected("orthogonalised.\(kind).\(matrix)").values
       #expect(largestRelativeError(update.weights, expected) < 1e-9, "\(matrix)")
     }

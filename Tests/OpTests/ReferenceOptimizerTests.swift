@@ -101,7 +101,7 @@ import Testing
     let matrices = [weights, gradient, memory].map { values in
       OpSample.Operand(type: .tensor(sizes), content: .reals(values))
     }
-    let scalars = [rate, factor, 0.9].map { value in
+    let scalars = [rate, factor, 0.9, 1].map { value in
       OpSample.Operand(type: .scalar, content: .reals([value]))
     }
     let sample = OpSample(

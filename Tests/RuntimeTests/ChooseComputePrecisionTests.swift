@@ -68,8 +68,9 @@ extension RuntimeTests {
       _ graph: Graph, _ shape: Shape, seed: UInt64 = 1, alpha: Double = 0
     ) -> [String: Interpreter.Content] {
       var scalars = ["learning_rate": 0.75, "step": Double(seed), "qat.alpha": alpha]
-      for input in graph.inputs where graph.name(input).hasPrefix("momentum") {
-        scalars[graph.name(input)] = 0.875
+      for input in graph.inputs {
+        if graph.name(input).hasPrefix("momentum") { scalars[graph.name(input)] = 0.875 }
+        if graph.name(input).hasPrefix("taper") { scalars[graph.name(input)] = 0.5 }
       }
       return graph.randomInputs(seed: seed, vocab: shape.vocab, scalars: scalars)
     }

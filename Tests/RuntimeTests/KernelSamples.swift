@@ -146,7 +146,7 @@ extension OpSample {
   private static func muon(_ rows: Int, _ columns: Int) -> [Operand] {
     [
       reals(rows, columns), reals(rows, columns, scale: 0.3), reals(rows, columns, scale: 0.7),
-      number(0.1), number(0.5), number(0.9),
+      number(0.1), number(0.5), number(0.9), number(0.7),
     ]
   }
 

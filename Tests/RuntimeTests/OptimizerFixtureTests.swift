@@ -31,6 +31,7 @@ extension RuntimeTests {
             if function.executable.hasInput("step") { inputs["step"] = .reals([Double(step)]) }
             if function.executable.hasInput("momentum") {
               inputs["momentum"] = .reals([rule["momentum"]?.doubleValue ?? 0])
+              inputs["taper"] = .reals([1])
             }
             function.run(inputs)
             let wanted = try #require(expected["\(name).\(tensor).\(step)"]).doubles()

@@ -118,9 +118,37 @@ import Testing
   }
 
   @Test func momentumRampsLinearly() {
-    let ramp = Ramp(from: 0.85, to: 0.95, steps: 10)
-    let found = [0, 5, 10, 50].map { ramp.value(after: $0) }
+    let ramp = Ramp(from: 0.85, to: 0.95, over: .steps(10))
+    let found = [0, 5, 10, 50].map { ramp.value(after: $0, fraction: 0) }
     #expect(absoluteDifference(found, [0.85, 0.9, 0.95, 0.95]) < 1e-12)
-    #expect(Ramp(0.9).value(after: 0) == 0.9)
+    #expect(Ramp(0.9).value(after: 0, fraction: 0) == 0.9)
+  }
+
+  @Test func aTaperBeginsWhenItsPartOfTrainingIsOver() {
+    let taper = Ramp(from: 1, to: 0.5, over: .after(0.7))
+    let found = [0, 0.7, 0.85, 1].map { taper.value(after: 3, fraction: $0) }
+    #expect(absoluteDifference(found, [1, 1, 0.75, 0.5]) < 1e-12)
+  }
+
+  /// Steps 6, 8 and 10 of ten, in which the rate falls from the fifth on.
+  @Test func snapshotsAreTakenWhereTheRateIsLow() {
+    var train = TrainSettings(rows: 1, seq: 1)
+    train.warmdown = .steps(6)
+    train.average = .swa(every: 2, below: 0.9)
+    let schedule = Schedule(
+      train: train, qat: .off, variants: [nil], length: TrainingLength(steps: 10, seconds: nil))
+    let taken = (0..<10).filter {
+      schedule.settings(TrainingMoment(step: $0, seconds: 0)).isSnapshot
+    }
+    #expect(taken == [5, 7, 9])
+  }
+
+  @Test func qatBeginsAtAStep() {
+    let schedule = Schedule(
+      train: TrainSettings(rows: 1, seq: 1),
+      qat: .on(.softRound(form: .a, from: 1, to: 5), from: .step(4)), variants: [nil],
+      length: TrainingLength(steps: 8, seconds: nil))
+    let alphas = (0..<8).map { schedule.settings(TrainingMoment(step: $0, seconds: 0)).qatAlpha }
+    #expect(absoluteDifference(alphas, [0, 0, 0, 0, 1, 2, 3, 4]) < 1e-12)
   }
 }

@@ -97,9 +97,10 @@ extension RuntimeTests {
         case "learning_rate": inputs[name] = .reals([settings.rate])
         case "step": inputs[name] = .reals([Double(step)])
         case "qat.alpha": inputs[name] = .reals([settings.qatAlpha])
+        case _ where name.hasPrefix("taper"): inputs[name] = .reals([1])
         default:
-          let ramp = Ramp(from: 0.85, to: 0.95, steps: 300)
-          inputs[name] = .reals([ramp.value(after: step - 1)])
+          let ramp = Ramp(from: 0.85, to: 0.95, over: .steps(300))
+          inputs[name] = .reals([ramp.value(after: step - 1, fraction: settings.fraction)])
         }
       }
       return inputs

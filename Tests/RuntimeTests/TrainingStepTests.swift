@@ -122,8 +122,9 @@ extension RuntimeTests {
       .Content]
     {
       var scalars = ["learning_rate": 0.75, "step": Double(step), "qat.alpha": test.alpha]
-      for input in graph.inputs where graph.name(input).hasPrefix("momentum") {
-        scalars[graph.name(input)] = 0.875
+      for input in graph.inputs {
+        if graph.name(input).hasPrefix("momentum") { scalars[graph.name(input)] = 0.875 }
+        if graph.name(input).hasPrefix("taper") { scalars[graph.name(input)] = 0.5 }
       }
       return graph.randomInputs(seed: UInt64(step), vocab: 67, scalars: scalars)
     }

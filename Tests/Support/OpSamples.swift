@@ -308,9 +308,13 @@ package struct OpSample: Sendable, CustomStringConvertible {
       return [make(op, "", operands, attributes)]
     case .sgdUpdate:
       let operands = [reals(7), reals(7), reals(7), number(0.1), number(1)]
-      return [make(op, "", operands, [.momentum: .double(0.9)])]
+      return [
+        make(op, "", operands, [.momentum: .double(0.9)]),
+        make(op, "with nesterov", operands, [.momentum: .double(0.9), .nesterov: .bool(true)]),
+      ]
     case .muonUpdate:
-      let operands = [reals(5, 3), reals(5, 3), reals(5, 3), number(0.1), number(1), number(0.9)]
+      let numbers = [number(0.1), number(1), number(0.9), number(0.7)]
+      let operands = [reals(5, 3), reals(5, 3), reals(5, 3)] + numbers
       let polar: [AttributeName: AttributeValue] = [
         .iteration: .word("polar_express"), .rowNormalise: .bool(true), .decay: .double(0.1),
       ]

@@ -29,6 +29,6 @@ extension OptimizerRule {
       [
         .steps: .int(steps), .iteration: .word(iteration), .rowNormalise: .bool(normalisesRows),
         .decay: .double(decay),
-      ], ramps: ["momentum": momentum])
+      ], ramps: ["momentum": momentum, "taper": Ramp(1)])
   }
 }

@@ -50,11 +50,15 @@ public struct Optimizer: Sendable {
         "newton_schulz", .number(.steps, .wholeUpTo(NewtonSchulz.mostSteps)), default: "5"),
       Option("iteration", .word(.iteration, NewtonSchulz.iterations), default: "standard"),
       Option("row_normalise", .flag(.rowNormalise), default: "false"), decay,
+      Option("taper", .ramp(operand: "taper"), default: "1"),
     ])
   /// Gradient descent with momentum.
   public static let sgd = Self(
     name: "sgd", op: .sgdUpdate,
-    options: [lr, Option("momentum", .number(.momentum, .fraction), default: "0"), decay])
+    options: [
+      lr, Option("momentum", .number(.momentum, .fraction), default: "0"),
+      Option("nesterov", .flag(.nesterov), default: "false"), decay,
+    ])
 
   public static let all = [adam, adamw, muon, sgd]
 
@@ -80,7 +84,8 @@ public struct Optimizer: Sendable {
 extension AttributeName {
   public static let (beta1, beta2, decay) = (Self("beta1"), Self("beta2"), Self("decay"))
   public static let (epsilon, iteration) = (Self("epsilon"), Self("iteration"))
-  public static let (momentum, rowNormalise) = (Self("momentum"), Self("row_normalise"))
+  public static let (momentum, nesterov) = (Self("momentum"), Self("nesterov"))
+  public static let rowNormalise = Self("row_normalise")
   public static let steps = Self("steps")
 }
 
@@ -120,7 +125,8 @@ extension OpDefinition {
     isSurface: false)
 
   static let sgdUpdate = OpDefinition(
-    summary: "m = momentum m + g; w = (1 - lr decay) w - lr m.",
+    summary:
+      "m = momentum m + g; w = (1 - lr decay) w - lr u, u = m, or with nesterov g + momentum m.",
     operands: ["w", "g", "m", "lr", "factor"], results: ["w", "m"],
     attributes: Optimizer.sgd.attributes,
     shape: updateShape(1), gradient: updates, reads: .elementwise, lowering: .update(sgd),
@@ -129,8 +135,8 @@ extension OpDefinition {
   static let muonUpdate = OpDefinition(
     summary: "m = μ m + g; u = g + μ m, its rows normalised if asked; X = u / (|u| + 1e-7), "
       + "orthogonalised by Newton-Schulz steps X = aX + (bA + cA²)X, A = X Xᵀ; "
-      + "w = (1 - lr decay) w - lr sqrt(max(1, rows/cols)) X.",
-    operands: ["w", "g", "m", "lr", "factor", "momentum"], results: ["w", "m"],
+      + "w = (1 - lr decay taper) w - lr sqrt(max(1, rows/cols)) X.",
+    operands: ["w", "g", "m", "lr", "factor", "momentum", "taper"], results: ["w", "m"],
     attributes: Optimizer.muon.attributes.merging(computeAttribute) { $1 },
     shape: { operands in
       guard (1...NewtonSchulz.mostSteps).contains(operands.int(.steps)) else {
@@ -203,7 +209,8 @@ public enum NewtonSchulz {
   kernel: any KernelArguments, constants: [Double]
 ) {
   let update = Kernel.SGD(
-    n: sizes.reduce(1, *), momentum: node.double(.momentum), decay: node.double(.decay))
+    n: sizes.reduce(1, *), isNesterov: node.bool(.nesterov), momentum: node.double(.momentum),
+    decay: node.double(.decay))
   return (update, [])
 }
 
@@ -264,6 +271,7 @@ extension Kernel {
   public struct SGD: KernelArguments {
     public static let name = "sgd"
     public var n: Int
+    public var isNesterov: Bool
     public var momentum: Double
     public var decay: Double
 
@@ -273,8 +281,8 @@ extension Kernel {
     public var flops: Double { 6 * Double(n) }
   }
 
-  /// w, m [rows, columns] by g, the learning rate, the clip factor, the momentum and three coefficients
-  /// a step.
+  /// w, m [rows, columns] by g, the learning rate, the clip factor, the momentum, the taper of the decay
+  /// and three coefficients a step.
   public struct Muon: KernelArguments {
     public static let name = "muon"
     public var rows: Int
@@ -287,7 +295,8 @@ extension Kernel {
     public var accesses: [Access] {
       let state = Access(.update, rows * columns)
       return [
-        state, state, .init(.read, rows * columns), number, number, number, .init(.read, 3 * steps),
+        state, state, .init(.read, rows * columns), number, number, number, number,
+        .init(.read, 3 * steps),
       ]
     }
     /// Half of a symmetric product is enough. A step: A = x xᵀ, its square, their product with x. In

@@ -63,7 +63,7 @@ extension ModelChecks {
       return
     }
     switch start {
-    case .start, .training: break
+    case .start, .training, .step: break
     case .warmdown where train.warmdown == nil:
       report(.emptyWindow, "\(what) waits for a warmdown that 'train' does not have", at: place)
     case .rateBelow(let multiplier):
@@ -104,12 +104,12 @@ extension ModelChecks {
           at: sections.places["warmdown"], severity: .warning))
     }
     for entry in train.optimizers {
-      for (operand, ramp) in entry.rule.ramps.sorted(by: { $0.key < $1.key })
-      where ramp.steps > steps {
+      for (operand, ramp) in entry.rule.ramps.sorted(by: { $0.key < $1.key }) {
+        guard case .steps(let length) = ramp.window, length > steps else { continue }
         warnings.append(
           Diagnostic(
             .idleWork,
-            "a ramp of \(ramp.steps) steps does not end in the \(steps) of training: the \(operand) "
+            "a ramp of \(length) steps does not end in the \(steps) of training: the \(operand) "
               + "does not reach \(shortest(ramp.to))",
             at: entry.location, severity: .warning))
       }
@@ -123,6 +123,16 @@ extension ModelChecks {
       report(
         .emptyWindow, "the warmdown has none of the \(steps) steps", at: sections.places["warmdown"]
       )
+    }
+    if case .swa(_, let below) = train.average,
+      !(0..<steps).contains(where: {
+        schedule.settings(TrainingMoment(step: $0, seconds: 0)).isSnapshot
+      })
+    {
+      report(
+        .emptyWindow,
+        "swa takes no snapshot in \(steps) steps: none of its steps has the multiplier of the rate below "
+          + "\(shortest(below))", at: sections.places["average"])
     }
     if case .on(_, let start) = sections.settings.qat,
       schedule.firstStep(of: steps, where: { schedule.hasBegun(start, $0) }) == nil

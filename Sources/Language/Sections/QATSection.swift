@@ -75,9 +75,10 @@ extension Model {
   }
 }
 
-/// `start`, `F of training`, `F of warmdown` or `lr_below(F)`: when something begins.
+/// `start`, `step N`, `F of training`, `F of warmdown` or `lr_below(F)`: when something begins.
 private let scheduleStartForm: EntryElement = .oneOf([
   [.word("start")],
+  [.word("step"), .number("step", .whole(atLeast: 1))],
   [.number("fraction", .fraction), .word("of"), .choice("phase", ["training", "warmdown"])],
   [one("lr_below", "multiplier", .positive)],
 ])
@@ -88,6 +89,7 @@ extension SectionReader {
     if let multiplier = match.rule("lr_below")?.arguments["multiplier"]?.number {
       return .rateBelow(multiplier)
     }
+    if let step = match.whole("step") { return .step(step) }
     guard let fraction = match.number("fraction") else { return .start }
     return match.word("phase") == "warmdown" ? .warmdown(fraction) : .training(fraction)
   }

@@ -107,19 +107,30 @@ extension SectionTable {
           ]
         }),
       SectionEntry(
-        \.train, "average", [.word("average"), .rule("rule", [RuleSignature("none"), .ema])],
-        default: "none", "The weights that are exported: the last ones, or their moving average.",
+        \.train, "average",
+        [.word("average"), .rule("rule", [RuleSignature("none"), .ema, .swa])],
+        default: "none",
+        "The weights that are exported: the last ones, their moving average, or the mean of snapshots, one "
+          + "`every` so many steps once the multiplier of the learning rate is below a limit.",
         read: { match, train, _ in
-          if let decay = match.rule("rule")?.arguments["decay"]?.number {
-            train.average = .ema(decay)
+          let arguments = match.rule("rule")?.arguments ?? [:]
+          if let decay = arguments["decay"]?.number { train.average = .ema(decay) }
+          if let every = arguments["every"]?.number, let below = arguments["below"]?.number {
+            train.average = .swa(every: Int(every), below: below)
           }
         },
         prints: { ["average \($0.average.text)"] },
         live: { train, model in
-          guard case .ema = train.average else { return [] }
+          let window =
+            switch train.average {
+            case .none: ""
+            case .ema: ", every step"
+            case .swa(let every, let below):
+              ", every \(every) steps from lr_below(\(shortest(below)))"
+            }
+          guard !window.isEmpty else { return [] }
           return [
-            Feature(
-              .average, "average", "\(train.average.text), every step", model.trained(train))
+            Feature(.average, "average", train.average.text + window, model.trained(train))
           ]
         }),
       SectionEntry(
@@ -243,13 +254,23 @@ extension TrainSettings.Warmdown {
 
 extension TrainSettings.Average {
   fileprivate var text: String {
-    if case .ema(let decay) = self { "ema(\(shortest(decay)))" } else { "none" }
+    switch self {
+    case .none: "none"
+    case .ema(let decay): "ema(\(shortest(decay)))"
+    case .swa(let every, let below): "swa(every: \(every), below: \(shortest(below)))"
+    }
   }
 }
 
 extension RuleSignature {
   fileprivate static let ema = RuleSignature(
     "ema", [RuleParameter("decay", .number(.fraction), positional: true)])
+  fileprivate static let swa = RuleSignature(
+    "swa",
+    [
+      RuleParameter("every", .number(.whole(atLeast: 1))),
+      RuleParameter("below", .number(.share)),
+    ])
 }
 
 extension Model {

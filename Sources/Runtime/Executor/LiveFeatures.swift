@@ -102,7 +102,9 @@ struct LiveReport {
     case .clip: return train.clip.map { $0 < observed.gradientNorm + 1e-6 } ?? false
     case .warmup: return settings.rate < settings.decay
     case .warmdown: return settings.decay < 1
-    case .average: return observed.averageDiffers
+    case .average:
+      if case .swa = train.average { return settings.isSnapshot }
+      return observed.averageDiffers
     case .zLoss: return observed.hasZLoss
     case .accumulate: return true
     case .qat: return settings.qatAlpha > 0
@@ -122,7 +124,11 @@ struct LiveReport {
       case .clip:
         return
           "clip \(shortest(train.clip ?? 0)) never clipped: \(none) was the gradient norm above it"
-      case .average: return "the average equals the weights: \(none) did it differ"
+      case .average:
+        if case .swa = train.average {
+          return "swa took no snapshot \(none): the weights of the last step are exported"
+        }
+        return "the average equals the weights: \(none) did it differ"
       case .zLoss: return "z_loss \(shortest(train.zLoss ?? 0)) changed the loss \(none)"
       case .optimizer: return "\(feature.feature) moved nothing: \(none) was its rate above 0"
       default:

@@ -31,6 +31,8 @@ public final class Trainer {
     let parameter: UnsafeMutableBufferPointer<Float>
   }
   private var averages: [Average] = []
+  /// Snapshots in the average, where it is one of snapshots.
+  var snapshots = 0
   private let train: TrainSettings
   var reader: BatchReader
   private let functions: TrainingStep
@@ -92,6 +94,7 @@ public final class Trainer {
     let seconds = clock() - start
     moment.step += 1
     moment.seconds += seconds
+    if settings.isSnapshot { snapshots += 1 }
     report.note(
       StepObservation(
         step: moment.step, settings: settings, gradientNorm: result.gradientNorm,
@@ -116,7 +119,9 @@ public final class Trainer {
 
   private func setScalars(_ executable: Executable, _ settings: StepSettings) {
     executable.setUpdateScalars(
-      rate: settings.rate, step: moment.step + 1, optimizers: train.optimizers)
+      rate: settings.rate, step: moment.step + 1, fraction: settings.fraction,
+      optimizers: train.optimizers)
+    executable.setScalar(.averageRate, settings.isSnapshot ? 1 / Double(snapshots + 1) : 0)
     executable.setScalar(.qatAlpha, settings.qatAlpha)
   }
 
@@ -125,6 +130,8 @@ public final class Trainer {
   /// The weights to export: the average where there is one.
   public func exported() throws(OutOfMemory) -> ParameterBlock {
     let block = try parameters.copy()
+    // Without a snapshot the mean is of nothing; the remarks say so.
+    if case .swa = train.average, snapshots == 0 { return block }
     for average in averages { _ = block[average.path]?.update(from: average.values) }
     return block
   }

@@ -23,7 +23,7 @@ extension Trainer {
   public func savedCounters() -> JSONValue {
     [
       "step": .int(moment.step), "seconds": .double(moment.seconds), "rows": .int(reader.position),
-      "live": report.saved,
+      "snapshots": .int(snapshots), "live": report.saved,
     ]
   }
 
@@ -47,6 +47,7 @@ extension Trainer {
     }
     moment = TrainingMoment(step: step, seconds: seconds)
     reader.restore(position: rows)
+    snapshots = counters?["snapshots"]?.intValue ?? 0
     report.restore(saved)
   }
 

@@ -82,13 +82,15 @@ final class TrainingStep {
 
 extension Executable {
   /// Writes the scalar inputs of updates: the multiplier of their learning rates, the number of the
-  /// step, from 1, and what the ramps of every entry give.
-  func setUpdateScalars(rate: Double, step: Int, optimizers: [OptimizerEntry]) {
+  /// step, from 1, and what the ramps of every entry give when this part of training is over.
+  func setUpdateScalars(
+    rate: Double, step: Int, fraction: Double = 0, optimizers: [OptimizerEntry]
+  ) {
     setScalar(.learningRate, rate)
     setScalar(.step, Double(step))
     for (index, entry) in optimizers.enumerated() {
       for (operand, ramp) in entry.rule.ramps {
-        setScalar(.operand(operand, entry: index), ramp.value(after: step - 1))
+        setScalar(.operand(operand, entry: index), ramp.value(after: step - 1, fraction: fraction))
       }
     }
   }

@@ -40,12 +40,13 @@ extension Reference {
     var (w, m) = (try x[0].reals, try x[2].reals)
     for (index, gradient) in try x[1].reals.enumerated() {
       m[index] = momentum * m[index] + factor * gradient
-      w[index] = (1 - lr * decay) * w[index] - lr * m[index]
+      let step = node.bool(.nesterov) ? factor * gradient + momentum * m[index] : m[index]
+      w[index] = (1 - lr * decay) * w[index] - lr * step
     }
     return [Tensor(x[0].sizes, w), Tensor(x[0].sizes, m)]
   }
 
-  /// Operands w, g, m, lr, factor, momentum; results w, m.
+  /// Operands w, g, m, lr, factor, momentum, taper; results w, m.
   static func muonUpdate(_ x: [Tensor], _ node: Node) throws -> [Tensor] {
     guard x[0].sizes.count == 2 else {
       throw InterpreterError("w must be a matrix, found \(x[0].sizes)")
@@ -58,7 +59,7 @@ extension Reference {
     if node.bool(.rowNormalise) { update.normaliseRows() }
     let direction = try update.orthogonalised(
       NewtonSchulz.coefficients(node.word(.iteration), steps: node.int(.steps)))
-    let decay = node.double(.decay)
+    let decay = try node.double(.decay) * x[6].scalar
 
     let stretch = sqrt(max(1, Double(rows) / Double(columns)))
     let w = zip(try x[0].reals, direction.values).map { w, direction in

@@ -156,19 +156,20 @@ enum { CLIP_FACTOR_FACTOR, CLIP_FACTOR_NORM, CLIP_FACTOR_PARTS };
   X(int64_t, n) X(double, beta1) X(double, beta2) X(double, epsilon) X(double, decay)
 enum { ADAMW_W, ADAMW_M, ADAMW_V, ADAMW_G, ADAMW_LR, ADAMW_FACTOR, ADAMW_STEP };
 
-// w, m in place; g, lr[1], factor[1]. m = momentum m + factor g; w = (1 - lr decay) w - lr m.
-#define SGD_ARGUMENTS(X) X(int64_t, n) X(double, momentum) X(double, decay)
+// w, m in place; g, lr[1], factor[1]. m = momentum m + factor g; w = (1 - lr decay) w - lr u, u = m or
+// with nesterov factor g + momentum m.
+#define SGD_ARGUMENTS(X) X(int64_t, n) X(int32_t, nesterov) X(double, momentum) X(double, decay)
 enum { SGD_W, SGD_M, SGD_G, SGD_LR, SGD_FACTOR };
 
-// w, m in place; g, lr[1], factor[1], momentum[1], coefficients[steps,3]. m = mu m + g; u = g + mu m;
+// w, m in place; g, lr[1], factor[1], momentum[1], taper[1], coefficients[steps,3]. m = mu m + g; u = g + mu m;
 // optional row L2 normalise (max(norm,1e-7)); X = u/(|u|_F+1e-7), transposed if rows > columns; steps:
-// A = X Xᵀ, X = aX + (bA + cA²)X; w = (1 - lr decay) w - lr sqrt(max(1, rows/columns)) X. bf16: the
+// A = X Xᵀ, X = aX + (bA + cA²)X; w = (1 - lr decay taper) w - lr sqrt(max(1, rows/columns)) X. bf16: the
 // products of the steps. One call is one tile.
 #define MUON_ARGUMENTS(X)                                                                          \
   X(int64_t, rows)                                                                                 \
   X(int64_t, columns)                                                                              \
   X(int64_t, steps) X(int32_t, normalises_rows) X(int32_t, bf16) X(double, decay)
-enum { MUON_W, MUON_M, MUON_G, MUON_LR, MUON_FACTOR, MUON_MOMENTUM, MUON_COEFFICIENTS };
+enum { MUON_W, MUON_M, MUON_G, MUON_LR, MUON_FACTOR, MUON_MOMENTUM, MUON_TAPER, MUON_COEFFICIENTS };
 
 // scale[rows]; w[rows,columns]. scale = max(clip/qmax, floor), rounded to f16, then raised to
 // half_floor. The clip of a row: the largest |w|; linear interpolation at parameter (n-1) of |w|;
