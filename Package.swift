@@ -10,10 +10,6 @@ let hasLibxsmm = ["/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib"].con
   access($0 + "/libxsmm.a", R_OK) == 0
 }
 
-// What reads a page of text once, and the command line, run for milliseconds: optimising them takes a
-// third of a first build and makes compiling a model less than a tenth faster.
-let unoptimised = [SwiftSetting.unsafeFlags(["-Onone"])]
-
 // -O3 also in debug builds: an unoptimised kernel is of no use to anybody.
 func kernelBodies(_ isa: String, _ flags: [String]) -> Target {
   .target(
@@ -44,7 +40,7 @@ let package = Package(
   targets: [
     // The compiler: data, the texts it is written in, rewrites of it.
     .target(name: "IR"),
-    .target(name: "Language", dependencies: ["IR"], swiftSettings: unoptimised),
+    .target(name: "Language", dependencies: ["IR"]),
     .target(name: "Passes", dependencies: ["IR"]),
     // Everything that reads bytes from outside.
     .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
@@ -72,7 +68,9 @@ let package = Package(
       dependencies: [
         "IR", "Language", "Passes", "Formats", "Runtime",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ], swiftSettings: unoptimised),
+      ],
+      // The command line runs for milliseconds; optimising it takes a tenth of a first build.
+      swiftSettings: [.unsafeFlags(["-Onone"])]),
     .testTarget(name: "CLITests", dependencies: ["graphc", "Formats", "TestSupport"]),
     .testTarget(name: "FormatsTests", dependencies: ["Formats", "TestSupport"]),
     .target(
