@@ -61,6 +61,16 @@ public final class TokenStream: Sendable {
     return tokens
   }
 
+  /// The place of the first token with an id; nil if there is none.
+  public func first(_ id: Int) throws(FormatError) -> Int? {
+    let block = 1 << 16
+    for start in stride(from: 0, to: count, by: block) {
+      let tokens = try read(start..<min(start + block, count))
+      if let place = tokens.firstIndex(where: { Int($0) == id }) { return start + place }
+    }
+    return nil
+  }
+
   /// Paths of the shards with the tokens of each, in stream order.
   var shardFiles: [(path: String, tokens: Int)] { shards.map { ($0.file.path, $0.count) } }
 

@@ -149,6 +149,7 @@ public struct CoreParser {
     case ("orthogonal", 1): return .orthogonal(numbers[0])
     case ("constant", 1): return .constant(numbers[0])
     case ("normal", 1): return .normal(numbers[0])
+    case ("overtone", 1): return .overtone(numbers[0])
     case ("rows", 1...): return .rows(numbers)
     default: throw OpError("unknown init \(name) with \(numbers.count) numbers")
     }

@@ -68,6 +68,8 @@ public enum Initializer: Hashable, Sendable, CustomStringConvertible {
   case uniform
   /// Orthonormal rows or columns times the gain.
   case orthogonal(Double)
+  /// Normal with the standard deviation given, then singular values S_k = S_1 / sqrt(k).
+  case overtone(Double)
   /// One constant a row.
   case rows([Double])
 
@@ -79,6 +81,7 @@ public enum Initializer: Hashable, Sendable, CustomStringConvertible {
     case .normal(let value): return "normal(\(shortest(value)))"
     case .uniform: return "uniform"
     case .orthogonal(let gain): return gain == 1 ? "orthogonal" : "orthogonal(\(shortest(gain)))"
+    case .overtone(let value): return "overtone(\(shortest(value)))"
     case .rows(let values): return "rows(" + values.map(shortest).joined(separator: ", ") + ")"
     }
   }

@@ -89,12 +89,25 @@ public struct TrainSettings: Equatable, Sendable {
     case swa(every: Int, below: Double)
   }
 
+  /// Which part of the training stream the next sequence is.
+  public enum ReadOrder: Hashable, Sendable {
+    /// What follows; one token in each pass is only a target.
+    case stream
+    /// Each epoch another random permutation of windows, from another phase on.
+    case shuffled
+    /// Each epoch another phase, first window and stride, which has no common divisor with the number of
+    /// windows.
+    case coprime
+    /// What follows, from the first token with this id on, every token a target once.
+    case from(Int)
+  }
+
   /// Sequences of one forward pass.
   public var rows: Int
   /// Tokens of one sequence.
   public var seq: Int
-  /// Whether windows of the stream come in a random order.
-  public var isShuffled = false
+  /// The order in which windows of the stream come.
+  public var order = ReadOrder.stream
   /// Forward passes of one step.
   public var accumulate = 1
   public var stopSteps: Int?

@@ -28,7 +28,7 @@ extension RuntimeTests {
       var model = try SmallRun.model(["accumulate": accumulate])
       model.settings.train?.average = .ema(0.5)
       model.settings.train?.clip = 0.5
-      model.settings.train?.isShuffled = false
+      model.settings.train?.order = .stream
       model.settings.qat = .off
       let compiled = try CompiledModel(model)
       let stream = try SmallCorpus.shared.get().data.train()

@@ -248,9 +248,9 @@ extension Elaborator {
         "rows(…) gives \(counted(values.count, "row", "rows")), the shape is "
           + "\(TensorType.tensor(shape))",
         at: place)
-    case .orthogonal where shape.count != 2:
+    case .orthogonal where shape.count != 2, .overtone where shape.count != 2:
       throw failure(
-        .badInit, "orthogonal needs a matrix, the shape is \(TensorType.tensor(shape))", at: place)
+        .badInit, "\(initial) needs a matrix, the shape is \(TensorType.tensor(shape))", at: place)
     case .uniform where shape.isEmpty:
       throw failure(.badInit, "uniform needs an axis, a scalar has none", at: place)
     default: break

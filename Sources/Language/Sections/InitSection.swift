@@ -21,6 +21,8 @@ extension SectionTable {
               RuleSignature(
                 "orthogonal",
                 [RuleParameter("gain", .number(.positive), default: "1", positional: true)]),
+              RuleSignature(
+                "overtone", [RuleParameter("std", .number(.positive), positional: true)]),
               RuleSignature("rows", [RuleParameter("values", .numbers, positional: true)]),
             ]),
         ], "Params whose path the glob matches start like this.", repeats: true,
@@ -55,6 +57,7 @@ extension Initializer {
     case "constant": self = .constant(number("value"))
     case "normal": self = .normal(number("std"))
     case "orthogonal": self = .orthogonal(number("gain"))
+    case "overtone": self = .overtone(number("std"))
     case "rows":
       guard case .numbers(let values)? = arguments["values"] else { return nil }
       self = .rows(values)

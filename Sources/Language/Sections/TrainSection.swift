@@ -11,12 +11,23 @@ extension SectionTable {
         \.train, "read",
         [
           .word("read"), .number("rows", .whole(atLeast: 1)), .word("rows"), .word("of"),
-          .number("seq", .whole(atLeast: 1)), .optional([.word("shuffled")]),
+          .number("seq", .whole(atLeast: 1)),
+          .optional([
+            .oneOf([
+              [.word("shuffled")], [.word("coprime")],
+              [.word("from"), .number("first", .whole(atLeast: 0))],
+            ])
+          ]),
         ],
-        "Sequences of one forward pass, and their length in tokens: in the order of the stream, or "
-          + "shuffled, each window of the stream once before any comes again.",
-        read: { match, train, _ in train.isShuffled = match.has("shuffled") },
-        prints: { ["read \($0.rows) rows of \($0.seq)" + ($0.isShuffled ? " shuffled" : "")] }),
+        "Sequences of one forward pass, and their length in tokens: in the order of the stream; from the "
+          + "first token of an id on; or shuffled, or in strides that are coprime to the number of windows, each "
+          + "window of the stream once before any comes again.",
+        read: { match, train, _ in
+          if match.has("shuffled") { train.order = .shuffled }
+          if match.has("coprime") { train.order = .coprime }
+          if let first = match.whole("first") { train.order = .from(first) }
+        },
+        prints: { ["read \($0.rows) rows of \($0.seq)" + $0.order.text] }),
       SectionEntry(
         \.train, "accumulate", [.word("accumulate"), .number("passes", .whole(atLeast: 1))],
         default: "1", "Forward passes whose gradients make one step.",
@@ -236,6 +247,17 @@ extension SectionTable {
       .notWhole, "a number of steps must be whole, found \(shortest(length))",
       at: match.location(of: "length"),
       suggestion: "a fraction is written: \(shortest(length)) of training")
+  }
+}
+
+extension TrainSettings.ReadOrder {
+  fileprivate var text: String {
+    switch self {
+    case .stream: ""
+    case .shuffled: " shuffled"
+    case .coprime: " coprime"
+    case .from(let first): " from \(first)"
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which tokens the next row of a batch reads: in the order of the stream, or shuffled windows.
+// Which tokens the next row of a batch reads: what follows in the stream, or one of its windows in an order
+// of its own.
 
 import Formats
 import IR
@@ -9,20 +10,34 @@ struct BatchReader {
   private let data: TokenStream
   private let rows: Int
   private let seq: Int
-  private let shuffle: RandomStream?
+  private let order: TrainSettings.ReadOrder
+  private let random: RandomStream
+  /// The first token that is read.
+  private let origin: Int
   /// Rows read since training began.
   private(set) var position = 0
 
-  init(_ data: TokenStream, rows: Int, seq: Int, isShuffled: Bool, seed: UInt64) throws(FormatError)
-  {
-    guard data.count > seq else {
+  init(
+    _ data: TokenStream, rows: Int, seq: Int, order: TrainSettings.ReadOrder, seed: UInt64
+  ) throws(FormatError) {
+    (self.data, self.rows, self.seq, self.order) = (data, rows, seq, order)
+    random = RandomStream(seed: seed, path: "data order")
+    var origin = 0
+    if case .from(let first) = order {
+      guard let place = try data.first(first) else {
+        throw FormatError(
+          .corrupt, file: data.paths.first,
+          "no token of the training data has the id \(first), from which training reads")
+      }
+      origin = place
+    }
+    self.origin = origin
+    guard data.count - origin > seq else {
       throw FormatError(
         .corrupt, file: data.paths.first,
-        "the training data has \(data.count) tokens, a sequence of \(seq) and its last target need "
-          + "\(seq + 1); add text or lower seq")
+        "the training data has \(data.count - origin) tokens, a sequence of \(seq) and its last target "
+          + "need \(seq + 1); add text or lower seq")
     }
-    (self.data, self.rows, self.seq) = (data, rows, seq)
-    shuffle = isShuffled ? RandomStream(seed: seed, path: "data order") : nil
   }
 
   /// Continues after `position` rows.
@@ -32,7 +47,7 @@ struct BatchReader {
   mutating func load(
     ids: UnsafeMutableBufferPointer<Int32>, targets: UnsafeMutableBufferPointer<Int32>
   ) throws(FormatError) {
-    if shuffle == nil {
+    if order == .stream {
       // A span of rows * seq + 1 tokens, cut into rows, as the baseline's loader does: the last
       // token of a span is only a target.
       let count = rows * seq
@@ -42,7 +57,7 @@ struct BatchReader {
       return
     }
     for row in 0..<rows {
-      let start = shuffledStart(position)
+      let start = start(of: position)
       write(try data.read(start..<(start + seq + 1)), seq, to: row * seq, ids, targets)
       position += 1
     }
@@ -69,13 +84,28 @@ struct BatchReader {
     return span
   }
 
-  /// Start of the n-th window. Each epoch cuts the stream at another phase and orders its windows by
-  /// a random permutation, so each is read once before any comes again.
-  private func shuffledStart(_ row: Int) -> Int {
-    let windows = (data.count - 1) / seq
+  /// Start of the n-th window. Each is read once an epoch.
+  private func start(of row: Int) -> Int {
+    let windows = (data.count - origin - 1) / seq
     let (epoch, index) = (row / windows, row % windows)
-    let phase = Int(shuffle!.bits(UInt64(epoch)) % UInt64(data.count - windows * seq))
-    return phase + permuted(index, of: windows, epoch: epoch) * seq
+    let phase = Int(random.bits(UInt64(epoch)) % UInt64(data.count - windows * seq))
+    switch order {
+    case .stream, .from: return origin + index * seq
+    case .shuffled: return phase + permuted(index, of: windows, epoch: epoch) * seq
+    case .coprime:
+      let (first, stride) = steps(of: windows, epoch: epoch)
+      return phase + (first + index * stride) % windows * seq
+    }
+  }
+
+  /// The first window of an epoch, and a stride without a common divisor with their number.
+  private func steps(of windows: Int, epoch: Int) -> (first: Int, stride: Int) {
+    func draw(_ place: UInt64) -> Int {
+      Int(random.bits(1 << 62 | UInt64(epoch) << 20 | place) % UInt64(windows))
+    }
+    func divisor(_ a: Int, _ b: Int) -> Int { b == 0 ? a : divisor(b, a % b) }
+    let stride = (1..<(1 << 20)).lazy.map { draw($0) }.first { divisor($0, windows) == 1 }
+    return (draw(0), stride ?? 1)
   }
 
   /// A permutation of 0 ..< count by a four-round Feistel network over the next even power of two,
@@ -89,7 +119,7 @@ struct BatchReader {
       var (left, right) = (value >> half, value & mask)
       for round in 0..<4 {
         let key = UInt64(right) << 32 | UInt64(epoch * 4 + round)
-        (left, right) = (right, left ^ Int(shuffle!.bits(key | 1 << 63) & UInt64(mask)))
+        (left, right) = (right, left ^ Int(random.bits(key | 1 << 63) & UInt64(mask)))
       }
       value = left << half | right
     } while value >= count

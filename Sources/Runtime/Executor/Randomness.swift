@@ -72,6 +72,9 @@ func fill(
   case .rows(let constants):
     let width = values.count / constants.count
     for index in values.indices { values[index] = Float(constants[index / width]) }
+  case .overtone(let deviation):
+    fill(values, shape: shape, by: .normal(deviation), stream: stream)
+    giveHarmonicSpectrum(values, rows: shape[0], columns: shape[1])
   case .orthogonal(let gain):
     orthogonal(values, rows: shape[0], columns: shape[1], gain: gain, stream: stream)
   }

@@ -51,7 +51,7 @@ public final class Trainer {
     model = plan.model
     self.train = train
     reader = try BatchReader(
-      data, rows: train.rows, seq: train.seq, isShuffled: train.isShuffled, seed: seed)
+      data, rows: train.rows, seq: train.seq, order: train.order, seed: seed)
     self.clock = clock
     schedule = Schedule(model: model, train: train, length: length)
     let parameters = try ParameterBlock(layout: plan.layout)
