@@ -23,7 +23,8 @@ struct Graphc: ParsableCommand {
       """,
     version: "graphc \(version)",
     subcommands: [
-      CompileCommand.self, RunCommand.self, EvalCommand.self, GenerateCommand.self,
+      CompileCommand.self, DiffCommand.self, RunCommand.self, EvalCommand.self,
+      GenerateCommand.self,
       ExecCommand.self, BenchCommand.self, CheckCommand.self, FormatCommand.self,
       DumpCommand.self, AuditCommand.self, DataCommand.self, DoctorCommand.self,
       ExplainCommand.self,
