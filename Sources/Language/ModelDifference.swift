@@ -61,9 +61,22 @@ public struct ModelDifference: Sendable {
     let (first, second) = (old.opsByPlace, new.opsByPlace)
     for sign: Character in ["-", "+"] {
       let (own, other) = sign == "-" ? (first, second) : (second, first)
-      for (op, count) in own.ordered {
-        let more = count - (other[op] ?? 0)
-        if more > 0 { add(.op, sign, more == 1 ? op : "\(op), \(more) times") }
+      for (op, kinds) in own.ordered {
+        let earlier = other[op] ?? [:]
+        let more = kinds.compactMap { attributes, count in
+          count > earlier[attributes, default: 0]
+            ? (attributes: attributes, count: count - earlier[attributes, default: 0]) : nil
+        }.sorted { $0.attributes < $1.attributes }
+        // Layers may each have a number of their own: that is one line, not one for each.
+        if more.count > 2 {
+          let total = more.reduce(0) { $0 + $1.count }
+          add(.op, sign, "\(op.name) in \(op.place), \(total) times with \(more.count) settings")
+          continue
+        }
+        for (attributes, count) in more {
+          let text = [op.name, attributes, "in", op.place].filter { !$0.isEmpty }
+          add(.op, sign, text.joined(separator: " ") + (count == 1 ? "" : ", \(count) times"))
+        }
       }
     }
   }
@@ -125,12 +138,18 @@ extension String {
   }
 }
 
-/// Texts by name, in the order in which the names came first.
-private struct OrderedTexts<Value> {
-  private(set) var names: [String] = []
-  private var values: [String: Value] = [:]
+/// An op and the part in which it stands.
+private struct PlacedOp: Hashable {
+  let name: String
+  let place: String
+}
 
-  subscript(_ name: String) -> Value? {
+/// Values by name, in the order in which the names came first.
+private struct Ordered<Name: Hashable, Value> {
+  private(set) var names: [Name] = []
+  private var values: [Name: Value] = [:]
+
+  subscript(_ name: Name) -> Value? {
     get { values[name] }
     set {
       if values[name] == nil { names.append(name) }
@@ -138,19 +157,19 @@ private struct OrderedTexts<Value> {
     }
   }
 
-  var ordered: [(String, Value)] { names.map { ($0, values[$0]!) } }
+  var ordered: [(Name, Value)] { names.map { ($0, values[$0]!) } }
 }
 
 extension Graph {
   /// Params by their paths, those of a family that are alike together, with type, start and number.
-  fileprivate var shownParameters: OrderedTexts<String> {
-    var counts = OrderedTexts<[String]>()
+  fileprivate var shownParameters: Ordered<String, String> {
+    var counts = Ordered<String, [String]>()
     for parameter in parameters {
       let shape = parameter.type.shape.map(\.description).joined(separator: ", ")
       let text = "[\(shape)] \(parameter.group) \(parameter.initial)"
       counts[parameter.path.withoutIndices, default: []].append(text)
     }
-    var shown = OrderedTexts<String>()
+    var shown = Ordered<String, String>()
     for (path, texts) in counts.ordered {
       var seen: [String] = []
       for text in texts where !seen.contains(text) { seen.append(text) }
@@ -162,24 +181,24 @@ extension Graph {
     return shown
   }
 
-  /// How often each op stands in each part, with its attributes.
-  fileprivate var opsByPlace: OrderedTexts<Int> {
-    var counts = OrderedTexts<Int>()
+  /// How often each op stands in each part, by its attributes that are not the default.
+  fileprivate var opsByPlace: Ordered<PlacedOp, [String: Int]> {
+    var counts = Ordered<PlacedOp, [String: Int]>()
     for node in nodes {
       let place = name(node.result).split(separator: ".").dropLast().joined(separator: ".")
-      let attributes = node.attributes.filter {
-        $0.value != node.definition.attributes[$0.key]?.defaultValue
-      }
-      .sorted { $0.key < $1.key }.map { "\($0.key.rawValue)=\($0.value)" }
-      let op = ([node.op.rawValue] + attributes).joined(separator: " ")
-      counts["\(op) in \(place.isEmpty ? "forward" : place.withoutIndices)", default: 0] += 1
+      let op = PlacedOp(
+        name: node.op.rawValue, place: place.isEmpty ? "forward" : place.withoutIndices)
+      let kinds = node.definition.attributes
+      let attributes = node.attributes.filter { $0.value != kinds[$0.key]?.defaultValue }
+        .sorted { $0.key < $1.key }.map { "\($0.key.rawValue)=\($0.value)" }
+      counts[op, default: [:]][attributes.joined(separator: " "), default: 0] += 1
     }
     return counts
   }
 }
 
-extension OrderedTexts {
-  fileprivate subscript(_ name: String, default value: Value) -> Value {
+extension Ordered {
+  fileprivate subscript(_ name: Name, default value: Value) -> Value {
     get { self[name] ?? value }
     set { self[name] = newValue }
   }

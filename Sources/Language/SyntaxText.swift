@@ -4,6 +4,8 @@
 import IR
 
 extension SyntaxExpression {
+  private var isNumber: Bool { if case .number = kind { true } else { false } }
+
   /// The expression in canonical spelling, on one line.
   public var text: String {
     switch kind {
@@ -19,7 +21,8 @@ extension SyntaxExpression {
     case .call(let callee, let arguments): callee.text + argumentList(arguments)
     case .index(let base, let subscripts):
       "\(base.text)[\(commaSeparated(subscripts.map(\.text)))]"
-    case .member(let base, let name): "\(base.text).\(name)"
+    // A point directly behind a number would be a part of it.
+    case .member(let base, let name): base.text + (base.isNumber ? " ." : ".") + name
     case .pipe(let value, let callee, let arguments):
       "\(value.text) |> \(callee.text)\(arguments.map(argumentList) ?? "")"
     }

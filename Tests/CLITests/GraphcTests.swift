@@ -8,7 +8,8 @@ import Testing
 
 @Suite struct GraphcTests {
   @Test(arguments: [
-    "compile", "diff", "run", "eval", "generate", "exec", "bench", "check", "fmt", "dump", "audit", "data",
+    "compile", "diff", "run", "eval", "generate", "exec", "bench", "check", "fmt", "dump", "audit",
+    "data",
     "data prepare", "data inspect", "doctor", "explain",
   ])
   func helpShowsAnExample(command: String) throws {

@@ -50,6 +50,16 @@ package enum Repository {
     return try model(SourceFile(path: path, text: text), preset, set)
   }
 
+  /// Elaborates the forward of a file alone, whatever its sections say of other sizes.
+  package static func forward(_ path: String, set: [String: String]) throws -> Model {
+    let overrides = try set.sorted { $0.key < $1.key }.map {
+      try ConstantOverride(flag: $0.key, text: $0.value)
+    }
+    return try elaborate(
+      file: try source(path), includes: text, choices: Choices(constants: overrides),
+      used: [.initial])
+  }
+
   /// Compiles a text, called `graphs/test.graph`; what it includes lies in the repository.
   package static func model(text: String, set: [String: String] = [:]) throws -> Model {
     try model(SourceFile(path: "graphs/test.graph", text: text), nil, set)

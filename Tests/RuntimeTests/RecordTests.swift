@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files of graphs/records: what each must be, whole and under its preset `small`.
+
+import Formats
+import IR
+import Language
+import Passes
+import Runtime
+import TestSupport
+import Testing
+
+extension RuntimeTests {
+  @Suite struct RecordTests {
+    static let paths = Repository.files(in: "graphs/records")
+
+    @Test func everyRowHasAFile() {
+      let rows = Self.paths.compactMap { Int($0.split(separator: "/").last!.prefix(2)) }
+      #expect(rows == Array(0...48))
+    }
+
+    @Test(arguments: paths) func aRecordIsAShortFormattedFile(_ path: String) throws {
+      let source = try Repository.source(path)
+      let lines = source.lines.filter {
+        !$0.allSatisfy(\.isWhitespace) && !$0.drop { $0 == " " }.hasPrefix("#")
+      }
+      #expect(lines.count <= 80)
+      #expect(try formatGraph(source) == source.text)
+    }
+
+    /// The preset leaves out nothing: the same kinds of ops and the same features, at sizes of a laptop.
+    @Test(arguments: paths) func smallHasWhatTheWholeHas(_ path: String) throws {
+      let (whole, small) = (
+        try Repository.model(path), try Repository.model(path, preset: "small")
+      )
+      for (a, b) in zip(whole.variants, small.variants) {
+        #expect(Set(a.graph.nodes.map(\.op)) == Set(b.graph.nodes.map(\.op)))
+      }
+      func live(_ model: Model) -> [Feature.Kind] {
+        model.features.map(\.kind).filter { $0 != .accumulate }
+      }
+      #expect(live(whole) == live(small))
+      let train = try #require(small.settings.train)
+      #expect(train.rows * train.seq * train.accumulate <= 8192)
+      let shape = small.graph.type(small.graph.outputs[0].value).shape
+      #expect((shape.last?.number ?? .max) <= 1024)
+    }
+
+    /// Loss and gradients of a small record: kernels on every route against the interpreter.
+    @Test(arguments: paths) func smallComputesWhatTheInterpreterDoes(_ path: String) throws {
+      let model = try Repository.model(path, preset: "small")
+      var runner = PassRunner()
+      for variant in model.variants {
+        let sizes = variant.graph.openSizes(["B": 2, "T": 13])
+        let gradient = try runner.run(
+          Pipeline.gradient(sizes: sizes) + Pipeline.fuse, on: variant.graph)
+        let contents = gradient.randomContents(seed: 1)
+        let inputs = gradient.randomInputs(seed: 2, vocab: 200)
+        let exact = try Interpreter(gradient).run(parameters: contents, inputs: inputs)
+        try Route.withEach { route in
+          let compiled = try CompiledFunction(gradient)
+          compiled.contents = contents
+          let found = compiled.run(inputs)
+          for output in gradient.outputs where gradient.type(output.value).isReal {
+            let difference = relativeDifference(
+              try #require(found[output.name]), exact.reals(of: output.name))
+            #expect(difference < 2e-3, "\(output.name), \(variant.name), \(route)")
+          }
+        }
+      }
+    }
+
+    struct Reference: Sendable, CustomStringConvertible {
+      let fixture: String
+      let path: String
+      /// Sizes beside those that all fixtures name.
+      let set: [String: String]
+      let variant: Int
+      var description: String { fixture }
+    }
+    static let references = [
+      Reference(
+        fixture: "record-162", path: "graphs/records/14-162-smear.graph",
+        set: ["buckets": "61", "bigram_width": "24"], variant: 0),
+      Reference(
+        fixture: "record-549", path: "graphs/records/20-549-leaky.graph",
+        set: [
+          "buckets": "53", "bigram_width": "20", "value_width": "16", "values_last": "2",
+          "xsa_last": "3", "rope_dims": "4", "rope_train": "16",
+        ], variant: 0),
+      Reference(
+        fixture: "record-1855", path: "graphs/records/44-1855-retuned.graph",
+        set: [
+          "loop": "2 ..< 4", "skips": "5", "lanes_from": "4", "rope_dims": "8",
+          // Its rows are one document each.
+          "doc_start": "-1",
+        ], variant: 1),
+    ]
+
+    @Test(arguments: references)
+    func lossLogitsAndGradientsEqualTheReference(_ reference: Reference) throws {
+      let fixture = try ReferenceFixture(reference.fixture)
+      var set = reference.set
+      for name in ["vocab", "dim", "layers", "heads", "kv_heads", "hidden"] {
+        set[name] = "\(fixture.int("model", name))"
+      }
+      let model = try Repository.forward(reference.path, set: set)
+      let weights = try ReferenceFixture.contents(fixture.tensors("weights"))
+      let expected = try fixture.tensors("expected").mapValues { try $0.doubles() }
+      let ids = try fixture.identifiers("tokens")
+      let inputs: [String: Interpreter.Content] = [
+        "ids": .ids(ids), "targets": .ids(try fixture.identifiers("targets")),
+        "weights": .reals([Double](repeating: 1 / Double(ids.count), count: ids.count)),
+      ]
+      let graph = model.variants[reference.variant].graph
+      #expect(Set(graph.parameters.map(\.path)) == Set(weights.keys))
+      let sizes = graph.openSizes(["B": fixture.int("batch"), "T": fixture.int("seq")])
+      var runner = PassRunner()
+      let gradient = try runner.run(Pipeline.gradient(sizes: sizes) + Pipeline.fuse, on: graph)
+      let exact = try Interpreter(gradient).run(parameters: weights, inputs: inputs)
+      #expect(absoluteDifference(exact.reals(of: "loss"), expected["loss"]!) < 1e-9)
+      #expect(absoluteDifference(exact.reals(of: "nll"), expected["nll"]!) < 1e-9)
+      let compiled = try CompiledFunction(gradient)
+      compiled.contents = weights
+      let found = compiled.run(inputs)
+      for name in ["loss", "nll"] {
+        let difference = absoluteDifference(found[name] ?? [], expected[name]!)
+        #expect(difference < fixture.tolerance(name), "\(name)")
+      }
+      for (name, values) in expected where name.hasPrefix("grad.") {
+        let output = "grad." + ReferenceFixture.path(String(name.dropFirst(5)))
+        #expect(relativeDifference(exact.reals(of: output), values) < 1e-6, "\(name)")
+        let difference = relativeDifference(found[output] ?? [], values)
+        #expect(difference < fixture.tolerance("grad"), "\(name)")
+      }
+      guard reference.variant > 0 else { return }
+      // The same weights in the plain order.
+      let plain = try fixture.tensors("expected-variants").mapValues { try $0.doubles() }
+      let loss = try runner.run(Pipeline.loss(sizes: sizes), on: model.variants[0].graph)
+      let other = try Interpreter(loss).run(parameters: weights, inputs: inputs)
+      let nll = try #require(plain.first { $0.key.hasSuffix("nll") }?.value)
+      #expect(absoluteDifference(other.reals(of: "nll"), nll) < 1e-9)
+    }
+
+    /// docs/records.md is made of the files; UPDATE_GOLDEN=1 writes it again.
+    @Test func thePageOfRecordsIsFresh() throws {
+      var text = """
+        # Records
+
+        The history of the leaderboard of OpenAI's Parameter Golf, one file a record in `graphs/records`. `graphc diff`
+        shows what one adds to another, `--preset small` makes each a model for a laptop. Rates and decays that
+        no text gives are inferred from the records around them.
+
+        | file | lines | parameters | matrix MFLOP a token | small | live | not yet |
+        |---|---|---|---|---|---|---|
+
+        """
+      for path in Self.paths {
+        let source = try Repository.source(path)
+        let model = try Repository.model(path)
+        let small = try Repository.model(path, preset: "small")
+        let lines = source.lines.filter {
+          !$0.allSatisfy(\.isWhitespace) && !$0.drop { $0 == " " }.hasPrefix("#")
+        }
+        let later = source.lines.first { $0.hasPrefix("# Not yet: ") }?.dropFirst(11).dropLast()
+        let name = path.split(separator: "/").last!.dropLast(6)
+        let live = model.features.filter { $0.kind.phase != nil }.map(\.name)
+          .filter { !$0.hasPrefix("optimizer") }.joined(separator: ", ")
+        let flops = model.scored.graph.nodes.reduce(0) { sum, node in
+          node.op == .linear ? sum + 2 * model.graph.type(node.operands[1]).count : sum
+        }
+        text += "| [\(name)](../\(path)) | \(lines.count) | \(model.graph.parameterCount) | "
+        text +=
+          "\(flops / 1_000_000) | \(small.graph.parameterCount) | \(live) | \(later ?? "") |\n"
+      }
+      #expect(try Golden(file: "docs/records.md").expected(of: text) == text)
+    }
+  }
+}
