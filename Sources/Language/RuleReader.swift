@@ -20,8 +20,10 @@ struct RuleReader {
         guard let named = signature.parameters.first(where: { $0.name == label.text }) else {
           throw Diagnostic(
             .malformedEntry, "\(signature.name) has no '\(label.text)'", at: location,
-            suggestion: suggestion(for: label.text, among: signature.parameters.map(\.name))
-              ?? "the form is: \(signature.text)")
+            suggestion: signature.name == Optimizer.muon.name && label.text == "gradient_scale"
+              ? "it normalises gradients, so a factor on them has no effect: give a pattern a rate of its own"
+              : suggestion(for: label.text, among: signature.parameters.map(\.name))
+                ?? "the form is: \(signature.text)")
         }
         parameter = named
       } else if let first = positional.first {

@@ -27,7 +27,7 @@ struct ModelFlops {
         }
       case .attention:
         let shape = graph.type(node.operands[0]).shape
-        attention += 2 * Double(seq) * Double(shape[2].number! * shape[3].number!)
+        attention += 2 * Double(min(seq, longestDocument)) * Double(shape[2].number! * shape[3].number!)
       default: break
       }
     }
@@ -50,6 +50,12 @@ struct ModelFlops {
       total(phase: phase, optimizer: optimizer, rows: rows, seq: seq, scored: seq) / tokens
     }
     return (of(.eval), of(.train))
+  }
+
+  /// Tokens of a document at most, where attention stays inside of one.
+  private var longestDocument: Int {
+    let limit = graph.nodes.first { $0.op == .documents }?.int(.limit) ?? 0
+    return limit > 0 ? limit : .max
   }
 
   private var newtonSchulz: Double {

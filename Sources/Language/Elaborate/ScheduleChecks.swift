@@ -14,6 +14,9 @@ extension ModelChecks {
       checkStart(start, "qat", settings.train, at: place)
       checkRounded(settings.quantize, at: place)
     }
+    if let train = settings.train, case .swa(_, let below) = train.average {
+      checkStart(.rateBelow(below), "swa", train, at: sections.places["average"])
+    }
     for variant in variants {
       guard let start = variant.start else { continue }
       checkStart(start, variant.described, settings.train, at: place(of: variant))
