@@ -123,8 +123,8 @@ import Testing
     #expect(text.split(separator: "\n", omittingEmptySubsequences: false).count <= 400 + 1)
   }
 
-  /// Helpers, and parents of suites that run one by one.
-  private static let parents: Set = ["RuntimeTests"]
+  /// Helpers, parents of suites that run one by one, and the test of the files of graphs/records.
+  private static let parents: Set = ["RuntimeTests", "RecordTests"]
 
   @Test(arguments: Repository.files(in: "Tests", extension: "swift"))
   func testsAreNamedAfterASource(_ path: String) {
