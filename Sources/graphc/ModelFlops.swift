@@ -27,7 +27,8 @@ struct ModelFlops {
         }
       case .attention:
         let shape = graph.type(node.operands[0]).shape
-        attention += 2 * Double(min(seq, longestDocument)) * Double(shape[2].number! * shape[3].number!)
+        attention +=
+          2 * Double(min(seq, longestDocument)) * Double(shape[2].number! * shape[3].number!)
       default: break
       }
     }
