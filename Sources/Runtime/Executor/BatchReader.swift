@@ -6,7 +6,7 @@ import Formats
 import IR
 
 /// Reads rows of a token stream. Its whole state is the count of rows read, so a resume is exact.
-struct BatchReader {
+package struct BatchReader {
   private let data: TokenStream
   private let rows: Int
   private let seq: Int
@@ -15,9 +15,9 @@ struct BatchReader {
   /// The first token that is read.
   private let origin: Int
   /// Rows read since training began.
-  private(set) var position = 0
+  package private(set) var position = 0
 
-  init(
+  package init(
     _ data: TokenStream, rows: Int, seq: Int, order: TrainSettings.ReadOrder, seed: UInt64
   ) throws(FormatError) {
     (self.data, self.rows, self.seq, self.order) = (data, rows, seq, order)
@@ -41,10 +41,10 @@ struct BatchReader {
   }
 
   /// Continues after `position` rows.
-  mutating func restore(position: Int) { self.position = position }
+  package mutating func restore(position: Int) { self.position = position }
 
   /// Writes the next batch: ids [rows, seq] and the token behind each, all below the vocabulary.
-  mutating func load(
+  package mutating func load(
     ids: UnsafeMutableBufferPointer<Int32>, targets: UnsafeMutableBufferPointer<Int32>
   ) throws(FormatError) {
     if order == .stream {
