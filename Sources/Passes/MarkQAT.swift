@@ -13,12 +13,14 @@ extension Pass {
   ///     %qat.fc = fake_quant(@fc, %qat.alpha) {bits=6, clip=sdclip, …}
   ///     %y = linear(%x, %qat.fc)
   ///
-  /// Requires assign-precision, runs before differentiate. Alpha is data, never a flag: 0 is off.
+  /// Requires assign-precision, runs before differentiate. Alpha is data, never a flag: 0 is off. What
+  /// `raw` reads stays as it is.
   /// `form` is `straight_through`, `soft_round` or `soft_round_logistic`.
   public static func markQAT(form: String) -> Pass {
     Pass("mark-qat", "Insert the quantiser before the readers of quantised parameters.") { graph in
       var copy = Rebuilder(graph)
       let alpha = copy.builder.input(.qatAlpha, .scalar)
+      var unrounded: [Value: Value] = [:]
       for (index, parameter) in graph.parameters.enumerated() {
         guard parameter.role == .param, case .int(let quantizer)? = parameter.precision else {
           continue
@@ -32,9 +34,16 @@ extension Pass {
         let quantized = copy.builder.one(
           .fakeQuant, [copy[value], alpha], quantizer.attributes(form: form),
           name: "qat." + parameter.path)
+        unrounded[value] = copy[value]
         copy.map(value, to: quantized)
       }
-      for node in graph.nodes { copy.copy(node) }
+      for node in graph.nodes {
+        if node.op == .raw, let parameter = unrounded[node.operands[0]] {
+          copy.map(node.result, to: parameter)
+        } else {
+          copy.copy(node)
+        }
+      }
       return copy.finish()
     }
   }
