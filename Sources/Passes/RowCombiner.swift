@@ -87,18 +87,8 @@ private struct RowCombiner {
     case .add: return sum(instruction)
     case .square: return squaredRelu(instruction)
     case .leakyReluBackward: return squaredReluBackward(instruction)
-    case .sumRow:
-      guard let factors = source(instruction.operands[0], .mul),
-        factors.allSatisfy({ registers[$0].shape == .full })
-      else { return nil }
-      merge(instruction.operands[0])
-      return .init(.dot, instruction.destination, factors)
-    case .sumColumns:
-      guard let factors = source(instruction.operands[0], .mul),
-        factors.allSatisfy({ registers[$0].shape == .full })
-      else { return nil }
-      merge(instruction.operands[0])
-      return .init(.sumColumnsProduct, instruction.destination, factors)
+    case .sumRow: return sumOfProducts(instruction, as: .dot)
+    case .sumColumns: return sumOfProducts(instruction, as: .sumColumnsProduct)
     default: return nil
     }
   }
@@ -119,6 +109,16 @@ private struct RowCombiner {
       return .init(.multiplyAdd, add.destination, factors + [other])
     }
     return nil
+  }
+
+  private mutating func sumOfProducts(
+    _ sum: RowProgram.Instruction, as operation: RowProgram.Operation
+  ) -> RowProgram.Instruction? {
+    guard let factors = source(sum.operands[0], .mul),
+      factors.allSatisfy({ registers[$0].shape == .full })
+    else { return nil }
+    merge(sum.operands[0])
+    return .init(operation, sum.destination, factors)
   }
 
   private mutating func squaredRelu(

@@ -13,7 +13,8 @@ struct CheckCommand: ParsableCommand {
     commandName: "check",
     abstract: "Check a file and compile all its functions, writing nothing.",
     discussion: """
-      The file is checked under each of its presets too. --legal says for each of the twelve invariants of a legal score what establishes it: a type, a \
+      The file is checked under each of its presets too. --legal says for each of the twelve invariants \
+      of a legal score what establishes it: a type, a \
       proof, a check at run time, or nobody (assumed), with what a reviewer has to look at.
 
       Example: graphc check graphs/tiny.graph --set dim=256

@@ -248,30 +248,25 @@ extension KernelTests {
       let packed = Sizes(b: 1, t: 512, h: 4, g: 2, d: 24, document: 128)
       let (q, k, v) = (noise(rows.q, 1), noise(rows.kv, 2), noise(rows.kv, 3))
       let dy = noise(rows.q, 4)
-      func bits(_ s: Sizes, bf16: Bool) -> [[UInt32]] {
+      func results<Numbers>(
+        _ s: Sizes, bf16: Bool, _ make: ([Float]) -> Numbers,
+        _ raw: (Numbers) -> UnsafeMutableRawPointer, _ bits: (Numbers) -> [UInt32]
+      ) -> [[UInt32]] {
         let (lse, docs) = (Floats(s.b * s.h * s.t), s.docs)
+        let (q, k, v, dy) = (make(q), make(k), make(v), make(dy))
+        let made = [s.q, s.q, s.kv, s.kv].map { make([Float](repeating: .nan, count: $0)) }
         let arguments = s.arguments(0.3, bf16: bf16)
-        func run16() -> [[UInt32]] {
-          let (q, k, v, dy) = (BFloats(q), BFloats(k), BFloats(v), BFloats(dy))
-          let (y, dq, dk, dv) = (BFloats(s.q), BFloats(s.q), BFloats(s.kv), BFloats(s.kv))
-          run(.attention([y.raw, lse.raw, q.raw, k.raw, v.raw, docs.raw], arguments))
-          run(
-            .attentionBackward(
-              [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw, docs.raw],
-              arguments))
-          return withExtendedLifetime((q, k, v, dy, docs)) {
-            [y, dq, dk, dv].map { $0.bits.map(UInt32.init) }
-          }
-        }
-        if bf16 { return run16() }
-        let (q, k, v, dy) = (Floats(q), Floats(k), Floats(v), Floats(dy))
-        let (y, dq, dk, dv) = (Floats(s.q), Floats(s.q), Floats(s.kv), Floats(s.kv))
-        run(.attention([y.raw, lse.raw, q.raw, k.raw, v.raw, docs.raw], arguments))
+        let operands = [q, k, v].map(raw)
+        run(.attention([raw(made[0]), lse.raw] + operands + [docs.raw], arguments))
         run(
           .attentionBackward(
-            [dq.raw, dk.raw, dv.raw, q.raw, k.raw, v.raw, y.raw, lse.raw, dy.raw, docs.raw],
-            arguments))
-        return withExtendedLifetime((q, k, v, dy, docs)) { [y, dq, dk, dv].map(\.bits) }
+            made[1...].map(raw) + operands + [raw(made[0]), lse.raw, raw(dy), docs.raw], arguments))
+        return withExtendedLifetime((q, k, v, dy, lse, docs)) { made.map(bits) }
+      }
+      func bits(_ s: Sizes, bf16: Bool) -> [[UInt32]] {
+        bf16
+          ? results(s, bf16: true, { BFloats($0) }, \.raw, { $0.bits.map(UInt32.init) })
+          : results(s, bf16: false, { Floats($0) }, \.raw, \.bits)
       }
       forEachISA { isa in
         for bf16 in [false, true] {

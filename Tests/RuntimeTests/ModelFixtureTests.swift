@@ -13,8 +13,13 @@ extension RuntimeTests {
     @Test(arguments: ["baseline-even", "baseline-odd"])
     func lossLogitsAndGradientsEqualTheReference(_ name: String) throws {
       let fixture = try ReferenceFixture(name)
-      let model = try fixture.baseline()
-      let sizes = model.graph.openSizes(["B": fixture.int("batch"), "T": fixture.int("seq")])
+      try Self.expectTheReference(of: fixture, try fixture.baseline().graph)
+    }
+
+    /// Loss, logits and all gradients of a forward with the fixture's weights: in the interpreter, and
+    /// compiled in f32.
+    static func expectTheReference(of fixture: ReferenceFixture, _ graph: Graph) throws {
+      let sizes = graph.openSizes(["B": fixture.int("batch"), "T": fixture.int("seq")])
       let weights = try ReferenceFixture.contents(fixture.tensors("weights"))
       let expected = try fixture.tensors("expected")
       let ids = try fixture.identifiers("tokens")
@@ -25,8 +30,8 @@ extension RuntimeTests {
       ]
       var runner = PassRunner()
       let gradient = try runner.run(
-        Pipeline.gradient(sizes: sizes) + Pipeline.fuse, on: model.graph)
-      let logits = try runner.run(Pipeline.logits(sizes: sizes) + Pipeline.fuse, on: model.graph)
+        Pipeline.gradient(sizes: sizes) + Pipeline.fuse, on: graph)
+      let logits = try runner.run(Pipeline.logits(sizes: sizes) + Pipeline.fuse, on: graph)
       let exact = try Interpreter(gradient).run(parameters: weights, inputs: inputs)
       let exactLogits = try Interpreter(logits).run(
         parameters: weights, inputs: ["ids": .ids(ids)])

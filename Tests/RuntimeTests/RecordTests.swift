@@ -20,10 +20,7 @@ extension RuntimeTests {
 
     @Test(arguments: paths) func aRecordIsAShortFormattedFile(_ path: String) throws {
       let source = try Repository.source(path)
-      let lines = source.lines.filter {
-        !$0.allSatisfy(\.isWhitespace) && !$0.drop { $0 == " " }.hasPrefix("#")
-      }
-      #expect(lines.count <= 80)
+      #expect(source.statementLines <= 80)
       #expect(try formatGraph(source) == source.text)
     }
 
@@ -105,38 +102,22 @@ extension RuntimeTests {
       }
       let model = try Repository.forward(reference.path, set: set)
       let weights = try ReferenceFixture.contents(fixture.tensors("weights"))
-      let expected = try fixture.tensors("expected").mapValues { try $0.doubles() }
-      let ids = try fixture.identifiers("tokens")
-      let inputs: [String: Interpreter.Content] = [
-        "ids": .ids(ids), "targets": .ids(try fixture.identifiers("targets")),
-        "weights": .reals([Double](repeating: 1 / Double(ids.count), count: ids.count)),
-      ]
       let graph = model.variants[reference.variant].graph
       #expect(Set(graph.parameters.map(\.path)) == Set(weights.keys))
-      let sizes = graph.openSizes(["B": fixture.int("batch"), "T": fixture.int("seq")])
-      var runner = PassRunner()
-      let gradient = try runner.run(Pipeline.gradient(sizes: sizes) + Pipeline.fuse, on: graph)
-      let exact = try Interpreter(gradient).run(parameters: weights, inputs: inputs)
-      #expect(absoluteDifference(exact.reals(of: "loss"), expected["loss"]!) < 1e-9)
-      #expect(absoluteDifference(exact.reals(of: "nll"), expected["nll"]!) < 1e-9)
-      let compiled = try CompiledFunction(gradient)
-      compiled.contents = weights
-      let found = compiled.run(inputs)
-      for name in ["loss", "nll"] {
-        let difference = absoluteDifference(found[name] ?? [], expected[name]!)
-        #expect(difference < fixture.tolerance(name), "\(name)")
-      }
-      for (name, values) in expected where name.hasPrefix("grad.") {
-        let output = "grad." + ReferenceFixture.path(String(name.dropFirst(5)))
-        #expect(relativeDifference(exact.reals(of: output), values) < 1e-6, "\(name)")
-        let difference = relativeDifference(found[output] ?? [], values)
-        #expect(difference < fixture.tolerance("grad"), "\(name)")
-      }
+      try ModelFixtureTests.expectTheReference(of: fixture, graph)
       guard reference.variant > 0 else { return }
       // The same weights in the plain order.
       let plain = try fixture.tensors("expected-variants").mapValues { try $0.doubles() }
+      let sizes = graph.openSizes(["B": fixture.int("batch"), "T": fixture.int("seq")])
+      var runner = PassRunner()
       let loss = try runner.run(Pipeline.loss(sizes: sizes), on: model.variants[0].graph)
-      let other = try Interpreter(loss).run(parameters: weights, inputs: inputs)
+      let ids = try fixture.identifiers("tokens")
+      let other = try Interpreter(loss).run(
+        parameters: weights,
+        inputs: [
+          "ids": .ids(ids), "targets": .ids(try fixture.identifiers("targets")),
+          "weights": .reals([Double](repeating: 1 / Double(ids.count), count: ids.count)),
+        ])
       let nll = try #require(plain.first { $0.key.hasSuffix("nll") }?.value)
       #expect(absoluteDifference(other.reals(of: "nll"), nll) < 1e-9)
     }
@@ -158,9 +139,6 @@ extension RuntimeTests {
         let source = try Repository.source(path)
         let model = try Repository.model(path)
         let small = try Repository.model(path, preset: "small")
-        let lines = source.lines.filter {
-          !$0.allSatisfy(\.isWhitespace) && !$0.drop { $0 == " " }.hasPrefix("#")
-        }
         let later = source.lines.first { $0.hasPrefix("# Not yet: ") }?.dropFirst(11).dropLast()
         let name = path.split(separator: "/").last!.dropLast(6)
         let live = model.features.filter { $0.kind.phase != nil }.map(\.name)
@@ -168,11 +146,19 @@ extension RuntimeTests {
         let flops = model.scored.graph.nodes.reduce(0) { sum, node in
           node.op == .linear ? sum + 2 * model.graph.type(node.operands[1]).count : sum
         }
-        text += "| [\(name)](../\(path)) | \(lines.count) | \(model.graph.parameterCount) | "
+        text +=
+          "| [\(name)](../\(path)) | \(source.statementLines) | \(model.graph.parameterCount) | "
         text +=
           "\(flops / 1_000_000) | \(small.graph.parameterCount) | \(live) | \(later ?? "") |\n"
       }
       #expect(try Golden(file: "docs/records.md").expected(of: text) == text)
     }
+  }
+}
+
+extension SourceFile {
+  /// Lines that are neither empty nor comments.
+  fileprivate var statementLines: Int {
+    lines.count { !$0.allSatisfy(\.isWhitespace) && !$0.drop { $0 == " " }.hasPrefix("#") }
   }
 }

@@ -5,10 +5,10 @@ import IR
 
 /// Compiles a source file, or reads core text in its place.
 ///
-/// `choices` are a preset of the file and overrides of its consts. `includes` gives the text of an included file by its path, which is resolved against the path of
-/// the including file; this module reads nothing itself. Sections that are not in `used` are neither
-/// checked nor part of the settings: a function is refused only for what it uses. All errors that can
-/// be found are thrown together.
+/// `choices` are a preset of the file and overrides of its consts. `includes` gives the text of an
+/// included file by its path, which is resolved against the path of the including file; this module reads
+/// nothing itself. Sections that are not in `used` are neither checked nor part of the settings: a function
+/// is refused only for what it uses. All errors that can be found are thrown together.
 public func elaborate(
   file: SourceFile, includes: @escaping (String) throws -> String,
   choices: Choices = .init(), used: Set<SectionName> = SectionName.all
