@@ -131,8 +131,8 @@ extension RuntimeTests {
         shows what one adds to another, `--preset small` makes each a model for a laptop. Rates and decays that
         no text gives are inferred from the records around them.
 
-        | file | lines | parameters | matrix MFLOP a token | small | live | not yet |
-        |---|---|---|---|---|---|---|
+        | file | score | lines | parameters | matrix MFLOP a token | small | live | not yet |
+        |---|---|---|---|---|---|---|---|
 
         """
       for path in Self.paths {
@@ -146,10 +146,12 @@ extension RuntimeTests {
         let flops = model.scored.graph.nodes.reduce(0) { sum, node in
           node.op == .linear ? sum + 2 * model.graph.type(node.operands[1]).count : sum
         }
-        text +=
-          "| [\(name)](../\(path)) | \(source.statementLines) | \(model.graph.parameterCount) | "
-        text +=
-          "\(flops / 1_000_000) | \(small.graph.parameterCount) | \(live) | \(later ?? "") |\n"
+        let score = try #require(source.text.firstMatch(of: /1\.[0-9]{4,5}/)).output
+        let cells: [Any] = [
+          "[\(name)](../\(path))", score, source.statementLines, model.graph.parameterCount,
+          flops / 1_000_000, small.graph.parameterCount, live, later ?? "",
+        ]
+        text += "| " + cells.map { "\($0)" }.joined(separator: " | ") + " |\n"
       }
       #expect(try Golden(file: "docs/records.md").expected(of: text) == text)
     }
