@@ -86,6 +86,13 @@ public struct PlanFunction: Hashable, Sendable {
     public var initial: Initializer
     /// The path of the parameter whose moving average it is.
     public var averageOf: String?
+    /// What the state is to its parameter: `adamw.m`, or the word of an average.
+    public var kind: String {
+      path.split(separator: ".").prefix(averageOf == nil ? 2 : 1).joined(separator: ".")
+    }
+    /// The path of the parameter that it belongs to.
+    public var parameter: String { averageOf ?? String(path.dropFirst(kind.count + 1)) }
+
     public init(
       path: String, type: TensorType, offset: Int, initial: Initializer, averageOf: String? = nil
     ) {

@@ -16,6 +16,9 @@ public struct TrainingMoment: Sendable, Equatable {
   public var step: Int
   /// Seconds spent in steps; evaluation, checkpoints and pauses do not count.
   public var seconds: Double
+  /// The variant of the step before, and the step in which it began. A clock alone does not tell.
+  public var variant = 0
+  public var variantStep = 0
 
   public init(step: Int, seconds: Double) {
     (self.step, self.seconds) = (step, seconds)
@@ -42,22 +45,36 @@ public struct StepSettings: Sendable, Equatable {
   public var isSnapshot: Bool
 }
 
+/// When a variant begins, and for how many steps its learning rate rises then.
+public struct VariantStart: Sendable {
+  public var start: ScheduleStart?
+  public var warmup = 0
+
+  public init(_ start: ScheduleStart?, warmup: Int = 0) {
+    (self.start, self.warmup) = (start, warmup)
+  }
+
+  public init(_ variant: Variant) { self.init(variant.start, warmup: variant.warmup) }
+}
+
 /// The schedule of one run.
 public struct Schedule: Sendable {
   public let train: TrainSettings
   public let qat: QATSettings
-  public let variants: [ScheduleStart?]
+  /// When each variant begins, and how long its rate rises.
+  public let variants: [VariantStart]
   public let length: TrainingLength
 
   public init(
-    train: TrainSettings, qat: QATSettings, variants: [ScheduleStart?], length: TrainingLength
+    train: TrainSettings, qat: QATSettings, variants: [VariantStart], length: TrainingLength
   ) {
     (self.train, self.qat, self.variants, self.length) = (train, qat, variants, length)
   }
 
   public init(model: Model, train: TrainSettings, length: TrainingLength) {
     self.init(
-      train: train, qat: model.settings.qat, variants: model.variants.map(\.start), length: length)
+      train: train, qat: model.settings.qat, variants: model.variants.map(VariantStart.init),
+      length: length)
   }
 
   /// Whether training is over.
@@ -74,7 +91,9 @@ public struct Schedule: Sendable {
     fraction = min(fraction, 1)
     let (decay, warmdown) = decay(moment, fraction)
     var settings = StepSettings(
-      step: moment.step, fraction: fraction, rate: decay * warmup(step: moment.step), decay: decay,
+      step: moment.step, fraction: fraction,
+      rate: decay * Self.warmup(train.warmup, step: moment.step),
+      decay: decay,
       warmdown: warmdown, qatAlpha: 0, variant: 0, isSnapshot: false)
     if case .swa(let every, let below) = train.average {
       settings.isSnapshot = decay < below && (moment.step + 1) % every == 0
@@ -85,15 +104,32 @@ public struct Schedule: Sendable {
       case .softRound(_, let from, let to): settings.qatAlpha = from + (to - from) * progress
       }
     }
-    for (index, start) in variants.enumerated() {
-      if let start, progress(since: start, settings) != nil { settings.variant = index }
+    for (index, variant) in variants.enumerated() {
+      if let start = variant.start, hasBegun(start, settings) { settings.variant = index }
+    }
+    if variants.indices.contains(settings.variant) {
+      let since = settings.variant == moment.variant ? moment.variantStep : moment.step
+      settings.rate *= Self.warmup(variants[settings.variant].warmup, step: moment.step - since)
     }
     return settings
   }
 
-  /// Multiplier of the learning rate during the warmup, 1 behind it.
-  private func warmup(step: Int) -> Double {
-    train.warmup > 0 ? min(1, Double(step + 1) / Double(train.warmup)) : 1
+  /// Multiplier of the learning rate in the n-th step of a warmup, 1 behind it.
+  private static func warmup(_ steps: Int, step: Int) -> Double {
+    steps > 0 ? min(1, Double(step + 1) / Double(steps)) : 1
+  }
+
+  /// The moment after a step with these settings that took so long.
+  public func moment(
+    after moment: TrainingMoment, _ settings: StepSettings, seconds: Double
+  ) -> TrainingMoment {
+    var next = moment
+    next.step += 1
+    next.seconds += seconds
+    if settings.variant != moment.variant {
+      (next.variant, next.variantStep) = (settings.variant, moment.step)
+    }
+    return next
   }
 
   /// Multiplier of the learning rate but for the warmup, and the part of the warmdown that is over.

@@ -133,10 +133,13 @@ private struct Formatter {
     case .const(let bindings):
       simple("const " + commaSeparated(bindings.map(\.text)), item.position, item.end)
     case .preset(let name, let bindings, let open, let close):
-      self.bindings("preset \(name.text)", item.position, bindings, open, close)
-    case .variant(let name, let start, let bindings, let open, let close):
-      let header = "variant \(name.text) from \(start.map(\.text).joined(separator: " "))"
-      self.bindings(header, item.position, bindings, open, close)
+      let none = SyntaxEntries(entries: [], open: open, close: close)
+      self.bindings("preset \(name.text)", item.position, bindings, none)
+    case .variant(let variant):
+      let start = variant.start.map(\.text).joined(separator: " ")
+      self.bindings(
+        "variant \(variant.name.text) from \(start)", item.position, variant.bindings,
+        variant.entries)
     case .block(let name, let inputs, let body):
       self.body("block \(name.text)(\(commaSeparated(inputs.map(\.text))))", item.position, body)
     case .forward(let inputs, let type, let body):
@@ -149,16 +152,24 @@ private struct Formatter {
     }
   }
 
-  /// Consts in braces. The bindings carry only their names' places; each ends where its line does.
+  /// Consts and entries in braces, in the order of the file. Bindings carry only their names' places;
+  /// each ends where its line does.
   private mutating func bindings(
-    _ header: String, _ start: SyntaxPosition, _ bindings: [SyntaxBinding], _ open: SyntaxPosition,
-    _ close: SyntaxPosition
+    _ header: String, _ start: SyntaxPosition, _ bindings: [SyntaxBinding], _ entries: SyntaxEntries
   ) {
-    braces(
-      header, start, open, close, bindings.map { ($0.name.position, $0.name.position, $0.text) }
-    ) { formatter, index in
-      formatter.simple(
-        bindings[index].text, bindings[index].name.position, bindings[index].name.position)
+    typealias Element = (start: SyntaxPosition, end: SyntaxPosition, simple: String?)
+    var elements: [(Element, SyntaxEntry?)] = bindings.map {
+      (($0.name.position, $0.name.position, $0.text), nil)
+    }
+    elements += entries.entries.map { (($0.position, $0.end, $0.simpleText), $0) }
+    elements.sort { $0.0.start.offset < $1.0.start.offset }
+    braces(header, start, entries.open, entries.close, elements.map(\.0)) { formatter, index in
+      let (element, entry) = elements[index]
+      if let entry {
+        formatter.entry(entry, prefix: "")
+      } else {
+        formatter.simple(element.simple ?? "", element.start, element.end)
+      }
     }
   }
 

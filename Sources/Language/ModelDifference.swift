@@ -86,7 +86,10 @@ public struct ModelDifference: Sendable {
   private mutating func compareVariants(_ old: Model, _ new: Model) {
     func shown(_ model: Model) -> [String] {
       model.variants.compactMap { variant in
-        variant.start.map { "variant from \($0.text), \(variant.graph.nodes.count) ops" }
+        variant.start.map {
+          (["variant from \($0.text), \(variant.graph.nodes.count) ops"] + variant.entryTexts)
+            .joined(separator: ", ")
+        }
       }
     }
     compareLines(shown(old), shown(new), .variant, "")

@@ -8,7 +8,11 @@ extension Model {
   public func printed() -> String {
     var text = "core 1 \"\(name)\"\n"
     for variant in variants {
-      if let start = variant.start { text += "\nvariant \(variant.name) from \(start.text)" }
+      if let start = variant.start {
+        let entries = variant.entryTexts
+        text += "\nvariant \(variant.name) from \(start.text)"
+        if !entries.isEmpty { text += " { \(entries.joined(separator: "; ")) }" }
+      }
       text += "\n" + variant.graph.printed()
     }
     return text + "\n" + settings.text
@@ -40,7 +44,7 @@ extension Model {
       var variant = Variant(name: "", start: nil, graph: Graph(name: ""))
       if isVariant {
         if variants.isEmpty { throw fail(line + 1, "the first function has no variant") }
-        (variant.name, variant.start) = try variantHeader(source, line: line)
+        variant = try variantHeader(source, line: line)
         line += 1
       }
       var parser = CoreParser(source, firstLine: line)
@@ -60,6 +64,9 @@ extension Model {
     for variant in variants where !variant.graph.declaresEqually(model.graph) {
       throw fail(1, "the params of the variant '\(variant.name)' are not those of the base")
     }
+    if let train = settings.train, let error = model.sizesError(train) {
+      throw fail(1, error.message)
+    }
     let unstorable = settings.quantize?.unstorable(model.graph.parameters) ?? []
     if !unstorable.isEmpty { throw Diagnostics(unstorable, sources: [source]) }
     return model
@@ -67,17 +74,26 @@ extension Model {
 
   private static func variantHeader(
     _ source: SourceFile, line: Int
-  ) throws(Diagnostics) -> (String, ScheduleStart?) {
-    let file = try parseGraph(source.path, lines: [source.lines[line] + " {}"], from: line)
-    guard case .variant(let name, let atoms, _, let open, _)? = file.items.first?.kind else {
-      return ("", nil)
+  ) throws(Diagnostics) -> Variant {
+    let text = source.lines[line]
+    let file = try parseGraph(
+      source.path, lines: [text.hasSuffix("}") ? text : text + " {}"], from: line)
+    guard case .variant(let syntax)? = file.items.first?.kind else {
+      return Variant(name: "", start: nil, graph: Graph(name: ""))
     }
+    let none = ConstantEvaluator.empty(path: source.path)
+    var reader = SectionReader(evaluator: none)
+    var variant = Variant(name: syntax.name.text, start: nil, graph: Graph(name: ""))
     do throws(Diagnostic) {
-      let start = try SectionReader.start(atoms, end: open, evaluator: .empty(path: source.path))
-      return (name.text, start)
+      variant.start = try SectionReader.start(syntax, evaluator: none)
     } catch {
       throw Diagnostics([error], sources: [source])
     }
+    reader.read(syntax.entries, isCore: true, into: &variant)
+    if !reader.diagnostics.isEmpty {
+      throw Diagnostics(reader.diagnostics, sources: [source])
+    }
+    return variant
   }
 
   private static func settings(

@@ -289,11 +289,13 @@ struct Parser {
   private mutating func bindings() throws(Diagnostic) -> (
     elements: [SyntaxBinding], open: SyntaxPosition, close: SyntaxPosition
   ) {
-    try braces { parser throws(Diagnostic) in
-      let name = try parser.name("a const's name")
-      try parser.expect("=")
-      return SyntaxBinding(name: name, value: try parser.expression())
-    }
+    try braces { parser throws(Diagnostic) in try parser.binding() }
+  }
+
+  private mutating func binding() throws(Diagnostic) -> SyntaxBinding {
+    let name = try name("a const's name")
+    try expect("=")
+    return SyntaxBinding(name: name, value: try expression())
   }
 
   private mutating func variant() throws(Diagnostic) -> SyntaxItem.Kind {
@@ -304,8 +306,16 @@ struct Parser {
     var atoms: [SyntaxAtom] = []
     while !at("{"), current.kind != .newline, current.kind != .end { atoms.append(try atom()) }
     if atoms.isEmpty { throw unexpected("the variant's start") }
-    let (bindings, open, close) = try bindings()
-    return .variant(name, from: atoms, bindings, open: open, close: close)
+    var bindings: [SyntaxBinding] = []
+    let (entries, open, close) = try braces { parser throws(Diagnostic) -> SyntaxEntry? in
+      guard case .name = parser.current.kind, parser.token(ahead: 1).kind == .symbol("=") else {
+        return try parser.entry()
+      }
+      bindings.append(try parser.binding())
+      return nil
+    }
+    let body = SyntaxEntries(entries: entries.compactMap(\.self), open: open, close: close)
+    return .variant(SyntaxVariant(name: name, start: atoms, bindings: bindings, entries: body))
   }
 
   mutating func inputs() throws(Diagnostic) -> [SyntaxInput] {

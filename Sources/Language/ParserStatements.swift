@@ -141,7 +141,7 @@ extension Parser {
     return SyntaxEntries(entries: entries, open: open, close: close)
   }
 
-  private mutating func entry() throws(Diagnostic) -> SyntaxEntry {
+  mutating func entry() throws(Diagnostic) -> SyntaxEntry {
     let start = current.position
     if take(keyword: "if") {
       let condition = try expression()

@@ -193,6 +193,15 @@ public struct SyntaxEntries: Equatable, Sendable {
   public var close: SyntaxPosition
 }
 
+/// `variant name from start { const = value … entry … }`.
+public struct SyntaxVariant: Equatable, Sendable {
+  public var name: SyntaxName
+  public var start: [SyntaxAtom]
+  public var bindings: [SyntaxBinding]
+  /// What is no binding.
+  public var entries: SyntaxEntries
+}
+
 /// One item of a file.
 public struct SyntaxItem: Equatable, Sendable {
   public enum Kind: Equatable, Sendable {
@@ -200,8 +209,7 @@ public struct SyntaxItem: Equatable, Sendable {
     case needs([SyntaxName])
     case const([SyntaxBinding])
     case preset(SyntaxName, [SyntaxBinding], open: SyntaxPosition, close: SyntaxPosition)
-    case variant(
-      SyntaxName, from: [SyntaxAtom], [SyntaxBinding], open: SyntaxPosition, close: SyntaxPosition)
+    case variant(SyntaxVariant)
     case block(SyntaxName, [SyntaxInput], SyntaxBody)
     case forward([SyntaxInput], SyntaxType, SyntaxBody)
     /// `under` is the preset that it is for.

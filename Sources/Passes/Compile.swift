@@ -58,14 +58,6 @@ public func derivedGraph(
   return graph
 }
 
-/// Sizes of the tokens that a function takes, [rows, seq].
-public struct TokenSizes: Hashable, Sendable {
-  public var rows: Int
-  public var seq: Int
-
-  public init(rows: Int, seq: Int) { (self.rows, self.seq) = (rows, seq) }
-}
-
 /// What a function computes. Everything that is executed is one of these.
 public enum FunctionKind: Sendable {
   /// Logits of every position.
@@ -99,14 +91,15 @@ extension Model {
       if let last { functions.append((.score(last: last), sizes)) }
     }
     if let train = settings.train, let step {
-      let sizes = TokenSizes(rows: train.rows, seq: train.seq)
-      for variant in variants.indices {
+      for (index, variant) in variants.enumerated() {
+        let sizes = sizes(of: variant, train)
         functions.append(
-          (step.isWhole ? .train(variant: variant) : .trainGradient(variant: variant), sizes))
+          (step.isWhole ? .train(variant: index) : .trainGradient(variant: index), sizes))
         if !step.isWhole { functions.append((.update, sizes)) }
       }
-      // Validation on the way, with the windows of training.
-      addScore(TokenSizes(rows: scoringRows(window: train.seq), seq: train.seq), last: nil)
+      // Validation on the way, with the longest windows of training.
+      let window = longestSizes(train).seq
+      addScore(TokenSizes(rows: scoringRows(window: window), seq: window), last: nil)
     }
     for evaluation in settings.evaluate {
       let rows = evaluation.batch ?? scoringRows(window: evaluation.window)

@@ -116,7 +116,13 @@ import Testing
     let text = """
       model m
       const order = 0 ..< 2
-      variant looped from 0.5 of training { order = [0, 1, 0] }
+      variant looped from 0.5 of training {
+        warmup 4 steps
+        order = [0, 1, 0]  # at last
+        length = 2
+        copy "layers.0.*" to "layers.1.*"
+      }
+      const length = 4, batch = 4 // length
       param e [3, 2]  init normal(1)  group embedding
       part layers[i in 0 ..< 2] = Layer()
       block Layer(x) {
@@ -129,13 +135,17 @@ import Testing
         return softmax(linear(x, e))
       }
       train {
-        read 1 rows of 4
+        read batch rows of length
         stop at 10 steps
         optimizer default sgd(lr: 0.1)
       }
+      evaluate { float window length on float }
       """
     let model = try Repository.model(text: text)
     #expect(model.variants.map(\.name) == ["", "looped"])
+    #expect(model.variants[1].sizes == TokenSizes(rows: 2, seq: 2))
+    // What follows training is read with the consts of the last variant.
+    #expect(model.settings.train?.seq == 4 && model.settings.evaluate.map(\.window) == [2])
     #expect(model.variants[1].start == .training(0.5))
     #expect(model.variants[0].graph.parameters == model.variants[1].graph.parameters)
     let names = model.variants[1].graph.nodes.map { model.variants[1].graph.name($0.result) }

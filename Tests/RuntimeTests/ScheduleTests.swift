@@ -136,7 +136,8 @@ import Testing
     train.warmdown = .steps(6)
     train.average = .swa(every: 2, below: 0.9)
     let schedule = Schedule(
-      train: train, qat: .off, variants: [nil], length: TrainingLength(steps: 10, seconds: nil))
+      train: train, qat: .off, variants: [VariantStart(nil)],
+      length: TrainingLength(steps: 10, seconds: nil))
     let taken = (0..<10).filter {
       schedule.settings(TrainingMoment(step: $0, seconds: 0)).isSnapshot
     }
@@ -146,9 +147,27 @@ import Testing
   @Test func qatBeginsAtAStep() {
     let schedule = Schedule(
       train: TrainSettings(rows: 1, seq: 1),
-      qat: .on(.softRound(form: .a, from: 1, to: 5), from: .step(4)), variants: [nil],
+      qat: .on(.softRound(form: .a, from: 1, to: 5), from: .step(4)), variants: [VariantStart(nil)],
       length: TrainingLength(steps: 8, seconds: nil))
     let alphas = (0..<8).map { schedule.settings(TrainingMoment(step: $0, seconds: 0)).qatAlpha }
     #expect(absoluteDifference(alphas, [0, 0, 0, 0, 1, 2, 3, 4]) < 1e-12)
+  }
+
+  /// The rate rises again when a variant begins, which on a clock only the steps before tell.
+  @Test func theRateRisesWhenAVariantBegins() {
+    let schedule = Schedule(
+      train: TrainSettings(rows: 1, seq: 1), qat: .off,
+      variants: [VariantStart(nil), VariantStart(.training(0.5), warmup: 4)],
+      length: TrainingLength(steps: nil, seconds: 8))
+    var moment = TrainingMoment(step: 0, seconds: 0)
+    var rates: [Double] = []
+    // The second step takes as long as four.
+    for seconds in [1.0, 4, 1, 1, 1] {
+      let settings = schedule.settings(moment)
+      rates.append(settings.rate)
+      moment = schedule.moment(after: moment, settings, seconds: seconds)
+    }
+    #expect(rates == [1, 1, 0.25, 0.5, 0.75])
+    #expect(moment.variant == 1 && moment.variantStep == 2)
   }
 }

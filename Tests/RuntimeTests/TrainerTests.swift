@@ -87,6 +87,92 @@ extension RuntimeTests {
           < 1e-3)
     }
 
+    /// A model that reads one token alone learns the same from rows of any length, as long as a switch
+    /// reads the same tokens.
+    @Test(arguments: ["", " shuffled", " coprime"])
+    func aSwitchOfTheRowsLeavesNoTokenOut(_ order: String) throws {
+      func weights(_ variant: String) throws -> [Float] {
+        let model = try Repository.model(
+          text: """
+            model m
+            const seq = 8, batch = 8
+            \(variant)
+            param e [288, 8]  init normal(1)  group embedding
+            param h [288, 8]
+            forward(ids: tokens[B, T]) -> dist[B, T, 288] { return softmax(linear(embed(e, ids), h)) }
+            train {
+              read batch rows of seq\(order)
+              stop at 8 steps
+              optimizer embedding sgd(lr: 1)
+              optimizer matrix sgd(lr: 1)
+            }
+            """)
+        let trainer = try Trainer(
+          try CompiledModel(model).plan, data: try SmallCorpus.shared.get().data.train(),
+          length: TrainingLength(steps: 8, seconds: nil), seed: 3, threads: 1, clock: { 0 })
+        for _ in 0..<8 { _ = try trainer.step() }
+        return trainer.parameters.floats("h")
+      }
+      let rows32 = "variant long from 0.5 of training { seq = 32; batch = 2 }"
+      let rows16 = "variant middle from 0.25 of training { seq = 16; batch = 4 }"
+      let reference = try weights("variant none from 0.5 of training { seq = 32; batch = 2 }")
+      #expect(try weights(rows16 + "\n" + rows32) == reference)
+      if order.isEmpty { #expect(try weights("") == reference) }
+    }
+
+    /// The second variant shifts what was learnt from `a` to `b` and from `b` to `c`: values, moments and
+    /// averages.
+    @Test func aVariantTakesOverParams() throws {
+      func trainer(_ copy: String) throws -> Trainer {
+        let model = try Repository.model(
+          text: """
+            model m
+            const late = false
+            variant second from step 2 {
+              late = true
+              \(copy)
+            }
+            param e [288, 8]  init normal(1)  group embedding
+            param w[i in 0 ..< 3] [8, 8]
+            forward(ids: tokens[B, T]) -> dist[B, T, 288] {
+              x = embed(e, ids)
+              if late { x = linear(linear(x, w[1]), w[2]) } else { x = linear(linear(x, w[0]), w[1]) }
+              return softmax(linear(x, e))
+            }
+            train {
+              read 2 rows of 16
+              stop at 4 steps
+              optimizer embedding sgd(lr: 1e-9)
+              optimizer matrix adamw(lr: 0.1)
+              average ema(0.5)
+            }
+            """)
+        return try Trainer(
+          try CompiledModel(model).plan, data: try SmallCorpus.shared.get().data.train(),
+          length: TrainingLength(steps: 4, seconds: nil), seed: 3, threads: 1, clock: { 0 })
+      }
+      let shifted = try trainer("copy \"w.{0,1}\" to \"w.{1,2}\"")
+      let kept = try trainer("warmup 2 steps")
+      for step in 1...2 { #expect(try shifted.step().loss == kept.step().loss, "step \(step)") }
+      let before = kept.savedTensors().values.reduce(into: [:]) { $0.merge($1) { $1 } }
+      let loss = try shifted.step().loss
+      let third = try kept.step().loss
+      #expect(loss != third)
+      let after = shifted.savedTensors().values.reduce(into: [:]) { $0.merge($1) { $1 } }
+      // The average moves half of the way from its old value, which was that of w.0.
+      for (source, target) in [("w.0", "w.1"), ("w.1", "w.2")] {
+        let old = try #require(before["ema." + source]).floats()
+        let new = try #require(after["ema." + target]).floats()
+        let weight = try #require(after[target]).floats()
+        let expected = zip(old, weight).map { Double($0) * 0.5 + Double($1) * 0.5 }
+        #expect(relativeDifference(new.map(Double.init), expected) < 1e-5)
+        let moment = try #require(before["adamw.m." + source]).doubles()
+        let moved = try #require(after["adamw.m." + target]).doubles()
+        #expect(moment != moved)
+        #expect(relativeDifference(moved, moment) < 1)
+      }
+    }
+
     private func scalars(
       _ graph: Graph, _ step: Int, _ settings: StepSettings
     ) -> [String: Interpreter.Content] {

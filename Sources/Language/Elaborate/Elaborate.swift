@@ -32,7 +32,7 @@ public func elaborate(
   let log = ReadLog()
   let constants = program.constants(overrides: overrides, into: &diagnostics)
   try failIfAny(diagnostics, program)
-  let sections = program.readSections(
+  var sections = program.readSections(
     used: used, preset: choices.preset, constants: constants, log: log)
   var base = Elaborator(
     program: program, constants: constants, initialRules: sections.initialRules, log: log)
@@ -43,7 +43,7 @@ public func elaborate(
   if base.diagnostics.isEmpty {
     var others: [Diagnostic] = []
     let found = program.variants(
-      base: base, overrides: overrides, initialRules: sections.initialRules, log: log,
+      base: base, sections: &sections, overrides: overrides, preset: choices.preset, log: log,
       constants: constants, into: &others)
     variants += found.map(\.variant)
     runs += found.map(\.run)
@@ -105,46 +105,51 @@ extension Program {
     return reader
   }
 
-  /// Elaborates the file again for each variant and compares the params with the base's.
+  /// Elaborates the file again for each variant and compares the params with the base's. Sections that
+  /// tell of the time after training are those of the last variant: `sections` takes them.
   func variants(
-    base: Elaborator, overrides: [ConstantOverride], initialRules: [InitialRule], log: ReadLog,
-    constants: [Constant], into diagnostics: inout [Diagnostic]
+    base: Elaborator, sections: inout SectionReader, overrides: [ConstantOverride],
+    preset: String?, log: ReadLog, constants: [Constant], into diagnostics: inout [Diagnostic]
   ) -> [(variant: Variant, run: Elaborator)] {
     var result: [(variant: Variant, run: Elaborator)] = []
+    let first = sections.settings
     for loaded in items {
-      guard case .variant(let name, let atoms, let bindings, let open, _) = loaded.item.kind else {
-        continue
-      }
-      let place = location(name.position, in: loaded.path)
-      if result.contains(where: { $0.variant.name == name.text }) {
+      guard case .variant(let syntax) = loaded.item.kind else { continue }
+      let name = syntax.name.text
+      let place = location(syntax.name.position, in: loaded.path)
+      if result.contains(where: { $0.variant.name == name }) {
         diagnostics.append(
-          Diagnostic(.duplicateEntry, "two variants are named '\(name.text)'", at: place))
+          Diagnostic(.duplicateEntry, "two variants are named '\(name)'", at: place))
         continue
       }
-      let replaced = bindings.compactMap {
-        ConstantOverride($0, of: .variant(name.text), path: loaded.path)
+      let replaced = syntax.bindings.compactMap {
+        ConstantOverride($0, of: .variant(name), path: loaded.path)
       }
       let values = self.constants(overrides: overrides + replaced, into: &diagnostics)
       guard diagnostics.isEmpty else { return result }
       var run = Elaborator(
-        program: self, constants: values, initialRules: initialRules, log: log)
+        program: self, constants: values, initialRules: sections.initialRules, log: log)
       run.run()
       diagnostics += run.diagnostics
       guard diagnostics.isEmpty else { return result }
-      compare(run, with: base, name.text, at: place, &diagnostics)
+      compare(run, with: base, name, at: place, &diagnostics)
+      var variant = Variant(name: name, start: nil, graph: run.builder.graph)
       do throws(Diagnostic) {
-        let start = try SectionReader.start(atoms, end: open, evaluator: evaluator(constants, log))
-        if let last = result.last?.variant, last.start == start {
+        variant.start = try SectionReader.start(syntax, evaluator: evaluator(constants, log))
+        if let last = result.last?.variant, last.start == variant.start {
           diagnostics.append(
             Diagnostic(
-              .emptyWindow, "the variant '\(last.name)' ends where '\(name.text)' begins", at: place
-            ))
+              .emptyWindow, "the variant '\(last.name)' ends where '\(name)' begins", at: place))
         }
-        let variant = Variant(name: name.text, start: start, graph: run.builder.graph)
-        result.append((variant, run))
       } catch {
         diagnostics.append(error)
       }
+      var reader = readSections(used: sections.used, preset: preset, constants: values, log: log)
+      reader.read(syntax.entries, isCore: false, into: &variant)
+      diagnostics += reader.diagnostics
+      diagnostics += variant.takeSizes(reader.settings, first, at: place)
+      sections.adopt(reader)
+      result.append((variant, run))
     }
     return result
   }
@@ -188,5 +193,40 @@ extension Program {
           at: base.paramPlaces[missing.path],
           notes: [.init("the variant is declared here", at: place)]))
     }
+  }
+}
+
+extension Variant {
+  /// Takes over how the variant reads, and refuses what else it would change of training: its functions
+  /// share batches and updates.
+  fileprivate mutating func takeSizes(
+    _ settings: Settings, _ base: Settings, at place: SourceLocation
+  ) -> [Diagnostic] {
+    guard let train = settings.train, let old = base.train else { return [] }
+    if let difference = settings.trainingDifference(from: base) {
+      return [
+        Diagnostic(
+          .badVariant, "the variant '\(name)' changes \(difference)", at: place,
+          suggestion: "a variant changes forward, what `read` reads, and what follows training")
+      ]
+    }
+    let own = TokenSizes(rows: train.rows, seq: train.seq)
+    if own != TokenSizes(rows: old.rows, seq: old.seq) { sizes = own }
+    return []
+  }
+}
+
+extension Settings {
+  /// The first entry of `train` or `qat`, but for `read`'s sizes, that is another one in `base`.
+  fileprivate func trainingDifference(from base: Settings) -> String? {
+    var same = self
+    same.train?.rows = base.train?.rows ?? 1
+    same.train?.seq = base.train?.seq ?? 1
+    for table in [SectionTable.train, .qat] {
+      for entry in table.entries where entry.prints(same) != entry.prints(base) {
+        return "'\(entry.word)' of '\(table.name)'"
+      }
+    }
+    return nil
   }
 }

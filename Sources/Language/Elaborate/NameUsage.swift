@@ -14,9 +14,9 @@ struct NameUsage {
     for item in file.items {
       switch item.kind {
       case .include, .needs: break
-      case .const(let bindings), .preset(_, let bindings, open: _, close: _),
-        .variant(_, from: _, let bindings, open: _, close: _):
-        for binding in bindings { if let value = binding.value { add(value) } }
+      case .const(let bindings), .preset(_, let bindings, open: _, close: _):
+        add(bindings)
+      case .variant(let variant): add(variant.bindings)
       case .block(_, let inputs, let body):
         add(inputs)
         add(body)
@@ -32,6 +32,10 @@ struct NameUsage {
     }
   }
 
+  private mutating func add(_ bindings: [SyntaxBinding]) {
+    for binding in bindings { if let value = binding.value { add(value) } }
+  }
+
   private mutating func add(_ inputs: [SyntaxInput]) {
     for input in inputs {
       for each in input.type?.shape ?? [] { add(each) }
@@ -43,8 +47,7 @@ struct NameUsage {
 
   mutating func add(_ statement: SyntaxStatement) {
     switch statement.kind {
-    case .option(let options):
-      for option in options { if let value = option.value { add(value) } }
+    case .option(let options): add(options)
     case .param(let params, let initial, group: _):
       for param in params {
         if let family = param.family { add(family.list) }

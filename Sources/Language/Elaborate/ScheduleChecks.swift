@@ -20,6 +20,15 @@ extension ModelChecks {
     for variant in variants {
       guard let start = variant.start else { continue }
       checkStart(start, variant.described, settings.train, at: place(of: variant))
+      checkCopies(variant, sections)
+    }
+    if let train = settings.train {
+      let model = Model(name: "", variants: variants, settings: settings)
+      if let error = model.sizesError(train) {
+        report(
+          .badVariant, error.message, at: place(of: error.variant) ?? sections.places["read"],
+          suggestion: error.suggestion)
+      }
     }
     // What never begins would only be reported again.
     guard let train = settings.train, diagnostics.count == errors else { return }
@@ -28,11 +37,43 @@ extension ModelChecks {
 
   private func place(of variant: Variant) -> SourceLocation? {
     for loaded in program.items {
-      guard case .variant(let name, _, _, _, _) = loaded.item.kind, name.text == variant.name
-      else { continue }
-      return program.location(name.position, in: loaded.path)
+      guard case .variant(let syntax) = loaded.item.kind, syntax.name.text == variant.name else {
+        continue
+      }
+      return program.location(syntax.name.position, in: loaded.path)
     }
     return nil
+  }
+
+  /// A copy finds as many params of the same shapes on either side.
+  private mutating func checkCopies(_ variant: Variant, _ sections: SectionReader) {
+    for (index, copy) in variant.copies.enumerated() {
+      let place = sections.places[variant.placeOfCopy(index)]
+      let sources = parameters.filter { copy.source.matches($0.path) }
+      let targets = parameters.filter { copy.target.matches($0.path) }
+      let missing = [(copy.source, sources), (copy.target, targets)].first { $1.isEmpty }
+      if let missing {
+        reportNoMatch("\"\(missing.0.pattern)\"", at: place)
+        continue
+      }
+      if sources.count != targets.count {
+        report(
+          .badVariant,
+          "\"\(copy.source.pattern)\" matches \(counted(sources.count, "param", "params")), "
+            + "\"\(copy.target.pattern)\" \(targets.count)", at: place,
+          suggestion: "a copy has as many params on either side")
+      }
+      for (source, target) in zip(sources, targets) {
+        if source.path == target.path {
+          report(.badVariant, "'\(source.path)' would be copied to itself", at: place)
+        } else if source.type != target.type {
+          report(
+            .badVariant,
+            "'\(source.path)' is \(source.type), '\(target.path)', to which it would be copied, is "
+              + "\(target.type)", at: place)
+        }
+      }
+    }
   }
 
   /// QAT rounds matrices that are stored as codes. The matrices of the default group carry the model:
@@ -120,7 +161,7 @@ extension ModelChecks {
     // On a clock the steps are not known before.
     guard train.stopSeconds == nil else { return }
     let schedule = Schedule(
-      train: train, qat: sections.settings.qat, variants: variants.map(\.start),
+      train: train, qat: sections.settings.qat, variants: variants.map(VariantStart.init),
       length: TrainingLength(steps: steps, seconds: nil))
     if train.warmdown != nil, schedule.firstStep(of: steps, where: { $0.decay < 1 }) == nil {
       report(

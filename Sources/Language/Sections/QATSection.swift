@@ -95,10 +95,11 @@ extension SectionReader {
   }
 
   /// The start of a variant, from the words after `from`.
-  public static func start(
-    _ atoms: [SyntaxAtom], end: SyntaxPosition, evaluator: ConstantEvaluator
+  static func start(
+    _ variant: SyntaxVariant, evaluator: ConstantEvaluator
   ) throws(Diagnostic) -> ScheduleStart {
-    var matcher = EntryMatcher(evaluator: evaluator, atoms: atoms, end: end)
+    var matcher = EntryMatcher(
+      evaluator: evaluator, atoms: variant.start, end: variant.entries.open)
     let table = SectionTable.form("START", [scheduleStartForm], of: .train)
     return try matcher.entries(of: table).first.map(scheduleStart) ?? .start
   }

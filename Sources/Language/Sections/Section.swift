@@ -59,6 +59,15 @@ public struct SectionEntry: Sendable {
       live: { model in model.settings[keyPath: part].map { live($0, model) } ?? [] })
   }
 
+  /// A form whose matches are read where it stands.
+  static func form(
+    _ word: String, _ form: [EntryElement], _ meaning: String, repeats: Bool = false
+  ) -> SectionEntry {
+    SectionEntry(
+      word, form, meaning, repeats: repeats, read: { _, _ in }, prints: { _ in [] },
+      live: { _ in [] })
+  }
+
   /// An entry that is known but not compiled.
   static func later(_ word: String, _ meaning: String, instead: String) -> SectionEntry {
     SectionEntry(
@@ -79,7 +88,8 @@ public enum SectionName: String, CaseIterable, Sendable {
 /// The entries of one section.
 public struct SectionTable: Sendable {
   public let section: SectionName
-  public var name: String { section.rawValue }
+  /// As messages call it.
+  public let name: String
   /// Words that may follow the section's name.
   public let kinds: [String]
   public let meaning: String
@@ -88,6 +98,17 @@ public struct SectionTable: Sendable {
   let read: @Sendable (SectionMatches, inout SectionReader) -> Void
   /// The words before the entries in core text; nil where the section is not written.
   let header: @Sendable (Settings) -> String?
+
+  init(
+    section: SectionName, name: String? = nil, kinds: [String] = [], meaning: String,
+    entries: [SectionEntry],
+    read: @escaping @Sendable (SectionMatches, inout SectionReader) -> Void = { _, _ in },
+    header: @escaping @Sendable (Settings) -> String? = { _ in nil }
+  ) {
+    self.name = name ?? section.rawValue
+    (self.section, self.kinds, self.meaning, self.entries) = (section, kinds, meaning, entries)
+    (self.read, self.header) = (read, header)
+  }
 
   /// All sections, in the order of the manual.
   public static let all: [SectionTable] = [
@@ -98,11 +119,7 @@ public struct SectionTable: Sendable {
   static func form(
     _ word: String, _ form: [EntryElement], of section: SectionName
   ) -> SectionTable {
-    let entry = SectionEntry(
-      word, form, "", read: { _, _ in }, prints: { _ in [] }, live: { _ in [] })
-    return SectionTable(
-      section: section, kinds: [], meaning: "", entries: [entry], read: { _, _ in },
-      header: { _ in nil })
+    SectionTable(section: section, meaning: "", entries: [.form(word, form, "")])
   }
 
   /// Words of published recipes that no table compiles yet, for rules inside an entry.
@@ -156,7 +173,9 @@ extension Model {
       let uses = variant.graph.useCounts()
       let read = zip(variant.graph.parameters, variant.graph.parameterValues)
         .filter { uses[$1.index] > 0 }.map(\.0.path)
-      return Feature(.variant(index), "variant \(variant.name)", "from \(start.text)", read)
+      return Feature(
+        .variant(index), "variant \(variant.name)",
+        (["from \(start.text)"] + variant.entryTexts).joined(separator: ", "), read)
     }
   }
 

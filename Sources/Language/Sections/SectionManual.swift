@@ -21,7 +21,7 @@ extension SectionTable {
   }
 
   /// The tables of all sections, as they stand in the manual.
-  public static var manual: String { all.map(\.markdown).joined(separator: "\n") }
+  public static var manual: String { (all + [variant]).map(\.markdown).joined(separator: "\n") }
 }
 
 extension String {

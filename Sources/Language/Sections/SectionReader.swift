@@ -74,12 +74,18 @@ public struct SectionReader {
     }
     guard used.contains(table.section) else { return }
     let errors = diagnostics.count
-    var matches: [EntryMatch] = []
-    collect(entries, of: table, into: &matches)
-    reportRepeated(matches)
+    let matches = matches(entries, of: table)
     // A section that lost an entry would only raise errors that follow from the first.
     guard diagnostics.count == errors else { return }
     table.read(SectionMatches(matches: matches, kind: kind?.text, place: place), &self)
+  }
+
+  /// The entries that hold, in order.
+  mutating func matches(_ entries: SyntaxEntries, of table: SectionTable) -> [EntryMatch] {
+    var matches: [EntryMatch] = []
+    collect(entries, of: table, into: &matches)
+    reportRepeated(matches)
+    return matches
   }
 
   private mutating func collect(
@@ -133,5 +139,16 @@ public struct SectionReader {
         .neverWins, "this rule never wins: a later one applies wherever it does",
         at: rule.location, notes: [.init("the later rule", at: winner.location)])
     }
+  }
+
+  /// Takes over what the sections of a variant say of the time after training, and where its entries stand.
+  mutating func adopt(_ variant: SectionReader) {
+    settings.quantize = variant.settings.quantize
+    settings.evaluate = variant.settings.evaluate
+    settings.ttt = variant.settings.ttt
+    settings.expect = variant.settings.expect
+    places.merge(variant.places) { own, _ in own }
+    let known = Set(warnings.map(\.message))
+    warnings += variant.warnings.filter { !known.contains($0.message) }
   }
 }

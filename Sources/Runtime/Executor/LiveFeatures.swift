@@ -100,7 +100,7 @@ struct LiveReport {
     case .optimizer(let index): return settings.rate * train.optimizers[index].rule.lr > 0
     // As the kernel decides it: beyond the limit the factor is below 1.
     case .clip: return train.clip.map { $0 < observed.gradientNorm + 1e-6 } ?? false
-    case .warmup: return settings.rate < settings.decay
+    case .warmup: return settings.step + 1 < train.warmup
     case .warmdown: return settings.decay < 1
     case .average:
       if case .swa = train.average { return settings.isSnapshot }

@@ -63,8 +63,8 @@ public struct MemoryNeed: Sendable {
     let steps = names.map { bytes(plan, $0) }
     // Whole steps share their states.
     let shared = (names.count - 1) * (plan[names[0]]?.stateBytes ?? 0)
-    let score = FunctionName.score(
-      window: train.seq, rows: scoringRows(window: train.seq), last: nil)
+    let window = plan.model.longestSizes(train).seq
+    let score = FunctionName.score(window: window, rows: scoringRows(window: window), last: nil)
     // The last block is what a checkpoint, or the exported weights, hold meanwhile.
     return [
       MemoryNeed(

@@ -50,8 +50,9 @@ public final class Trainer {
     }
     model = plan.model
     self.train = train
+    let longest = model.longestSizes(train)
     reader = try BatchReader(
-      data, rows: train.rows, seq: train.seq, order: train.order, seed: seed)
+      data, rows: longest.rows, seq: longest.seq, order: train.order, seed: seed)
     self.clock = clock
     schedule = Schedule(model: model, train: train, length: length)
     let parameters = try ParameterBlock(layout: plan.layout)
@@ -88,12 +89,15 @@ public final class Trainer {
   public func step(profiled observe: ((Profile) -> Void)? = nil) throws -> StepReport {
     let settings = schedule.settings(moment)
     let start = clock()
+    let variant = model.variants[settings.variant]
+    if settings.variant != moment.variant { copy(model.copies(of: variant)) }
+    let sizes = model.sizes(of: variant, train)
     let result = try functions.run(
-      variant: settings.variant, load: load, setScalars: { setScalars($0, settings) },
+      variant: settings.variant, load: { try load($0, sizes) },
+      setScalars: { setScalars($0, settings) },
       observe: observe)
     let seconds = clock() - start
-    moment.step += 1
-    moment.seconds += seconds
+    moment = schedule.moment(after: moment, settings, seconds: seconds)
     if settings.isSnapshot { snapshots += 1 }
     report.note(
       StepObservation(
@@ -110,10 +114,11 @@ public final class Trainer {
       seconds: seconds)
   }
 
-  private func load(_ executable: Executable) throws(FormatError) {
+  /// Writes the next batch. Rows that are shorter than the longest ones are parts of these.
+  private func load(_ executable: Executable, _ sizes: TokenSizes) throws(FormatError) {
+    let shape = [sizes.rows, sizes.seq]
     try reader.load(
-      ids: executable.ids([train.rows, train.seq]),
-      targets: executable.tokens(.targets, [train.rows, train.seq]))
+      ids: executable.ids(shape), targets: executable.tokens(.targets, shape))
     executable.input(.weights).update(repeating: 1 / Float(tokensPerStep))
   }
 
@@ -123,6 +128,22 @@ public final class Trainer {
       optimizers: train.optimizers)
     executable.setScalar(.averageRate, settings.isSnapshot ? 1 / Double(snapshots + 1) : 0)
     executable.setScalar(.qatAlpha, settings.qatAlpha)
+  }
+
+  /// Moves training of params to others, as a variant asks when it begins: values, moments and averages.
+  /// All are read before any is written, so a copy may shift a range.
+  private func copy(_ pairs: [(source: Parameter, target: Parameter)]) {
+    var copies: [(values: [Float], target: UnsafeMutableBufferPointer<Float>)] = []
+    for (source, target) in pairs {
+      copies.append((Array(parameters[source.path]!), parameters[target.path]!))
+      let states = holder.function.states
+      for state in states where state.parameter == source.path {
+        let partner = states.first { $0.parameter == target.path && $0.kind == state.kind }
+        guard let partner else { continue }
+        copies.append((Array(holder.state(state.path)!), holder.state(partner.path)!))
+      }
+    }
+    for copy in copies { _ = copy.target.update(from: copy.values) }
   }
 
   // MARK: Results

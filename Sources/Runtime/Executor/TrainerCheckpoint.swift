@@ -23,6 +23,7 @@ extension Trainer {
   public func savedCounters() -> JSONValue {
     [
       "step": .int(moment.step), "seconds": .double(moment.seconds), "rows": .int(reader.position),
+      "variant": .int(moment.variant), "variant_step": .int(moment.variantStep),
       "snapshots": .int(snapshots), "live": report.saved,
     ]
   }
@@ -46,6 +47,8 @@ extension Trainer {
       try restore(state.path, states, to: holder.state(state.path)!, checkpoint)
     }
     moment = TrainingMoment(step: step, seconds: seconds)
+    moment.variant = counters?["variant"]?.intValue ?? 0
+    moment.variantStep = counters?["variant_step"]?.intValue ?? 0
     reader.restore(position: rows)
     snapshots = counters?["snapshots"]?.intValue ?? 0
     report.restore(saved)

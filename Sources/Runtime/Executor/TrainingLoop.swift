@@ -12,6 +12,8 @@ final class TrainingLoop {
   private let trainer: Trainer
   private let directory: RunDirectory
   private let settings: TrainSettings
+  /// Tokens of a sequence of validation text: the longest that training reads.
+  private let window: Int
   private let scorer: Scorer
   private let validation: ValidationStream
   private let profiles: Bool
@@ -31,18 +33,19 @@ final class TrainingLoop {
     (self.isInterrupted, self.observe) = (isInterrupted, observe)
     validation = try ValidationStream(
       data, limit: min(settings.validateTokens, options.validationTokens ?? .max))
+    window = plan.model.longestSizes(settings).seq
     scorer = try Scorer(
-      plan.functions, window: settings.seq, rows: scoringRows(window: settings.seq), scored: nil,
+      plan.functions, window: window, rows: scoringRows(window: window), scored: nil,
       parameters: trainer.parameters, threads: options.threads)
   }
 
   /// Trains to the end. Throws `Interrupted` after saving.
   func run() throws {
     try resume()
-    if validation.targets < settings.seq {
+    if validation.targets < window {
       try observe(
         .warning(
-          "\(validation.targets) validation targets do not fill a sequence of \(settings.seq): held-out "
+          "\(validation.targets) validation targets do not fill a sequence of \(window): held-out "
             + "text is not scored while training"))
     }
     try observe(.phase("train"))
@@ -51,7 +54,7 @@ final class TrainingLoop {
     while !trainer.schedule.isOver(trainer.moment) {
       let report = try step(isProfiled: trainer.moment.step + 1 == profiledStep)
       let isOver = trainer.schedule.isOver(trainer.moment)
-      if report.step % settings.validateEvery == 0 || isOver, validation.targets >= settings.seq {
+      if report.step % settings.validateEvery == 0 || isOver, validation.targets >= window {
         try validate(step: report.step)
       }
       if report.step % settings.checkpointEvery == 0 || isOver {
