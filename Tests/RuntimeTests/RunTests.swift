@@ -34,6 +34,10 @@ extension RuntimeTests {
       let folder = try TemporaryFolder()
       var model = try SmallRun.model(["accumulate": accumulate, "batch": "2"])
       model.settings.train?.average = .ema(0.9)
+      // Rows of twice the length, and a rate that still rises where the run is interrupted.
+      var long = Variant(name: "long", start: .training(0.4), graph: model.graph)
+      (long.sizes, long.warmup) = (TokenSizes(rows: 1, seq: 64), 4)
+      model.variants.append(long)
       let whole = try SmallRun.run(folder, "whole", model: model, compute: compute)
       #expect(throws: Interrupted.self) {
         try SmallRun.run(folder, "parts", model: model, compute: compute, stopAfter: 7)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counter-based random numbers: the value depends on seed, path and index, never on order or threads.
 
+import CKernels
 import Dispatch
 import Glibc
 import IR
@@ -29,9 +30,14 @@ public struct RandomStream: Sendable {
   }
 
   /// A standard normal number, by the Box-Muller transform of two draws.
-  public func normal(_ index: UInt64) -> Double {
+  public func normal(_ index: UInt64) -> Double { normals(index).0 }
+
+  /// Both normal numbers of the transform.
+  @inline(__always)
+  func normals(_ index: UInt64) -> (Double, Double) {
     let radius = (-2 * log(uniform(2 * index))).squareRoot()
-    return radius * cos(2 * Double.pi * uniform(2 * index + 1))
+    let angle = 2 * Double.pi * uniform(2 * index + 1)
+    return (radius * cos(angle), radius * sin(angle))
   }
 
   private static func mix(_ value: UInt64) -> UInt64 {
@@ -83,62 +89,29 @@ func fill(
   }
 }
 
-/// Orthonormal rows (or columns, where there are fewer) by modified Gram-Schmidt of a Gaussian matrix, whose
-/// rows are far enough from dependent for one pass in Double.
+/// Orthonormal rows (or columns, where there are fewer) of a Gaussian matrix [rows, columns].
 private func orthogonal(
   _ values: UnsafeMutableBufferPointer<Float>, rows: Int, columns: Int, gain: Double,
   stream: RandomStream
 ) {
   let (count, length) = (min(rows, columns), max(rows, columns))
-  var vectors = (0..<count * length).map { stream.normal(UInt64($0)) }
+  // The kernel takes multiples of eight; zeros are orthogonal to everything.
+  let (paddedCount, padded) = ((count + 7) / 8 * 8, (length + 7) / 8 * 8)
+  var vectors = [Double](repeating: 0, count: paddedCount * padded)
   vectors.withUnsafeMutableBufferPointer { v in
-    // A block takes each earlier vector out of four at once, while that is in cache.
-    for block in stride(from: 0, to: count, by: 4) {
-      let end = min(block + 4, count)
-      for j in 0..<block { removePart(along: j, from: block..<end, v.baseAddress!, length) }
-      for i in block..<end {
-        for j in block..<i { removePart(along: j, from: i..<i + 1, v.baseAddress!, length) }
-        let row = v.baseAddress! + i * length
-        let scale = 1 / product(row, row, length).squareRoot()
-        for k in 0..<length { row[k] *= scale }
+    for i in 0..<count {
+      for k in stride(from: 0, to: length, by: 2) {
+        let (first, second) = stream.normals(UInt64((i * padded + k) / 2))
+        v[i * padded + k] = first
+        if k + 1 < length { v[i * padded + k + 1] = second }
       }
     }
+    kernels_orthonormalise(v.baseAddress, Int64(paddedCount), Int64(padded))
     for r in 0..<rows {
       for c in 0..<columns {
-        let value = rows <= columns ? v[r * length + c] : v[c * length + r]
+        let value = rows <= columns ? v[r * padded + c] : v[c * padded + r]
         values[r * columns + c] = Float(gain * value)
       }
     }
   }
-}
-
-/// Takes what some rows have along a unit row out of them.
-private func removePart(
-  along j: Int, from rows: Range<Int>, _ v: UnsafeMutablePointer<Double>, _ length: Int
-) {
-  let unit = v + j * length
-  for i in rows {
-    let row = v + i * length
-    let along = product(row, unit, length)
-    for k in 0..<length { row[k] -= along * unit[k] }
-  }
-}
-
-/// The sum of products in eight lanes, so that the order does not depend on the machine.
-private func product(
-  _ a: UnsafePointer<Double>, _ b: UnsafePointer<Double>, _ length: Int
-) -> Double {
-  var sum = SIMD8<Double>.zero
-  var k = 0
-  while k + 8 <= length {
-    let x = UnsafeRawPointer(a + k).loadUnaligned(as: SIMD8<Double>.self)
-    sum += x * UnsafeRawPointer(b + k).loadUnaligned(as: SIMD8<Double>.self)
-    k += 8
-  }
-  var rest = 0.0
-  while k < length {
-    rest += a[k] * b[k]
-    k += 1
-  }
-  return sum.sum() + rest
 }

@@ -38,6 +38,7 @@ typedef struct kernel_table {
                 int64_t columns, int32_t qmin, int32_t qmax);
   void (*dequantise)(float *w, const int8_t *codes, const float *scale, int64_t rows,
                      int64_t columns);
+  void (*orthonormalise)(double *v, int64_t count, int64_t length);
   // Returns FLOPs, or bytes read; NULL where the ISA has no such instruction.
   double (*probe[PROBE_COUNT])(float *out, const float *in, int64_t count);
 } kernel_table;

@@ -252,6 +252,10 @@ void quantise_codes(int8_t *codes, const float *w, const float *scale, const flo
 // w = code * scale.
 void quantise_dequantise(float *w, const int8_t *codes, const float *scale, int64_t rows,
                          int64_t columns);
+// Makes the rows of v [count, length] orthonormal. Both sizes are multiples of eight: the last rows and
+// columns may be zeros, and stay so.
+void kernels_orthonormalise(double *v, int64_t count, int64_t length);
+
 uint16_t quantise_half(double x); // to f16 bits, nearest, ties to even
 float quantise_from_half(uint16_t bits);
 
