@@ -182,6 +182,7 @@ public enum FunctionName {
   }
   public static let update = "update"
   public static let adapt = "adapt"
+  public static let moments = "moments"
 
   /// Scores the last `last` targets (nil: all) of `rows` windows.
   public static func score(window: Int, rows: Int, last: Int?) -> String {

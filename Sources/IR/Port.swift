@@ -10,6 +10,8 @@ public enum Port: Hashable, Sendable {
   case logits, loss, nll, zLoss
   /// Gradient of a parameter: an output of the backward pass, an input of updates that stand alone.
   case gradient(String)
+  /// Second moments of what a param multiplies, summed over tokens.
+  case moment(String)
   /// Norm of all gradients before clipping.
   case gradientNorm
   /// The schedule's multiplier of learning rates, and the number of the step, from 1.
@@ -30,6 +32,7 @@ public enum Port: Hashable, Sendable {
     case .nll: "nll"
     case .zLoss: "z_loss"
     case .gradient(let path): Self.gradientPrefix + path
+    case .moment(let path): Self.momentPrefix + path
     case .gradientNorm: "grad_norm"
     case .learningRate: "learning_rate"
     case .step: "step"
@@ -44,5 +47,11 @@ public enum Port: Hashable, Sendable {
     name.hasPrefix(gradientPrefix) ? String(name.dropFirst(gradientPrefix.count)) : nil
   }
 
+  /// The path of the param, if a name is that of its moments.
+  public static func momentPath(_ name: String) -> String? {
+    name.hasPrefix(momentPrefix) ? String(name.dropFirst(momentPrefix.count)) : nil
+  }
+
   private static let gradientPrefix = "grad."
+  private static let momentPrefix = "moment."
 }

@@ -68,6 +68,8 @@ public enum FunctionKind: Sendable {
   case gradient
   /// nll of the last targets of each row; nil: of all.
   case score(last: Int?)
+  /// Second moments of what each matrix multiplies.
+  case moments
   /// One training step of a variant, by its index, with the updates of the train section.
   case train(variant: Int)
   /// Gradients of one micro-batch of a variant, as training takes them: of quantised weights, if the
@@ -123,6 +125,7 @@ extension Model {
     case .loss, .gradient, .step: return "loss"
     case .score(let last):
       return FunctionName.score(window: sizes.seq, rows: sizes.rows, last: last)
+    case .moments: return FunctionName.moments
     case .train(let index): return FunctionName.train(variants[index].name)
     case .trainGradient(let index): return FunctionName.gradient(variants[index].name)
     case .update: return FunctionName.update
@@ -134,7 +137,7 @@ extension Model {
     switch kind {
     case .train(let index), .trainGradient(let index): return variants[index]
     case .update: return variants[0]
-    case .logits, .loss, .gradient, .score, .adapt, .step: return scored
+    case .logits, .loss, .gradient, .score, .moments, .adapt, .step: return scored
     }
   }
 
@@ -147,6 +150,7 @@ extension Model {
     case .loss: return Pipeline.loss(sizes: sizes, zLoss: zLoss)
     case .gradient: return Pipeline.gradient(sizes: sizes, zLoss: zLoss)
     case .score(let last): return Pipeline.score(sizes: sizes, last: last)
+    case .moments: return Pipeline.moments(sizes: sizes)
     case .train:
       return Pipeline.train(
         sizes: sizes, zLoss: zLoss, precision: precision, qat: qat, optimizer: try trainOptimizer())

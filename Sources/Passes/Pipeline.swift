@@ -35,6 +35,11 @@ public enum Pipeline {
       + simplify
   }
 
+  /// Second moments of what each matrix multiplies.
+  public static func moments(sizes: [String: Int]) -> [Pass] {
+    [.bindSizes(sizes)] + simplify + [.deriveMoments] + simplify
+  }
+
   /// One training step. `qat` is the form of the fake quantiser, nil for none.
   public static func train(
     sizes: [String: Int], zLoss: Double, precision: [String: Precision], qat: String?,
@@ -84,7 +89,7 @@ public enum Pipeline {
     [
       .proveCausality, .bindSizes([:]), .foldConstants, .eliminateDuplicates, .eliminateDeadNodes,
       .deriveLogits, .deriveLoss(), .deriveScore(), .fuseSoftcapCrossEntropy, .sinkSlices,
-      .assignPrecision([:]), .markQAT(form: "straight_through"), .differentiate(),
+      .deriveMoments, .assignPrecision([:]), .markQAT(form: "straight_through"), .differentiate(),
       .gradientsAsInputs,
       .insertOptimizer(OptimizerPlan(updates: [:])),
     ] + finish(in: .f32)
