@@ -112,6 +112,14 @@ extension Model {
     return nil
   }
 
+  /// The tokens of a pass over calibration text: windows as evaluations score them, but no longer than
+  /// documents commonly are.
+  public var calibrationSizes: TokenSizes {
+    let windows = settings.evaluate.map(\.window)
+    let window = min(windows.max() ?? settings.train.map { longestSizes($0).seq } ?? 1024, 2048)
+    return TokenSizes(rows: scoringRows(window: window), seq: window)
+  }
+
   /// The params that a variant copies when it begins, pairwise; params without a partner have none.
   public func copies(of variant: Variant) -> [(source: Parameter, target: Parameter)] {
     variant.copies.flatMap { copy in

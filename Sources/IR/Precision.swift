@@ -17,6 +17,15 @@ public enum Precision: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
+extension Precision {
+  /// What QAT sees of it: the same scales, codes rounded to nearest.
+  public mutating func roundToNearest() {
+    guard case .int(var quantizer) = self else { return }
+    quantizer.isSolved = false
+    self = .int(quantizer)
+  }
+}
+
 /// A row quantiser: w ≈ scale * code, with one scale a row.
 ///
 /// scale = max(clip / qmax, floor), rounded to f16 and raised to `halfFloor`;
@@ -66,6 +75,9 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
   public var isAsymmetric: Bool
   /// Whether codes come from the scale before rounding to f16, of weights clamped to the clip.
   public var codesFromUnrounded: Bool
+  /// Whether the codes of an artifact make up for each other's errors (GPTQ) instead of being nearest. QAT
+  /// rounds to nearest.
+  public var isSolved = false
 
   public init(
     bits: Int, clip: Clip, floor: Double = 1e-10, halfFloor: Double = 0, isAsymmetric: Bool = false,
@@ -87,6 +99,7 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
     if halfFloor != 0 { text += " half_floor(\(shortest(halfFloor)))" }
     if isAsymmetric { text += " asymmetric" }
     if codesFromUnrounded { text += " unrounded" }
+    if isSolved { text += " gptq" }
     return text
   }
 }

@@ -10,6 +10,34 @@ extension Precision {
 }
 
 extension QuantizeSettings {
+  /// The same params stored within a budget: integers by choice instead of by rule.
+  public func choosing(within budget: Int) -> QuantizeSettings {
+    var settings = self
+    if !isAutomatic {
+      settings.rules.removeAll {
+        if case .int = $0.precision { true } else { false }
+      }
+    }
+    (settings.isAutomatic, settings.budget) = (true, budget)
+    settings.calibration = calibration ?? Self.usualCalibration
+    return settings
+  }
+
+  /// Whether the form of a param is chosen: a matrix that no rule stores.
+  public func isFree(_ parameter: Parameter) -> Bool {
+    isAutomatic && parameter.type.rank == 2 && rule(for: parameter) == nil
+  }
+
+  /// With the chosen forms as rules.
+  public func fixed(_ chosen: [(path: String, precision: Precision)]) -> QuantizeSettings {
+    var settings = self
+    settings.isAutomatic = false
+    settings.rules += chosen.compactMap { path, precision in
+      Glob(path).map { PrecisionRule(target: .glob($0), precision: precision) }
+    }
+    return settings
+  }
+
   /// The rule that decides how a param is stored; nil if none matches.
   public func rule(for parameter: Parameter) -> PrecisionRule? {
     rules.winner(parameter)

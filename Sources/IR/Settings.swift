@@ -159,6 +159,12 @@ public struct PrecisionRule: TargetedRule, Equatable, Sendable {
 /// The `quantize` section.
 public struct QuantizeSettings: Equatable, Sendable {
   public var rules: [PrecisionRule] = []
+  /// Whether the compiler chooses the forms of matrices that no rule stores, within the budget.
+  public var isAutomatic = false
+  /// Tokens of training text for second moments; nil where no rule needs any.
+  public var calibration: Int?
+  /// Tokens where the file does not say.
+  public static let usualCalibration = 32_768
   /// Largest size of artifact and code.
   public var budget: Int?
   /// Bytes of code that count against the budget.

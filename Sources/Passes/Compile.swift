@@ -103,6 +103,11 @@ extension Model {
       let window = longestSizes(train).seq
       addScore(TokenSizes(rows: scoringRows(window: window), seq: window), last: nil)
     }
+    if let quantize = settings.quantize, quantize.calibration != nil {
+      functions.append((.moments, calibrationSizes))
+      // What a form does to the loss is measured on the same windows.
+      if quantize.isAutomatic { addScore(calibrationSizes, last: nil) }
+    }
     for evaluation in settings.evaluate {
       let rows = evaluation.batch ?? scoringRows(window: evaluation.window)
       addScore(

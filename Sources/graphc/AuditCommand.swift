@@ -66,7 +66,7 @@ struct AuditCommand: ParsableCommand {
     let report: AuditReport
     do {
       var audit = try Audit(directory)
-      try audit.check(AuditInputs(data: folder, elaborate: elaborated))
+      try audit.check(AuditInputs(data: folder, elaborate: elaborate(files:preset:overrides:)))
       if let folder, !work.isEmpty {
         try audit.recompute(work, data: folder, threads: threading.resolved())
       }
@@ -102,29 +102,6 @@ struct AuditCommand: ParsableCommand {
           + "--data DIR")
     }
     return work
-  }
-
-  /// The model of a graph's files, read from no other place, with arguments of --preset and --set.
-  private func elaborated(
-    _ files: [SourceFile], _ preset: String?, _ overrides: [String]
-  ) throws -> Model {
-    var options = ModelOptions()
-    (options.preset, options.overrides) = (preset, overrides)
-    return try elaborate(
-      file: files[0],
-      includes: { path in
-        guard let file = files.first(where: { names(on: $0.path) == names(on: path) }) else {
-          throw FormatError(.notFound, file: path, "the manifest names no such file")
-        }
-        return file.text
-      }, choices: try options.choices())
-  }
-
-  /// The names on a path, without `.` and `..`.
-  private func names(on path: String) -> [Substring] {
-    path.split(separator: "/").reduce(into: []) { names, name in
-      if name == ".." { _ = names.popLast() } else if name != "." { names.append(name) }
-    }
   }
 
   private func document(_ members: [String: JSONValue]) -> String {

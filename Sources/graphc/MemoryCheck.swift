@@ -95,7 +95,13 @@ extension Plan {
     if batch != .adaptation { model.settings.ttt = nil }
     model.settings.evaluate = []
     switch batch {
-    case .training: model.settings.train?.rows = rows
+    case .training:
+      let seq = settings.train?.seq ?? 1
+      model.settings.train?.rows = rows
+      for index in model.variants.indices {
+        guard let own = model.variants[index].sizes?.seq else { continue }
+        model.variants[index].sizes?.rows = max(1, rows * seq / own)
+      }
     case .evaluation(let index):
       model.settings.evaluate = [settings.evaluate[index]]
       model.settings.evaluate[0].batch = rows

@@ -63,6 +63,30 @@ func loadModel(
   return model
 }
 
+/// The model of a graph's files, read from no other place, the main one first, with arguments of --preset and
+/// --set.
+func elaborate(
+  files: [SourceFile], preset: String?, overrides: [String]
+) throws -> Model {
+  var options = ModelOptions()
+  (options.preset, options.overrides) = (preset, overrides)
+  return try elaborate(
+    file: files[0],
+    includes: { path in
+      guard let file = files.first(where: { names(on: $0.path) == names(on: path) }) else {
+        throw FormatError(.notFound, file: path, "the manifest names no such file")
+      }
+      return file.text
+    }, choices: try options.choices())
+}
+
+/// The names on a path, without `.` and `..`.
+private func names(on path: String) -> [Substring] {
+  path.split(separator: "/").reduce(into: []) { names, name in
+    if name == ".." { _ = names.popLast() } else if name != "." { names.append(name) }
+  }
+}
+
 /// The machine this process runs on. Initialises the kernels.
 enum Host {
   nonisolated(unsafe) private static var isReady = false

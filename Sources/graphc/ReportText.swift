@@ -8,10 +8,7 @@ extension Report {
   /// What stands on the terminal at the end of a run. `budget` is that of the file; `isPartial` says
   /// that only a part of the validation data was scored; `data` is the folder for the next command.
   func summary(budget: Int?, isPartial: Bool, data: String) -> String {
-    var rows = scores.rows.map { row in
-      let when = row.isFloat ? "before" : "after"
-      return [row.bits, row.name, "\(when) quantisation, \(row.windows)"]
-    }
+    var rows = scores.rows.map { $0.cells }
     for codec in heldOut?.compressors ?? [] {
       let bits = codec.size.map { fixed(8 * Double($0) / Double(max(heldOut?.bytes ?? 0, 1)), 4) }
       rows.append(["  " + (bits ?? "-"), codec.name, codec.size == nil ? "not found" : ""])
@@ -39,6 +36,12 @@ extension Report {
     }
     lines += ["", "Next: graphc generate \(artifact.path) --data \(data) --prompt 'The '"]
     return lines.joined(separator: "\n")
+  }
+
+  /// The scores alone, one a line.
+  func scoreTable(isPartial: Bool) -> String {
+    return [Self.heading, textTable(scores.rows.map(\.cells)), ""].joined(separator: "\n")
+      + (isPartial ? Self.partialNote + "\n" : "")
   }
 
   /// What stands on the terminal at the end of an evaluation, whose evidence is in `directory`.
@@ -82,6 +85,11 @@ private struct ScoreRow {
   init(_ name: String, _ score: Score, isFloat: Bool = false, window: Int, stride: Int?) {
     (self.name, self.score, self.isFloat) = (name, score, isFloat)
     windows = "window \(window)" + (stride.map { ", stride \($0)" } ?? "")
+  }
+
+  /// Score, name, and what was scored.
+  var cells: [String] {
+    [bits, name, "\(isFloat ? "before" : "after") quantisation, \(windows)"]
   }
 
   var bits: String { "  " + fixed(score.bitsPerByte, 4) }

@@ -21,11 +21,11 @@ extension SectionTable {
           .optional([one("floor", "step", .nonnegative)]),
           .optional([one("half_floor", "step", .nonnegative)]),
           .optional([.word("asymmetric")]),
-          .optional([.word("unrounded")]),
+          .optional([.word("unrounded")]), .optional([.word("gptq")]),
         ],
         shown: "TARGET (f32 | f16 | (int2 | int3 | int4 | int5 | int6 | int7 | int8) per_row "
           + "(\(clips.map(\.text).joined(separator: " | "))) [floor(STEP)] [half_floor(STEP)] "
-          + "[asymmetric] [unrounded])",
+          + "[asymmetric] [unrounded] [gptq])",
         "The precision; for integers, which only matrices have, what the largest code stands for "
           + "(the row's maximum, a "
           + "quantile of |w|, or k standard deviations) and the smallest step.",
@@ -66,16 +66,60 @@ extension SectionTable {
             }
           ]
         }),
-      .later(
-        "calibrate", "Text for GPTQ's second moments.",
-        instead: "leave it out: codes are rounded to nearest"),
+      SectionEntry(
+        \.quantize, "calibrate",
+        [.word("calibrate"), .number("tokens", .whole(atLeast: 1)), .word("tokens")],
+        default: "32_768 tokens", "How much training text gives the second moments that gptq needs.",
+        read: { match, quantize, _ in quantize.calibration = match.whole("tokens") },
+        prints: { [$0.calibration.map { "calibrate \($0) tokens" }] },
+        live: { quantize, model in
+          [
+            quantize.calibration.map { tokens in
+              Feature(
+                .quantize, "calibrate", "\(grouped(tokens)) tokens of training text",
+                model.paths { quantize.isSolved(model.precisionTable[$0]) })
+            }
+          ]
+        }),
+      SectionEntry(
+        \.quantize, "precision", [.word("precision"), .word("auto")],
+        "Matrices that no rule stores get the forms of least damage that the budget has room for, chosen when "
+          + "the weights are packed.",
+        read: { _, quantize, _ in quantize.isAutomatic = true },
+        prints: { [$0.isAutomatic ? "precision auto" : nil] },
+        live: { quantize, model in
+          [
+            quantize.isAutomatic
+              ? Feature(
+                .quantize, "precision auto", "within the budget",
+                model.graph.parameters.filter(quantize.isFree).map(\.path)) : nil
+          ]
+        }),
       .later(
         "correct", "Low-rank corrections of the worst matrices.", instead: "leave it out"),
     ],
     read: { given, reader in
       reader.settings.quantize = QuantizeSettings()
       given.read(into: &reader)
-      reader.reportOverruled(reader.settings.quantize!.rules)
+      let quantize = reader.settings.quantize!
+      reader.reportOverruled(quantize.rules)
+      if quantize.isAutomatic, quantize.budget == nil {
+        reader.report(
+          .missingEntry, "'precision auto' needs a budget to choose within",
+          at: given["precision"]?.location ?? given.place,
+          suggestion: "write: budget 16_000_000 bytes")
+      }
+      let needsMoments =
+        quantize.isAutomatic || quantize.rules.contains { quantize.isSolved($0.precision) }
+      if needsMoments {
+        reader.settings.quantize?.calibration =
+          quantize.calibration ?? QuantizeSettings.usualCalibration
+      } else if quantize.calibration != nil {
+        reader.report(
+          .emptyWindow, "nothing is calibrated: no rule says gptq",
+          at: given["calibrate"]?.location ?? given.place,
+          suggestion: "such as: default int6 per_row sdclip(12.85) gptq")
+      }
     },
     header: { $0.quantize.map { _ in "quantize" } })
 }
@@ -92,7 +136,7 @@ extension SectionReader {
     if name == "f32" || name == "f16" {
       let words =
         ["per_row"] + Quantizer.Clip.Kind.allCases.map(\.rawValue)
-        + ["floor", "half_floor", "asymmetric", "unrounded"]
+        + ["floor", "half_floor", "asymmetric", "unrounded", "gptq"]
       if let word = words.first(where: { match.has($0) }) {
         report(
           .malformedEntry, "'\(word)' has no meaning for \(name)", at: match.location(of: word))
@@ -118,6 +162,14 @@ extension SectionReader {
     quantizer.halfFloor = argument("half_floor") ?? quantizer.halfFloor
     quantizer.isAsymmetric = match.has("asymmetric")
     quantizer.codesFromUnrounded = match.has("unrounded")
+    quantizer.isSolved = match.has("gptq")
     return .int(quantizer)
+  }
+}
+
+extension QuantizeSettings {
+  /// Whether a form's codes are solved for by second moments.
+  fileprivate func isSolved(_ precision: Precision?) -> Bool {
+    if case .int(let quantizer)? = precision { quantizer.isSolved } else { false }
   }
 }

@@ -3,7 +3,6 @@
 
 import Formats
 import IR
-import Passes
 
 /// How the inputs of a model's matrices vary together: Σ x xᵀ over the tokens of a text.
 public struct SecondMoments: Sendable {
@@ -19,13 +18,6 @@ public struct SecondMoments: Sendable {
 /// Runs a model over training text and sums up second moments. It is given a stream of training text: no
 /// validation text is within its reach.
 public struct Calibration {
-  /// The tokens of a pass for a model: rows of training, cut to a length whose products fit caches.
-  public static func sizes(_ model: Model) -> TokenSizes {
-    let longest = model.settings.train.map { model.longestSizes($0).seq }
-    let window = min(longest ?? .max, model.settings.evaluate.map(\.window).max() ?? .max, 2048)
-    return TokenSizes(rows: scoringRows(window: window), seq: window)
-  }
-
   private let executable: Executable
   private let sizes: TokenSizes
 

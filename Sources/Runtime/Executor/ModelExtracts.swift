@@ -10,6 +10,8 @@ extension Model {
     model.variants = [Variant(name: "", start: nil, graph: scored.graph)]
     model.settings.train = nil
     model.settings.qat = .off
+    model.settings.quantize?.calibration = nil
+    model.settings.quantize?.isAutomatic = false
     model.constants = []
     model.warnings = []
     model.sources = []
@@ -25,6 +27,10 @@ extension Model {
     model.settings.expect = ExpectSettings()
     model.settings.quantize?.budget = nil
     model.settings.quantize?.codeBytes = 0
+    model.settings.quantize?.calibration = nil
+    for index in (model.settings.quantize?.rules ?? []).indices {
+      model.settings.quantize?.rules[index].precision.roundToNearest()
+    }
     // The fake quantiser of QAT is the quantiser.
     if model.settings.qat == .off { model.settings.quantize = nil }
     model.settings.train?.stopSteps = nil

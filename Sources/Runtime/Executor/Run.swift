@@ -75,12 +75,17 @@ public final class Run {
     let settings = plan.model.settings
     try settings.checkScorable(data, limit: options.validationTokens, adapts: options.adapts)
     let trained = try trained(manifest)
-    try observe(.phase("pack"))
-    let artifact = Artifact(
-      model: plan.model.forArtifact, parameters: trained.weights,
-      precision: plan.model.precisionTable)
-    try artifact.checkFinite(madeFrom: trained.weights)
-    let container = try artifact.container()
+    let packed = try Packing(
+      plan, data: data, seed: options.seed, threads: options.threads, observe: observe
+    ).pack(trained.weights)
+    let container = packed.container
+    if let moments = packed.moments {
+      try trained.directory.log(
+        [
+          "event": "calibration", "tokens": .int(moments.tokens), "text": "training",
+          "data": .string(try data.evidence().content),
+        ])
+    }
     let path = options.directory + "/" + RunManifest.artifactName
     let file = Report.ArtifactFile(
       path: path, bytes: try container.write(path), codeBytes: settings.quantize?.codeBytes ?? 0)
@@ -99,7 +104,7 @@ public final class Run {
     var report = Report(
       precision: plan.target.compute, training: trained.training, artifact: file, scores: scores)
     report.manifest = manifest.repeated
-    (report.live, report.warnings) = (trained.live, trained.remarks)
+    (report.live, report.warnings) = (trained.live, trained.remarks + packed.remarks)
     if options.adapts, let ttt = settings.ttt {
       report.live += plan.model.live(ttt, scores.updates)
       report.warnings += plan.model.remarks(ttt, scores.updates)

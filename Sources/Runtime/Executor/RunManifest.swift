@@ -109,6 +109,19 @@ public struct RunManifest: Sendable {
   /// Hash of the manifest, as the audit log begins with it.
   public var hash: String { SHA256.hex(JSONValue.object(members).text) }
 
+  /// The graph's files as they were read, the main one first, with the run's --preset, every --set and seed.
+  public var declaration: (
+    files: [SourceFile], preset: String?, overrides: [String], seed: UInt64?
+  ) {
+    let names = (members[.sources]?.arrayValue ?? []).compactMap { $0["path"]?.stringValue }
+    return (
+      names.compactMap { name in texts[name].map { SourceFile(path: name, text: $0) } },
+      members[.preset]?.stringValue,
+      (members[.set]?.arrayValue ?? []).compactMap(\.stringValue),
+      members[.seed]?.stringValue.flatMap { UInt64($0) }
+    )
+  }
+
   /// What result.json repeats, so that it says by itself what was run.
   public var repeated: [String: JSONValue] {
     var repeated: [String: JSONValue] = [:]
@@ -125,7 +138,7 @@ public struct RunManifest: Sendable {
   // MARK: Files
 
   /// The manifest of a run directory with its texts, as far as they are there; nil if it has none.
-  static func read(in directory: String) throws -> RunManifest? {
+  public static func read(in directory: String) throws -> RunManifest? {
     let path = directory + "/" + fileName
     guard Folder.exists(path) else { return nil }
     guard let members = try JSONValue.parse(try readFile(path), file: path).objectValue else {

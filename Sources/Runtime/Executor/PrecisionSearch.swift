@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each stored form of each matrix costs in bytes and in loss, and the forms that a budget buys.
+
+import Dispatch
+import Foundation
+import IR
+
+/// Predicts bytes and damage of the forms that matrices may take.
+///
+/// A form is a step in standard deviations of the row, r = k / qmax of `sdclip(k)`: it decides the entropy of
+/// the codes, while bits are only their range (for Gaussian rows 2.047 - log2 r bits a weight), so bits are the
+/// fewest that clip nothing. Bytes are the entropy of the codes. Damage is the error of what the matrix makes of
+/// training text, times what such an error of that matrix does to the loss: this is measured once a matrix, at
+/// one coarse form.
+struct PrecisionSearch {
+  let weights: ParameterBlock
+  let moments: SecondMoments
+  let threads: Int
+  /// Nats a token of training text with some weights.
+  let loss: (ParameterBlock) throws -> Double
+
+  /// Steps in standard deviations: four an octave, from what int8 reaches to where a code is a sign.
+  private static let steps = (0..<27).map { 0.02 * exp2(Double($0) / 4) }
+  /// The form whose damage is measured: large enough to stand out from rounding, small enough to be of the
+  /// same kind.
+  private static let measured = 0.5
+
+  /// A table of the free matrices. `progress` gets the part that is done.
+  func table(
+    of free: [Parameter], fixedBytes: Double, progress: (Double) throws -> Void
+  ) throws -> PrecisionTable {
+    var entries: [PrecisionTable.Entry] = []
+    let before = try loss(weights)
+    let changed = try weights.copy()
+    for (index, parameter) in free.enumerated() {
+      let values = weights[parameter.path]!
+      let scale = try sensitivity(of: parameter, changed, before)
+      let forms = try forms(of: parameter, values)
+      entries.append(
+        PrecisionTable.Entry(
+          path: parameter.path,
+          candidates: forms.map {
+            PrecisionCandidate(
+              .int($0.quantizer), bytes: $0.bytes, damage: scale * $0.error)
+          }))
+      try progress(Double(index + 1) / Double(free.count))
+    }
+    return PrecisionTable(entries: entries, fixedBytes: fixedBytes)
+  }
+
+  // MARK: Forms
+
+  private struct Form {
+    let quantizer: Quantizer
+    let bytes: Double
+    /// Of what the matrix makes of the text, or of the weights where nothing multiplies it.
+    let error: Double
+  }
+
+  /// The error that nearest codes leave; codes that make up for each other leave `gain` of it.
+  private func forms(
+    of parameter: Parameter, _ values: UnsafeMutableBufferPointer<Float>
+  ) throws -> [Form] {
+    let (rows, columns) = (parameter.type.sizes[0], parameter.type.sizes[1])
+    let importance = importance(of: parameter.path, columns: columns)
+    let gain = try moments[parameter.path].map {
+      try GPTQ(hessian: $0, columns: columns, threads: threads).gain(over: $0)
+    }
+    let reach = reach(values, rows: rows)
+    nonisolated(unsafe) var forms = [Form?](repeating: nil, count: Self.steps.count)
+    nonisolated(unsafe) let weights = UnsafeBufferPointer(values)
+    let lock = NSLock()
+    DispatchQueue.concurrentPerform(iterations: Self.steps.count) { index in
+      let quantizer = Self.quantizer(step: Self.steps[index], reach: reach)
+      let codes = RowCodes(
+        rounding: weights, quantizer.scales(of: weights, rows: rows), quantizer)
+      let form = Form(
+        quantizer: quantizer, bytes: entropyBits(of: codes.codes) / 8 + 2 * Double(rows),
+        error: (gain ?? 1) * codes.error(weights, importance, columns: columns))
+      lock.withLock { forms[index] = form }
+    }
+    return forms.compactMap(\.self)
+  }
+
+  /// The second moment of each input of a matrix; 1 where nothing multiplies it as it is.
+  private func importance(of path: String, columns: Int) -> [Float] {
+    guard let h = moments[path] else { return [Float](repeating: 1, count: columns) }
+    return (0..<columns).map { h[$0 * columns + $0] / Float(moments.tokens) }
+  }
+
+  /// How many standard deviations of its row the largest weight is away from 0.
+  private func reach(_ values: UnsafeMutableBufferPointer<Float>, rows: Int) -> Double {
+    let columns = values.count / rows
+    return (0..<rows).reduce(1.0) { reach, row in
+      let line = values[row * columns..<(row + 1) * columns]
+      let mean = line.reduce(0.0) { $0 + Double($1) } / Double(columns)
+      let variance =
+        line.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) }
+        / Double(max(columns - 1, 1))
+      let largest = line.reduce(0.0) { max($0, Double(abs($1))) }
+      return variance > 0 ? max(reach, largest / variance.squareRoot()) : reach
+    }
+  }
+
+  /// The fewest bits whose codes reach as far as the weights do, with a step of so many deviations.
+  private static func quantizer(step: Double, reach: Double) -> Quantizer {
+    let bits = (2...8).first { Double((1 << ($0 - 1)) - 1) * step >= reach } ?? 8
+    var quantizer = Quantizer(bits: bits, clip: .max)
+    // Three digits: the rule stands in the artifact.
+    let k = Double(quantizer.qmax) * step
+    let digit = pow(10, (2 - log10(k).rounded(.down)))
+    quantizer.clip = .sdclip((k * digit).rounded() / digit)
+    quantizer.isSolved = true
+    return quantizer
+  }
+
+  // MARK: Loss
+
+  /// What one unit of a matrix's error adds to the loss, from its codes at one coarse form. A loss that falls,
+  /// as it may by chance, counts as a hundredth of what the average token loses.
+  private func sensitivity(
+    of parameter: Parameter, _ changed: ParameterBlock, _ before: Double
+  ) throws -> Double {
+    let place = changed[parameter.path]!
+    let values = weights[parameter.path]!
+    let rows = parameter.type.sizes[0]
+    let quantizer = Self.quantizer(
+      step: Self.measured, reach: reach(values, rows: rows))
+    let codes = RowCodes(
+      rounding: UnsafeBufferPointer(values),
+      quantizer.scales(of: UnsafeBufferPointer(values), rows: rows), quantizer)
+    codes.restore(to: place)
+    let after = try loss(changed)
+    _ = place.update(from: values)
+    let columns = parameter.type.sizes[1]
+    let error = codes.error(
+      UnsafeBufferPointer(values), importance(of: parameter.path, columns: columns),
+      columns: columns)
+    guard error > 0 else { return 0 }
+    return max(after - before, 1e-6 * before) / error
+  }
+}
+
+extension RowCodes {
+  /// Σ importance (w - ŵ)² over rows and columns.
+  fileprivate func error(
+    _ weights: UnsafeBufferPointer<Float>, _ importance: [Float], columns: Int
+  ) -> Double {
+    var sum = 0.0
+    for (row, scale) in scales.stored.enumerated() {
+      var line: Float = 0
+      for column in 0..<columns {
+        let index = row * columns + column
+        let difference = weights[index] - scale * Float(codes[index])
+        line += importance[column] * difference * difference
+      }
+      sum += Double(line)
+    }
+    return sum
+  }
+}
