@@ -11,39 +11,110 @@ import Testing
 
 extension RuntimeTests {
   @Suite struct RecordTests {
-    static let paths = Repository.files(in: "graphs/records")
-
     @Test func everyRowHasAFile() {
-      let rows = Self.paths.compactMap { Int($0.split(separator: "/").last!.prefix(2)) }
+      let rows = RecordFiles.records.compactMap { Int($0.split(separator: "/").last!.prefix(2)) }
       #expect(rows == Array(0...48))
     }
 
-    @Test(arguments: paths) func aRecordIsAShortFormattedFile(_ path: String) throws {
+    @Test(arguments: RecordFiles.records)
+    func aRecordIsAShortFormattedFile(_ path: String) throws {
       let source = try Repository.source(path)
       #expect(source.statementLines <= 80)
       #expect(try formatGraph(source) == source.text)
     }
 
-    /// The preset leaves out nothing: the same kinds of ops and the same features, at sizes of a laptop.
-    @Test(arguments: paths) func smallHasWhatTheWholeHas(_ path: String) throws {
+    /// The preset leaves out nothing: the same kinds of ops and the same features.
+    @Test(arguments: RecordFiles.all) func smallHasWhatTheWholeHas(_ path: String) throws {
       let (whole, small) = (
         try Repository.model(path), try Repository.model(path, preset: "small")
       )
+      #expect(whole.variants.map(\.name) == small.variants.map(\.name))
       for (a, b) in zip(whole.variants, small.variants) {
         #expect(Set(a.graph.nodes.map(\.op)) == Set(b.graph.nodes.map(\.op)))
       }
-      func live(_ model: Model) -> [Feature.Kind] {
-        model.features.map(\.kind).filter { $0 != .accumulate }
+      #expect(whole.features.map(\.kind) == small.features.map(\.kind))
+    }
+
+    @Test(arguments: RecordFiles.all) func smallFitsALaptop(_ path: String) throws {
+      let small = try Repository.model(path, preset: "small")
+      func numbers(_ name: String) -> [Int] {
+        switch small.constants.first(where: { $0.name == name })?.value {
+        case .list(let entries)?: entries.compactMap(\.whole)
+        case let value?: [value.whole].compactMap { $0 }
+        case nil: []
+        }
       }
-      #expect(live(whole) == live(small))
-      let train = try #require(small.settings.train)
-      #expect(train.rows * train.seq * train.accumulate <= 8192)
+      let dim = try #require(numbers("dim").first)
+      #expect((64...128).contains(dim))
+      #expect(try #require(numbers("layers").first) >= 4)
       let shape = small.graph.type(small.graph.outputs[0].value).shape
       #expect((shape.last?.number ?? .max) <= 1024)
+      let train = try #require(small.settings.train)
+      #expect(train.rows * train.seq * train.accumulate <= 8192)
+      let pieces = numbers("piece") + numbers("pieces")
+      #expect(pieces.allSatisfy { $0 <= 512 })
+      // Documents that nothing cuts would be a preset that leaves out the cuts.
+      let hasDocuments = small.graph.nodes.contains { $0.op == .documents }
+      #expect(pieces.isEmpty == !hasDocuments)
+      #expect(pieces.allSatisfy { $0 < train.seq })
+    }
+
+    /// Compiling refuses another number; that one is written down only this can see.
+    @Test(arguments: RecordFiles.all) func smallExpectsItsParameters(_ path: String) throws {
+      let small = try Repository.model(path, preset: "small")
+      #expect(small.settings.expect.parameters == small.graph.parameterCount)
+    }
+
+    @Test(arguments: RecordFiles.all) func smallCompilesAndIsProvedCausal(_ path: String) throws {
+      let small = try Repository.model(path, preset: "small")
+      // Runs the proof on every variant.
+      #expect(
+        try !compile(small, target: TargetMachine(machine: "any", isa: "any")).functions.isEmpty)
+      let first = try #require(Certificate(of: small).invariants.first { $0.id == "I1" })
+      #expect(first.how == .proof)
+      #expect(first.by == Safeguard.causality.rawValue)
+      let count = small.variants.count
+      #expect(count == 1 || first.claim.contains("in each of \(count) variants"))
+    }
+
+    /// The proof is none of an empty claim: a head that knows all tokens is refused, in any variant.
+    @Test(arguments: RecordFiles.all) func aLeakInAnyVariantIsRefused(_ path: String) throws {
+      let model = try Repository.model(path, preset: "small")
+      for index in model.variants.indices {
+        var leaking = model
+        leaking.variants[index].graph = try Self.leaking(model.variants[index].graph)
+        let errors = #expect(throws: Diagnostics.self) { try Certificate(of: leaking) }
+        #expect(errors?.isLegality == true)
+        #expect(throws: (any Error).self) {
+          try compile(leaking, target: TargetMachine(machine: "any", isa: "any"))
+        }
+      }
+    }
+
+    /// The same function, whose last product takes for weights the sums of what each token embeds.
+    private static func leaking(_ graph: Graph) throws -> Graph {
+      let head = try #require(graph.nodes.last { $0.op == .linear })
+      let table = graph.type(head.operands[1])
+      let embed = try #require(
+        graph.nodes.first { $0.op == .embed && graph.type($0.operands[0]) == table })
+      let vocab = try #require(table.shape[0].number)
+      var copy = Rebuilder(graph)
+      for node in graph.nodes {
+        guard node == head else {
+          copy.copy(node)
+          continue
+        }
+        let sums = try copy.builder.apply(
+          .embedBackward, [copy[embed.results[0]], copy[embed.operands[1]]], [.vocab: .int(vocab)])
+        let logits = try copy.builder.apply(.linear, [copy[node.operands[0]], sums[0]])
+        copy.map(node.results[0], to: logits[0])
+      }
+      return copy.finish()
     }
 
     /// Loss and gradients of a small record: kernels on every route against the interpreter.
-    @Test(arguments: paths) func smallComputesWhatTheInterpreterDoes(_ path: String) throws {
+    @Test(arguments: RecordFiles.records)
+    func smallComputesWhatTheInterpreterDoes(_ path: String) throws {
       let model = try Repository.model(path, preset: "small")
       var runner = PassRunner()
       for variant in model.variants {
@@ -135,7 +206,7 @@ extension RuntimeTests {
         |---|---|---|---|---|---|---|---|
 
         """
-      for path in Self.paths {
+      for path in RecordFiles.records {
         let source = try Repository.source(path)
         let model = try Repository.model(path)
         let small = try Repository.model(path, preset: "small")
