@@ -9,23 +9,17 @@ import TestSupport
 import Testing
 
 @Suite struct DifferentiateTests {
-  /// Sizes at which the interpreter takes a millisecond, and documents and pieces end inside a row.
+  /// Sizes at which the interpreter takes a millisecond.
   private static let tiny: [String: String] = [
     "vocab": "23", "dim": "16", "heads": "4", "kv_heads": "2", "hidden": "24", "width": "12",
     "rope_dims": "2", "rope_train": "8", "buckets": "13", "bigram_width": "6", "value_width": "6",
-    "piece": "5", "pieces": "[3, 5, 7]",
-  ]
-
-  /// Two rows with documents that begin anywhere, two of them empty.
-  private static let ids: [Int32] = [
-    7, 3, 1, 9, 14, 3, 3, 20, 11, 5, 1, 1, 8,  //
-    1, 1, 2, 17, 22, 4, 6, 9, 0, 13, 2, 19, 1,
   ]
 
   /// A model of these sizes, and the weight of its z-loss.
   private static func model(_ path: String) throws -> (model: Model, zLoss: Double) {
     let small = try Repository.model(path, preset: "small")
-    let set = tiny.filter { size in small.constants.contains { $0.name == size.key } }
+    let set = try tiny.filter { size in small.constants.contains { $0.name == size.key } }
+      .merging(RecordFiles.pieces(path)) { $1 }
     return (
       try Repository.forward(path, preset: "small", set: set), small.settings.train?.zLoss ?? 0
     )
@@ -45,7 +39,7 @@ import Testing
       let loss = Interpreter(
         try runner.run([.bindSizes(sizes), .deriveLoss(zLoss: zLoss)], on: variant.graph))
       var inputs = gradient.randomInputs(seed: 12, vocab: 23)
-      inputs["ids"] = .ids(Self.ids)
+      inputs["ids"] = .ids(RecordFiles.documents)
       let found = try Interpreter(gradient).run(parameters: contents, inputs: inputs)
       let classes = Dictionary(grouping: contents.keys, by: \.tensorClass)
       for (name, paths) in classes.sorted(by: { $0.key < $1.key }) {
