@@ -121,12 +121,13 @@ extension kernel_call {
   }
 
   static func crossEntropyBackward(
-    _ b: Buffers, rows: Int, vocab: Int, cap: Double, tileRows: Int = 0, dzIsBF16: Bool = false
+    _ b: Buffers, rows: Int, vocab: Int, cap: Double, tileRows: Int = 0, dzIsBF16: Bool = false,
+    hasDlse: Bool = false
   ) -> Self {
     .init(KERNEL_CROSS_ENTROPY_BACKWARD, b) {
       $0.cross_entropy_backward = .init(
         rows: Int64(rows), vocab: Int64(vocab), tile_rows: Int64(tileRows), cap: cap,
-        dz_bf16: dzIsBF16 ? 1 : 0)
+        dz_bf16: dzIsBF16 ? 1 : 0, has_dlse: hasDlse ? 1 : 0)
     }
   }
 

@@ -11,9 +11,12 @@ extension KernelTests {
       let (rows, vocab) = shape
       let z = Floats(noise(rows * vocab, 1, scale: 12))
       let dnll = Floats(noise(rows, 2))
+      let dlse = Floats(noise(rows, 3))
       let targets = Ints((0..<rows).map { Int32(($0 * 7919 + 3) % vocab) })
       var wantNll: [Double] = []
       var wantDz: [Double] = []
+      // With the gradient of the log of the sum.
+      var wantBoth: [Double] = []
       for r in 0..<rows {
         let y = (0..<vocab).map {
           cap > 0 ? cap * tanh64(z[r * vocab + $0] / cap) : z[r * vocab + $0]
@@ -25,6 +28,7 @@ extension KernelTests {
           let slope = cap > 0 ? 1 - (y[c] / cap) * (y[c] / cap) : 1
           let p = exp64(y[c] - lse) - (Int(targets[r]) == c ? 1 : 0)
           wantDz.append(dnll[r] * p * slope)
+          wantBoth.append((dnll[r] * p + dlse[r] * exp64(y[c] - lse)) * slope)
         }
       }
       forEachISA { isa in
@@ -46,6 +50,13 @@ extension KernelTests {
           } else {
             expectClose(dz.values, wantDz, 5e-6, "\(isa) \(shape) cap \(cap)")
           }
+          let both = Floats(rows * vocab)
+          run(
+            .crossEntropyBackward(
+              [both.raw, z.raw, targets.raw, lse.raw, dnll.raw, dlse.raw], rows: rows,
+              vocab: vocab, cap: cap, hasDlse: true),
+            threads: threads)
+          expectClose(both.values, wantBoth, 5e-6, "\(isa) \(shape) cap \(cap), with dlse")
           let stored = BFloats(rows * vocab)
           run(
             .crossEntropyBackward(

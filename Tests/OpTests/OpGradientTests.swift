@@ -58,6 +58,37 @@ import Testing
     #expect(rule(&builder, node, [nil, lse]) == [nil, nil, nil])
   }
 
+  /// A loss reads the nll alone or, with a z-loss, the log of the sum as well.
+  @Test(arguments: OpSample.samples(of: .crossEntropy), [true, false])
+  func theLogOfTheSumHasAGradient(_ sample: OpSample, beside hasLoss: Bool) throws {
+    var (builder, _, results) = try sample.built()
+    guard case .rule(let rule) = sample.op.definition.gradient else { return }
+    let node = try #require(builder.graph.nodes.last)
+    let type = builder.type(results[0])
+    var inputs = sample.inputs
+    let weights = lossWeights(type.count)
+    let incoming = ["dnll", "dlse"].filter { hasLoss || $0 == "dlse" }
+    for name in incoming { inputs[name] = .reals(weights) }
+    let values = incoming.map { builder.input($0, type) }
+    let gradients = rule(&builder, node, hasLoss ? values : [nil] + values)
+    builder.output("d0", try #require(gradients[0]))
+    let gradient = try Interpreter(builder.graph).run(parameters: [:], inputs: inputs).reals("d0")
+    guard case .reals(let point) = sample.operands[0].content else { return }
+    let forward = Interpreter(try sample.graph())
+    let expected = try point.indices.map { element in
+      try derivative { move in
+        var inputs = sample.inputs
+        var moved = point
+        moved[element] += move
+        inputs["x0"] = .reals(moved)
+        let result = try forward.run(parameters: [:], inputs: inputs)
+        let read = hasLoss ? [result.reals("y0"), result.reals("y1")] : [result.reals("y1")]
+        return read.flatMap { zip($0, weights) }.reduce(0) { $0 + $1.0 * $1.1 }
+      }
+    }
+    #expect(largestRelativeError(gradient, expected) < 1e-6)
+  }
+
   /// The gradients of the operands by the op's rule, for the loss Σ weights y.
   ///
   /// Only the first result has a gradient: the others (lse) are there for the rule itself.

@@ -82,6 +82,12 @@ extension OpSample {
     large(
       .crossEntropyBackward, "of odd sizes",
       [reals(3, 17, 1031, scale: 4), ids([3, 17], below: 1031), positive(3, 17), reals(3, 17)]),
+    large(
+      .crossEntropyBackward, "of the sum too",
+      [
+        reals(3, 17, 1031, scale: 4), ids([3, 17], below: 1031), positive(3, 17), reals(3, 17),
+        reals(3, 17),
+      ], [.cap: .double(3)]),
     large(.dot, "of many elements", [reals(100_003), reals(100_003)]),
     large(.fakeQuant, "of odd sizes", [reals(67, 515), number(1)], quantizer("straight_through")),
     large(.fakeQuant, "softly", [reals(67, 515), number(4)], quantizer("soft_round")),

@@ -260,7 +260,7 @@ extension KernelCall {
     case "embed": return [0, 2]
     case "pack_tokens": return [1]
     case "cross_entropy": return [0, 1, 2, 3]
-    case "cross_entropy_backward": return [0, 1, 2, 3, 4]
+    case "cross_entropy_backward": return [0, 1, 2, 3, 4, 5]
     default: return Set(kernel.program?.rowwiseBuffers ?? [])
     }
   }

@@ -291,7 +291,10 @@ package struct OpSample: Sendable, CustomStringConvertible {
       ]
     case .crossEntropyBackward:
       let operands = [reals(2, 3, 7), tokens([2, 3], below: 7), positive(2, 3), positive(2, 3)]
-      return [make(op, "capped", operands, [.cap: .double(1.5)])]
+      return [
+        make(op, "capped", operands, [.cap: .double(1.5)]),
+        make(op, "of the sum too", operands + [positive(2, 3)]),
+      ]
     case .dot: return [make(op, "", [reals(3, 5), reals(3, 5)])]
 
     case .fakeQuant: return fakeQuantSamples(op, [reals(3, 7), number(5)])

@@ -51,13 +51,15 @@ package enum Repository {
   }
 
   /// Elaborates the forward of a file alone, whatever its sections say of other sizes.
-  package static func forward(_ path: String, set: [String: String]) throws -> Model {
+  package static func forward(
+    _ path: String, preset: String? = nil, set: [String: String]
+  ) throws -> Model {
     let overrides = try set.sorted { $0.key < $1.key }.map {
       try ConstantOverride(flag: $0.key, text: $0.value)
     }
     return try elaborate(
-      file: try source(path), includes: text, choices: Choices(constants: overrides),
-      used: [.initial])
+      file: try source(path), includes: text,
+      choices: Choices(preset: preset, constants: overrides), used: [.initial])
   }
 
   /// Compiles a text, called `graphs/test.graph`; what it includes lies in the repository.

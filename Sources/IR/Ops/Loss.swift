@@ -35,8 +35,9 @@ extension OpDefinition {
       return [type, type]
     },
     gradient: .rule { b, node, dy in
-      guard let dnll = dy[0] else { return [nil, nil] }
-      let operands = node.operands + [node.results[1], dnll]
+      guard let any = dy[0] ?? dy[1] else { return [nil, nil] }
+      let dnll = dy[0] ?? b.one(.scale, [any], [.by: .double(0)])
+      let operands = node.operands + [node.results[1], dnll] + (dy[1].map { [$0] } ?? [])
       return [
         b.one(.crossEntropyBackward, operands, [.cap: .double(node.double(.cap))]), nil,
       ]
@@ -48,12 +49,12 @@ extension OpDefinition {
     }, lowering: .kernel(lose), isSurface: false)
 
   static let crossEntropyBackward = OpDefinition(
-    summary: "dz = (exp(l - lse) - onehot(target)) dnll (1 - (l/cap)²).",
-    operands: ["z", "targets", "lse", "dnll"], attributes: [.cap: .double(default: 0)],
+    summary: "dz = (exp(l - lse) (dnll + dlse) - onehot(target) dnll) (1 - (l/cap)²).",
+    operands: ["z", "targets", "lse", "dnll", "dlse?"], attributes: [.cap: .double(default: 0)],
     shape: { operands in
       try logitShapes(operands)
-      for index in 2...3 where operands[index].shape != operands[1].shape {
-        throw operands.fail("lse and dnll must be \(operands[1].shape), found \(operands[index])")
+      for type in operands.types.dropFirst(2) where type.shape != operands[1].shape {
+        throw operands.fail("lse, dnll and dlse must be \(operands[1].shape), found \(type)")
       }
       return [operands[0]]
     },
@@ -61,7 +62,8 @@ extension OpDefinition {
     reads: ReadRule("its own place") { application in
       let rank = application.result.rank
       return [ReadRule.leading(rank)]
-        + [[AxisRead]?](repeating: ReadRule.leading(rank - 1), count: 3)
+        + [[AxisRead]?](
+          repeating: ReadRule.leading(rank - 1), count: application.operands.count - 1)
     }, lowering: .kernel(loseBackward), storage: .asRead, isSurface: false)
 
   static let dot = OpDefinition(
@@ -94,7 +96,7 @@ extension OpDefinition {
   context.emit(
     Kernel.CrossEntropyBackward(
       rows: context.rows(z), vocab: context.sizes(z).last!, cap: node.double(.cap),
-      dzIsBF16: context.isBF16(node.result)), of: node, rowsOf: z)
+      dzIsBF16: context.isBF16(node.result), hasDlse: node.operands.count > 4), of: node, rowsOf: z)
 }
 
 @Sendable private func sumProducts(_ context: any LoweringContext, _ node: Node) {
@@ -122,20 +124,21 @@ extension Kernel {
     public var chainRows: Int? { rows }
   }
 
-  /// dz of logits, targets, the log of sums and dnll.
+  /// dz of logits, targets, the log of sums, dnll and, where there is one, the gradient of that log.
   public struct CrossEntropyBackward: KernelArguments {
     public static let name = "cross_entropy_backward"
     public var rows: Int
     public var vocab: Int
     public var cap: Double
     public var dzIsBF16: Bool
+    public var hasDlse: Bool
 
     public var accesses: [Access] {
       let row = Access(.read, rows, isRowwise: true)
       return [
         .init(.write, rows * vocab, isBF16: dzIsBF16, isRowwise: true),
         .init(.read, rows * vocab, isRowwise: true), row, row, row,
-      ]
+      ] + (hasDlse ? [row] : [])
     }
     public var flops: Double { lossFlops(rows, vocab, cap) }
     public var chainRows: Int? { rows }

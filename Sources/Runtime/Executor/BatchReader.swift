@@ -57,8 +57,7 @@ package struct BatchReader {
       return
     }
     for row in 0..<rows {
-      let start = start(of: position)
-      write(try data.read(start..<(start + seq + 1)), seq, to: row * seq, ids, targets)
+      write(try window(position), seq, to: row * seq, ids, targets)
       position += 1
     }
   }
@@ -73,29 +72,35 @@ package struct BatchReader {
     }
   }
 
+  /// Tokens of the stream behind the origin, which begins again at its end.
   private func cyclic(from start: Int, count: Int) throws(FormatError) -> [UInt16] {
+    let length = data.count - origin
     var span: [UInt16] = []
-    var cursor = start % data.count
+    var cursor = start % length
     while span.count < count {
-      let end = min(cursor + count - span.count, data.count)
-      span += try data.read(cursor..<end)
-      cursor = end % data.count
+      let end = min(cursor + count - span.count, length)
+      span += try data.read(origin + cursor..<origin + end)
+      cursor = end % length
     }
     return span
   }
 
-  /// Start of the n-th window. Each is read once an epoch.
-  private func start(of row: Int) -> Int {
-    let windows = (data.count - origin - 1) / seq
+  /// The n-th window with the token behind it. Those of an order of its own are read once an epoch.
+  private func window(_ row: Int) throws(FormatError) -> [UInt16] {
+    let windows = (data.count - 1) / seq
     let (epoch, index) = (row / windows, row % windows)
     let phase = Int(random.bits(UInt64(epoch)) % UInt64(data.count - windows * seq))
+    let place: Int
     switch order {
-    case .stream, .from: return origin + index * seq
-    case .shuffled: return phase + permuted(index, of: windows, epoch: epoch) * seq
+    // The token of the origin begins a document, so it may stand behind the end of any other.
+    case .stream, .from: return try cyclic(from: row * seq, count: seq + 1)
+    case .shuffled: place = permuted(index, of: windows, epoch: epoch)
     case .coprime:
       let (first, stride) = steps(of: windows, epoch: epoch)
-      return phase + (first + index * stride) % windows * seq
+      place = (first + index * stride) % windows
     }
+    let start = phase + place * seq
+    return try data.read(start..<start + seq + 1)
   }
 
   /// The first window of an epoch, and a stride without a common divisor with their number.

@@ -125,7 +125,8 @@ extension Interpreter {
     case .crossEntropyBackward:
       return [
         try Reference.crossEntropyBackward(
-          x[0], targets: x[1], lse: x[2], dnll: x[3], cap: node.double(.cap))
+          x[0], targets: x[1], lse: x[2], dnll: x[3], dlse: x.count > 4 ? x[4] : nil,
+          cap: node.double(.cap))
       ]
     case .dot: return [try Reference.dot(x[0], x[1])]
 

@@ -57,13 +57,14 @@ extension Reference {
     return [Tensor(targets.sizes, nll), Tensor(targets.sizes, lse)]
   }
 
-  /// dz = (exp(l - lse) - onehot(target)) dnll (1 - (l/cap)²).
+  /// dz = (exp(l - lse) (dnll + dlse) - onehot(target) dnll) (1 - (l/cap)²).
   static func crossEntropyBackward(
-    _ z: Tensor, targets: Tensor, lse: Tensor, dnll: Tensor, cap: Double
+    _ z: Tensor, targets: Tensor, lse: Tensor, dnll: Tensor, dlse: Tensor?, cap: Double
   ) throws -> Tensor {
     try lse.check(targets.sizes, "lse")
     try dnll.check(targets.sizes, "dnll")
-    let (totals, slopes) = (try lse.reals, try dnll.reals)
+    try dlse?.check(targets.sizes, "dlse")
+    let (totals, slopes, slopesOfTotals) = (try lse.reals, try dnll.reals, try dlse?.reals)
     let targetIds = try targets.ids(below: z.width)
     var dz: [Double] = []
     for (index, row) in try rows(of: z).enumerated() {
@@ -71,7 +72,8 @@ extension Reference {
         let logit = capped(value, cap)
         let slopeOfCap = cap == 0 ? 1 : 1 - logit / cap * (logit / cap)
         let isTarget = column == targetIds[index] ? 1.0 : 0.0
-        dz.append((exp(logit - totals[index]) - isTarget) * slopes[index] * slopeOfCap)
+        let slope = slopes[index] + (slopesOfTotals?[index] ?? 0)
+        dz.append((exp(logit - totals[index]) * slope - isTarget * slopes[index]) * slopeOfCap)
       }
     }
     return Tensor(z.sizes, dz)

@@ -130,15 +130,17 @@ enum {
   X(int64_t, rows) X(int64_t, vocab) X(int64_t, tile_rows) X(double, cap)
 enum { CROSS_ENTROPY_NLL, CROSS_ENTROPY_LSE, CROSS_ENTROPY_Z, CROSS_ENTROPY_TARGETS };
 
-// dz; z, targets, lse, dnll[rows]. dz may be z if both are f32.
+// dz; z, targets, lse, dnll[rows], and dlse[rows] where there is one. dz may be z if both are f32.
 #define CROSS_ENTROPY_BACKWARD_ARGUMENTS(X)                                                        \
-  X(int64_t, rows) X(int64_t, vocab) X(int64_t, tile_rows) X(double, cap) X(int32_t, dz_bf16)
+  X(int64_t, rows)                                                                                 \
+  X(int64_t, vocab) X(int64_t, tile_rows) X(double, cap) X(int32_t, dz_bf16) X(int32_t, has_dlse)
 enum {
   CROSS_ENTROPY_BACKWARD_DZ,
   CROSS_ENTROPY_BACKWARD_Z,
   CROSS_ENTROPY_BACKWARD_TARGETS,
   CROSS_ENTROPY_BACKWARD_LSE,
-  CROSS_ENTROPY_BACKWARD_DNLL
+  CROSS_ENTROPY_BACKWARD_DNLL,
+  CROSS_ENTROPY_BACKWARD_DLSE
 };
 
 // out[1]; a[n], b[n]. Fixed-tree sum of a*b (accumulated in double, stored f32).
