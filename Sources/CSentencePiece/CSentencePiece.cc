@@ -92,17 +92,33 @@ int32_t graphc_sp_bos_id(const graphc_sp *processor) {
 }
 
 int graphc_sp_encode(const graphc_sp *processor, const uint8_t *text, size_t count, int32_t **ids,
-                     size_t *id_count, graphc_sp_message *message) {
+                     size_t **boundaries, size_t *id_count, graphc_sp_message *message) {
   return guarded<int>(message, 0, [&] {
+    const absl::string_view view(reinterpret_cast<const char *>(text), count);
     std::vector<int> result;
-    const auto status = processor->processor.Encode(
-        absl::string_view(reinterpret_cast<const char *>(text), count), &result);
+    std::vector<size_t> places;
+    sentencepiece::util::Status status;
+    if (boundaries) {
+      sentencepiece::ImmutableSentencePieceText proto;
+      status = processor->processor.Encode(view, proto.mutable_proto());
+      for (const auto &piece : proto.pieces()) {
+        if (places.empty()) places.push_back(piece.begin());
+        result.push_back(static_cast<int>(piece.id()));
+        places.push_back(piece.end());
+      }
+      if (places.empty()) places.push_back(0);
+    } else {
+      status = processor->processor.Encode(view, &result);
+    }
     if (!status.ok()) {
       say(message, status.ToString().c_str());
       return 0;
     }
     static_assert(sizeof(int) == sizeof(int32_t), "ids are copied as 32-bit numbers");
-    *ids = copied<int32_t>(result.data(), result.size());
+    std::unique_ptr<int32_t, decltype(&std::free)> copy(
+        copied<int32_t>(result.data(), result.size()), std::free);
+    if (boundaries) *boundaries = copied(places.data(), places.size());
+    *ids = copy.release();
     *id_count = result.size();
     return 1;
   });

@@ -5,7 +5,8 @@
 ///
 /// - `baseBytes`: 0 for control, unknown and unused ids, 1 for byte pieces, else the UTF-8 length
 ///   of the piece without one leading U+2581.
-/// - `leadingSpace`: the piece begins with U+2581.
+/// - `leadingSpace`: the piece begins with U+2581. Where a tokenizer does not write spaces so, a
+///   U+2581 is a character like any other.
 /// - `boundary`: control, unknown and unused ids. A space after one of these is not counted.
 public struct ByteTable: Sendable, Equatable {
   public let baseBytes: [Int16]
@@ -18,7 +19,7 @@ public struct ByteTable: Sendable, Equatable {
     var boundary: [Bool] = []
     for id in 0..<tokenizer.vocabSize {
       let piece = tokenizer.piece(id)
-      let hasSpace = piece.starts(with: Tokenizer.spaceMark)
+      let hasSpace = tokenizer.marksSpaces && piece.starts(with: Vocabulary.spaceMark)
       switch tokenizer.type(id) {
       case .control, .unknown, .unused:
         baseBytes.append(0)

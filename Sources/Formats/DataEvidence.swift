@@ -15,12 +15,17 @@ public struct DataEvidence: Sendable, Equatable {
   public struct Split: Sendable, Equatable {
     /// Shards in stream order, with the hashes of the files.
     public var shards: [DataManifest.ShardFile]
+    /// The byte sidecar, likewise.
+    public var sidecar: [DataManifest.ShardFile] = []
     /// SHA-256 over all tokens as little-endian bytes, whatever the cut into shards.
     public var content: String
+    /// The same over the counts of the byte sidecar; nil where there is none.
+    public var sidecarContent: String?
     /// Stretches between begin-of-document tokens.
     public var documents = 0
     public var tokens = 0
-    /// Bytes of all tokens by the tokenizer's byte table: the denominator of bits per byte.
+    /// Bytes of all tokens by the tokenizer's byte table, or by the sidecar: the denominator of bits per
+    /// byte.
     public var tableBytes = 0
     /// Bytes that the tokens decode to, counted in the decoded text.
     public var textBytes = 0
@@ -40,8 +45,11 @@ public struct DataEvidence: Sendable, Equatable {
   /// SHA-256 of the byte tables that its pieces give.
   public var byteTable: ByteTable.Hashes
 
-  /// One hash for the tokens of both splits; a run's manifest names it as `data`.
-  public var content: String { SHA256.hex((train?.content ?? "") + (validation?.content ?? "")) }
+  /// One hash for the tokens of both splits and the sidecar; a run's manifest names it as `data`.
+  public var content: String {
+    SHA256.hex(
+      (train?.content ?? "") + (validation?.content ?? "") + (validation?.sidecarContent ?? ""))
+  }
 
   /// The facts as a JSON document.
   public var json: JSONValue {
@@ -59,15 +67,17 @@ public struct DataEvidence: Sendable, Equatable {
 
 extension DataEvidence.Split {
   fileprivate var json: JSONValue {
-    [
+    var members: [String: JSONValue] = [
       "content": .string(content), "documents": .int(documents), "tokens": .int(tokens),
       "table_bytes": .int(tableBytes), "text_bytes": .int(textBytes),
       "unknown_tokens": .int(unknownTokens),
-      "shards": .array(
-        shards.map {
-          ["name": .string($0.name), "tokens": .int($0.tokens), "sha256": .string($0.sha256)]
-        }),
+      "shards": .array(shards.map(\.json)),
     ]
+    if let sidecarContent {
+      members["sidecar_content"] = .string(sidecarContent)
+      members["sidecar"] = .array(sidecar.map(\.json))
+    }
+    return .object(members)
   }
 }
 
@@ -76,8 +86,10 @@ extension DataFolder {
   /// takes two to three seconds for 100 million tokens.
   ///
   /// With a manifest, these must agree with it: names, sizes and SHA-256 of the shards; the tokens of
-  /// each document; bytes by the byte table; and of each document that the tokenizer keeps without loss,
-  /// the bytes and the SHA-256 of the original text. Anything else is a `.corrupt` error, except that a
+  /// each document; bytes by the byte table or the sidecar; and of each document that the tokenizer keeps
+  /// without loss, the bytes and the SHA-256 of the original text. A sidecar must count no byte at the
+  /// begin of a document, never more than the document has, and what the tokens say where the tokenizer
+  /// is exact. Anything else is a `.corrupt` error, except that a
   /// split of which no shard is there is nil: `train` and `validation` say that it is missing.
   public func evidence() throws(FormatError) -> DataEvidence {
     let (evidence, contradiction) = try examination()
@@ -89,13 +101,21 @@ extension DataFolder {
   /// It is found in the shards as they are, even if these contradict the manifest.
   public func verifyDisjoint() throws(FormatError) -> Int { try examination().0.sharedDocuments }
 
-  /// Throws when all validation tokens, read again, are not those that `evidence` saw: a shard was
-  /// written to in between. Before `evidence` was asked for there is nothing to compare with.
-  public func requireUnchanged(validation tokens: [UInt16]) throws(FormatError) {
-    guard let seen = opened.examination?.0.validation?.content else { return }
-    var hasher = Hasher256()
-    hasher.update(tokens: tokens)
-    guard hasher.hex() == seen else {
+  /// Throws when all validation tokens, read again, or their bytes by the sidecar, are not those that
+  /// `evidence` saw: a shard was written to in between. Before `evidence` was asked for there is nothing
+  /// to compare with.
+  public func requireUnchanged(
+    validation tokens: [UInt16], bytes: [UInt16]
+  ) throws(FormatError) {
+    guard let seen = opened.examination?.0.validation else { return }
+    func hash(_ words: [UInt16]) -> String {
+      var hasher = Hasher256()
+      hasher.update(tokens: words)
+      return hasher.hex()
+    }
+    guard hash(tokens) == seen.content,
+      seen.sidecarContent.map({ $0 == hash(bytes) }) ?? true
+    else {
       throw FormatError(
         .corrupt, file: path,
         "the validation shards were changed since they were first read; leave the folder alone while "

@@ -8,6 +8,8 @@ import Synchronization
 public struct DataFolder: Sendable {
   public static let trainPrefix = "fineweb_train_"
   public static let validationPrefix = "fineweb_val_"
+  /// Begin of the names of the byte sidecar, as the published data sets have them.
+  public static let sidecarPrefix = "fineweb_val_bytes_"
 
   public let path: String
   /// What `prepare` recorded; nil for folders from elsewhere.
@@ -17,16 +19,6 @@ public struct DataFolder: Sendable {
   public let byteTable: ByteTable
   /// What was read of the shards; copies of the folder share it.
   let opened = OpenedShards()
-
-  /// Makes a data folder from texts; see `DataPreparation`.
-  public static func prepare(
-    texts: [String], vocab: Int, tokenizer: String? = nil, validation: Double = 1.0 / 20,
-    out: String, progress: (String) -> Void = { _ in }
-  ) throws(FormatError) -> DataManifest {
-    try DataPreparation(
-      texts: texts, vocab: vocab, tokenizer: tokenizer, validation: validation, out: out
-    ).run(progress: progress)
-  }
 
   /// Opens a folder. `tokenizer` is needed when the folder holds none.
   public static func open(
@@ -41,17 +33,23 @@ public struct DataFolder: Sendable {
     let manifestPath = "\(path)/\(DataManifest.fileName)"
     let manifest =
       Folder.exists(manifestPath) ? try DataManifest.read(manifestPath) : nil
-    let own = "\(path)/tokenizer.model"
-    guard tokenizer != nil || Folder.exists(own) else {
+    let own = Tokenizer.fileNames.map { "\(path)/\($0)" }.filter { Folder.exists($0) }
+    guard let file = tokenizer ?? own.first else {
       throw FormatError(
-        .notFound, file: own,
+        .notFound, file: "\(path)/\(Tokenizer.fileNames[0])",
         "the folder holds no tokenizer; name the one its shards were made with (--tokenizer FILE), "
           + "or make a folder with: graphc data prepare --text FILE... --out \(path)")
     }
-    let loaded = try Tokenizer(path: tokenizer ?? own)
+    guard tokenizer != nil || own.count == 1 else {
+      throw FormatError(
+        .usage, file: path,
+        "the folder holds \(Tokenizer.fileNames.joined(separator: " and ")); name the one its shards "
+          + "were made with (--tokenizer FILE)")
+    }
+    let loaded = try Tokenizer(path: file)
     if let manifest, manifest.tokenizer != loaded.sha256 || manifest.vocab != loaded.vocabSize {
       throw FormatError(
-        .corrupt, file: tokenizer ?? own, field: "SHA-256",
+        .corrupt, file: file, field: "SHA-256",
         "found \(loaded.sha256), but the shards were made with \(manifest.tokenizer); "
           + "use the folder's own tokenizer or prepare the folder again")
     }
@@ -75,10 +73,11 @@ public struct DataFolder: Sendable {
   }
 
   /// The shards of a split as they are, opened once; `train` and `validation` compare their names and
-  /// sizes with the manifest.
-  func shards(_ prefix: String) throws(FormatError) -> TokenStream {
+  /// sizes with the manifest. `vocab`: numbers are below this, else below the tokenizer's.
+  func shards(_ prefix: String, vocab: Int? = nil) throws(FormatError) -> TokenStream {
     if let stream = opened.streams[prefix] { return stream }
-    let stream = try TokenStream(folder: path, prefix: prefix, vocab: tokenizer.vocabSize)
+    let stream = try TokenStream(
+      folder: path, prefix: prefix, vocab: vocab ?? tokenizer.vocabSize)
     opened.streams[prefix] = stream
     return stream
   }

@@ -8,7 +8,7 @@ public struct DataInspection: Sendable, Equatable {
     public var shards: Int
     public var tokens: Int
     public var documents: Int
-    /// Bytes by the tokenizer's byte table.
+    /// Bytes by the tokenizer's byte table or the byte sidecar.
     public var tableBytes: Int
     /// Bytes of the original documents, when a manifest tells.
     public var originalBytes: Int?
@@ -25,6 +25,8 @@ public struct DataInspection: Sendable, Equatable {
   public var tokenizer: String
   public var vocab: Int
   public var isTokenizerExact: Bool
+  /// Whether the tokenizer has case operators, so that bytes are those of the sidecar.
+  public var hasCaseOperators: Bool
   public var bytePieces: Int
   public var sources: [DataManifest.Source]
   /// nil when there are no shards of this split.
@@ -39,7 +41,7 @@ public struct DataInspection: Sendable, Equatable {
       "schema": "graphc-data-inspection/1", "path": .string(path), "manifest": .bool(hasManifest),
       "tokenizer": [
         "sha256": .string(tokenizer), "vocab": .int(vocab), "exact": .bool(isTokenizerExact),
-        "byte_pieces": .int(bytePieces),
+        "case_ops": .bool(hasCaseOperators), "byte_pieces": .int(bytePieces),
       ],
       "sources": .array(
         sources.map {
@@ -77,6 +79,7 @@ extension DataFolder {
     return DataInspection(
       path: path, hasManifest: manifest != nil, tokenizer: tokenizer.sha256,
       vocab: tokenizer.vocabSize, isTokenizerExact: tokenizer.isExact,
+      hasCaseOperators: tokenizer.hasCaseOperators,
       bytePieces: (0..<tokenizer.vocabSize).count { tokenizer.type($0) == .byte },
       sources: manifest?.sources ?? [],
       train: evidence.train.map { DataInspection.Split($0, manifest?.train) },

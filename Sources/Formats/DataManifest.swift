@@ -25,13 +25,17 @@ public struct DataManifest: Sendable, Equatable {
   /// The documents of one split, in stream order.
   public struct Split: Sendable, Equatable {
     public var shards: [ShardFile] = []
+    /// The byte sidecar: shards of bytes a token in place of ids. Validation data of a tokenizer with
+    /// case operators have one, others none.
+    public var sidecar: [ShardFile] = []
     /// SHA-256 of each document without white space at its ends.
     public var documentHashes: [String] = []
     /// Bytes of each original document.
     public var documentBytes: [Int] = []
     /// Tokens of each document, with its begin-of-document token.
     public var documentTokens: [Int] = []
-    /// Bytes by the tokenizer's byte table, which differ from the original bytes if text was lost.
+    /// Bytes by the tokenizer's byte table, which differ from the original bytes if text was lost. With
+    /// case operators: those of the sidecar; where there is none, of the decoded text.
     public var tableBytes = 0
     /// Tokens that stand for a character the tokenizer does not know.
     public var unknownTokens = 0
@@ -114,6 +118,10 @@ extension DataManifest.Source {
 }
 
 extension DataManifest.ShardFile {
+  var json: JSONValue {
+    ["name": .string(name), "tokens": .int(tokens), "sha256": .string(sha256)]
+  }
+
   fileprivate init?(_ json: JSONValue) {
     guard let name = json["name"]?.stringValue, let sha256 = json["sha256"]?.stringValue,
       let tokens = json["tokens"]?.intValue, !name.contains("/")
@@ -124,18 +132,17 @@ extension DataManifest.ShardFile {
 
 extension DataManifest.Split {
   fileprivate var json: JSONValue {
-    [
+    var members: [String: JSONValue] = [
       "documents": .int(documents), "tokens": .int(tokens), "bytes": .int(bytes),
       "table_bytes": .int(tableBytes), "unknown_tokens": .int(unknownTokens),
       "lossy_documents": .int(lossyDocuments),
-      "shards": .array(
-        shards.map {
-          ["name": .string($0.name), "tokens": .int($0.tokens), "sha256": .string($0.sha256)]
-        }),
+      "shards": .array(shards.map(\.json)),
       "document_sha256": .array(documentHashes.map { .string($0) }),
       "document_bytes": .array(documentBytes.map { .int($0) }),
       "document_tokens": .array(documentTokens.map { .int($0) }),
     ]
+    if !sidecar.isEmpty { members["sidecar"] = .array(sidecar.map(\.json)) }
+    return .object(members)
   }
 
   fileprivate init(_ json: JSONValue?, name: String, file: String) throws(FormatError) {
@@ -144,7 +151,9 @@ extension DataManifest.Split {
       FormatError(.corrupt, file: file, field: name, message)
     }
     guard let json, let shards = json["shards"]?.arrayValue?.map(DataManifest.ShardFile.init),
-      !shards.contains(nil), let hashes = json["document_sha256"]?.arrayValue?.map(\.stringValue),
+      let sidecar = (json["sidecar"] ?? []).arrayValue?.map(DataManifest.ShardFile.init),
+      !shards.contains(nil), !sidecar.contains(nil),
+      let hashes = json["document_sha256"]?.arrayValue?.map(\.stringValue),
       let bytes = json["document_bytes"]?.arrayValue?.map(\.intValue),
       let tokens = json["document_tokens"]?.arrayValue?.map(\.intValue), !hashes.contains(nil),
       let tableBytes = json["table_bytes"]?.intValue,
@@ -156,9 +165,10 @@ extension DataManifest.Split {
       throw error("a count is not a whole number in range")
     }
     guard hashes.count == bytes.count, tokens.count == bytes.count,
-      shards.allSatisfy({ (0...1 << 32).contains($0?.tokens ?? -1) })
+      (shards + sidecar).allSatisfy({ (0...1 << 32).contains($0?.tokens ?? -1) })
     else { throw error("the lists of documents differ in length") }
     self.shards = shards.compactMap { $0 }
+    self.sidecar = sidecar.compactMap { $0 }
     documentHashes = hashes.compactMap { $0 }
     documentBytes = bytes.compactMap { $0 }
     documentTokens = tokens.compactMap { $0 }

@@ -3,12 +3,22 @@
 
 /// The recipe of a data folder. Equal files and settings give equal bytes.
 public struct DataPreparation: Sendable {
+  /// Where the tokenizer comes from.
+  public enum Source: Sendable {
+    /// Trained on the training documents, with so many ids.
+    case trained(vocab: Int)
+    /// A tokenizer's file.
+    case file(String)
+    /// One token a byte.
+    case bytes
+  }
+
   /// Text files, one document each; a single file is cut into documents at blank lines.
   public var texts: [String]
-  /// Ids of the tokenizer to train.
-  public var vocab: Int
-  /// An existing tokenizer to use instead.
-  public var tokenizer: String?
+  public var tokenizer: Source
+  /// Whether the tokenizer has case operators. It must be said of a file too: neither a folder with
+  /// them nor one without should come about by accident.
+  public var hasCaseOperators: Bool
   /// Share of documents to hold out; 0 holds out none.
   public var validation: Double
   /// The folder to make.
@@ -17,10 +27,10 @@ public struct DataPreparation: Sendable {
   public var tokensPerShard = Shard.tokensPerShard
 
   public init(
-    texts: [String], vocab: Int, tokenizer: String? = nil, validation: Double = 1.0 / 20,
-    out: String
+    texts: [String], tokenizer: Source, hasCaseOperators: Bool = false,
+    validation: Double = 1.0 / 20, out: String
   ) {
-    (self.texts, self.vocab, self.tokenizer) = (texts, vocab, tokenizer)
+    (self.texts, self.tokenizer, self.hasCaseOperators) = (texts, tokenizer, hasCaseOperators)
     (self.validation, self.out) = (validation, out)
   }
 
@@ -34,7 +44,7 @@ public struct DataPreparation: Sendable {
     }
     let corpus = try Corpus(
       texts, oneIn: validation > 0 ? Int((1 / validation).rounded()) : 0, progress)
-    let given = try tokenizer.map { (path) throws(FormatError) in try Tokenizer(path: path) }
+    let given = try givenTokenizer()
     let inputs = inputs(corpus, given)
     let folder = Folder.trimmingSlashes(out)
     if let existing = try existingManifest(folder, inputs: inputs) {
@@ -53,6 +63,25 @@ public struct DataPreparation: Sendable {
       try? Folder.remove(partial)
       throw error
     }
+  }
+
+  /// The tokenizer, unless it is to be trained.
+  private func givenTokenizer() throws(FormatError) -> Tokenizer? {
+    let (given, file): (Tokenizer, String?)
+    switch tokenizer {
+    case .trained: return nil
+    case .file(let path): (given, file) = (try Tokenizer(path: path), path)
+    case .bytes: (given, file) = (.bytes, nil)
+    }
+    guard given.hasCaseOperators == hasCaseOperators else {
+      throw FormatError(
+        .usage, file: file,
+        hasCaseOperators
+          ? "the tokenizer has no case operators: it lacks the pieces U+E001 to U+E004; drop --case-ops, "
+            + "or train one with --vocab"
+          : "the tokenizer has case operators, the pieces U+E001 to U+E004; add --case-ops")
+    }
+    return given
   }
 
   /// The manifest of a folder that was made before, or nil when the place is free.
@@ -81,13 +110,14 @@ public struct DataPreparation: Sendable {
 
   /// Hash of everything that decides the folder's bytes.
   private func inputs(_ corpus: Corpus, _ given: Tokenizer?) -> String {
-    let recipe: JSONValue = [
+    var recipe: [String: JSONValue] = [
       "recipe": 1, "sources": .array(corpus.sources.map { .string($0.sha256) }),
-      "vocab": given == nil ? .int(vocab) : nil,
-      "tokenizer": given.map { .string($0.sha256) } ?? nil,
+      "vocab": nil, "tokenizer": given.map { .string($0.sha256) } ?? nil,
       "one_in": .int(corpus.oneIn), "tokens_per_shard": .int(tokensPerShard),
     ]
-    return SHA256.hex(recipe.text)
+    if case .trained(let vocab) = tokenizer { recipe["vocab"] = .int(vocab) }
+    if hasCaseOperators { recipe["case_ops"] = true }
+    return SHA256.hex(JSONValue.object(recipe).text)
   }
 
   private func fill(
@@ -95,21 +125,20 @@ public struct DataPreparation: Sendable {
     _ progress: (String) -> Void
   ) throws(FormatError) -> DataManifest {
     let tokenizer: Tokenizer
-    if let given {
-      tokenizer = given
-    } else {
-      let documents = corpus.documents(heldOut: false)
-      progress("training a tokenizer of \(vocab) ids on \(documents.count) documents")
-      var index = 0
-      tokenizer = try Tokenizer.train(vocab: vocab) { () throws(FormatError) in
-        guard index < documents.count else { return nil }
-        defer { index += 1 }
-        return try corpus.text(documents[index])
-      }
+    switch (given, self.tokenizer) {
+    case (let given?, _): tokenizer = given
+    case (nil, .trained(let vocab)): tokenizer = try trained(vocab, corpus, progress)
+    case (nil, _): preconditionFailure("only a tokenizer that is trained is not given")
     }
-    try AtomicFile.write("\(folder)/tokenizer.model", tokenizer.model)
-    let train = try encode(corpus, heldOut: false, tokenizer, folder, progress)
-    let validation = try encode(corpus, heldOut: true, tokenizer, folder, progress)
+    try AtomicFile.write("\(folder)/\(tokenizer.fileName)", tokenizer.model)
+    if tokenizer.hasCaseOperators && !tokenizer.isExact {
+      progress(
+        "lossy: the tokenizer normalises text, so not every document decodes to its bytes; they are "
+          + "counted in the byte sidecar")
+    }
+    let writer = SplitWriter(tokenizer, corpus, folder, tokensPerShard)
+    let train = try writer.write(heldOut: false, progress)
+    let validation = try writer.write(heldOut: true, progress)
     let seen = Set(train.documentHashes)
     let manifest = DataManifest(
       inputs: inputs, tokenizer: tokenizer.sha256, vocab: tokenizer.vocabSize,
@@ -122,41 +151,17 @@ public struct DataPreparation: Sendable {
     return manifest
   }
 
-  private func encode(
-    _ corpus: Corpus, heldOut: Bool, _ tokenizer: Tokenizer, _ folder: String,
-    _ progress: (String) -> Void
-  ) throws(FormatError) -> DataManifest.Split {
-    var split = DataManifest.Split()
-    let table = ByteTable(tokenizer)
-    let prefix = heldOut ? DataFolder.validationPrefix : DataFolder.trainPrefix
-    var writer = ShardWriter(folder: folder, prefix: prefix, capacity: tokensPerShard)
-    for document in corpus.documents(heldOut: heldOut) {
-      let text = try corpus.text(document)
-      let ids = try tokenizer.encodeDocument(text)
-      let tokens = ids.map { UInt16(truncatingIfNeeded: $0) }
-      let isLossy = tokenizer.decode(ids) != text
-      guard !isLossy || !tokenizer.isExact else {
-        throw FormatError(
-          .corrupt, file: corpus.sources[document.source].name, offset: document.range.lowerBound,
-          "this document does not survive its own tokenizer, which is a bug in graphc")
-      }
-      split.lossyDocuments += isLossy ? 1 : 0
-      split.unknownTokens += ids.count { tokenizer.type(Int($0)) == .unknown }
-      split.tableBytes += table.bytes(of: tokens)
-      split.documentHashes.append(Documents.hash(text))
-      split.documentBytes.append(text.count)
-      split.documentTokens.append(tokens.count)
-      try writer.append(tokens)
+  private func trained(
+    _ vocab: Int, _ corpus: Corpus, _ progress: (String) -> Void
+  ) throws(FormatError) -> Tokenizer {
+    let documents = corpus.documents(heldOut: false)
+    progress("training a tokenizer of \(vocab) ids on \(documents.count) documents")
+    var index = 0
+    return try Tokenizer.train(vocab: vocab, caseOperators: hasCaseOperators) {
+      () throws(FormatError) in
+      guard index < documents.count else { return nil }
+      defer { index += 1 }
+      return try corpus.text(documents[index])
     }
-    split.shards = try writer.finish()
-    let name = heldOut ? "validation" : "train"
-    progress("\(name): \(split.documents) documents, \(split.tokens) tokens, \(split.bytes) bytes")
-    if split.lossyDocuments > 0 {
-      progress(
-        "\(name): lossy: \(split.lossyDocuments) documents do not decode to their text, "
-          + "\(split.unknownTokens) unknown tokens, byte table counts "
-          + "\(split.tableBytes) of \(split.bytes) bytes")
-    }
-    return split
   }
 }

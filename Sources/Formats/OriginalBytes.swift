@@ -25,9 +25,9 @@ extension DataFolder {
 
   /// Original bytes that a range of target positions of `stream`, the validation tokens, stands for.
   ///
-  /// They do not come from the byte table: bytes of whole documents are those that were counted when the
-  /// folder was made, bytes of a part are counted in the decoded text, where the tokenizer loses
-  /// nothing. Else they are known for whole documents only: nil when the range cuts one, or when there
+  /// They do not come from byte table or sidecar: bytes of whole documents are those that were counted
+  /// when the folder was made, bytes of a part are counted in the decoded text, where the tokenizer
+  /// loses nothing. Else they are known for whole documents only: nil when the range cuts one, or when there
   /// is no manifest. Begin-of-document tokens count 0.
   public func originalBytes(
     ofTargets targets: Range<Int>, in stream: TokenStream
@@ -43,12 +43,23 @@ extension DataFolder {
       if part == text {
         total += document.bytes
       } else if tokenizer.isExact {
-        total += tokenizer.decode(try stream.read(part)).count
+        total += try decodedBytes(of: part, in: document.tokens, stream)
       } else {
         return nil
       }
     }
     return total
+  }
+
+  /// Bytes that a part of a document decodes to. An operator may stand before the part, and a character
+  /// may be cut: then its bytes are those of its last token, as in the sidecar.
+  private func decodedBytes(
+    of part: Range<Int>, in document: Range<Int>, _ stream: TokenStream
+  ) throws(FormatError) -> Int {
+    guard tokenizer.hasCaseOperators else { return tokenizer.decode(try stream.read(part)).count }
+    let before = try stream.read(document.lowerBound..<part.upperBound)
+    let bytes = tokenizer.originalBytes(ofDocument: before) ?? []
+    return bytes.suffix(part.count).reduce(0) { $0 + Int($1) }
   }
 
   /// The validation text decoded from its tokens, and whether that is known to be the original.

@@ -1,30 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pieces and the normaliser's settings of a SentencePiece model, read from its protocol buffer.
 
-/// What a piece of a tokenizer stands for.
-public enum PieceType: Int, Sendable {
-  case normal = 1
-  case unknown = 2
-  case control = 3
-  case userDefined = 4
-  case unused = 5
-  case byte = 6
-}
-
 /// The part of a SentencePiece model that byte accounting and decoding need.
 ///
 /// The library does not tell user-defined pieces apart, and it aborts or accepts some files that
 /// are cut off. So the file is read here first: every length is checked, and the vocabulary, the
 /// trainer's and the normaliser's settings must all be present.
 struct PieceTable: Sendable {
-  struct Piece: Sendable {
-    let text: [UInt8]
-    let type: PieceType
-  }
-
-  static let mostPieces = 65536
-
-  private(set) var pieces: [Piece] = []
+  private(set) var pieces: [Vocabulary.Piece] = []
   /// What an unknown token decodes to.
   private(set) var unknownSurface = Array(" \u{2047} ".utf8)
   private(set) var addsDummyPrefix = true
@@ -40,7 +23,7 @@ struct PieceTable: Sendable {
       switch field.number {
       case 1:
         pieces.append(try PieceTable.piece(field.body, index: pieces.count, file: file))
-        guard pieces.count <= PieceTable.mostPieces else {
+        guard pieces.count <= Vocabulary.mostPieces else {
           throw message.error("pieces", "more than 65536 pieces do not fit 16-bit tokens")
         }
       case 2:
@@ -65,7 +48,7 @@ struct PieceTable: Sendable {
 
   private static func piece(
     _ body: ArraySlice<UInt8>, index: Int, file: String?
-  ) throws(FormatError) -> Piece {
+  ) throws(FormatError) -> Vocabulary.Piece {
     var message = WireReader(body, file: file)
     var text: [UInt8] = []
     var type = PieceType.normal
@@ -80,18 +63,10 @@ struct PieceTable: Sendable {
     guard !text.isEmpty, firstInvalidUTF8(text) == nil else {
       throw message.error("piece \(index)", "its text is empty or not UTF-8")
     }
-    if type == .byte && byteValue(text) == nil {
+    if type == .byte && Vocabulary.byteValue(text) == nil {
       throw message.error("piece \(index)", "a byte piece is spelled <0x00> to <0xFF>")
     }
-    return Piece(text: text, type: type)
-  }
-
-  /// The byte of a piece spelled like <0x0A>.
-  static func byteValue(_ text: [UInt8]) -> UInt8? {
-    guard text.count == 6, text.starts(with: "<0x".utf8), text[5] == UInt8(ascii: ">") else {
-      return nil
-    }
-    return UInt8(String(decoding: text[3..<5], as: UTF8.self), radix: 16)
+    return Vocabulary.Piece(text: text, type: type)
   }
 
   private mutating func readNormaliser(_ body: ArraySlice<UInt8>, file: String?) throws(FormatError)

@@ -53,12 +53,27 @@ struct ShardExamination {
     if contradiction == nil {
       contradiction = recorded?.contradiction(to: stream, of: folder.path, prefix)
     }
+    let sidecar = prefix == DataFolder.validationPrefix ? try folder.sidecar() : nil
+    if let sidecar {
+      split.sidecar = try ShardExamination.hashes(sidecar.shardFiles)
+      split.sidecarContent = try sidecar.contentHash()
+    }
+    comparison?.compare(sidecar: split.sidecar)
+    if contradiction == nil { contradiction = comparison?.contradiction }
     var content = Hasher256()
     var cutter = DocumentCutter(bos: UInt16(folder.tokenizer.bos))
-    func document(_ tokens: [UInt16]) {
+    func document(_ tokens: [UInt16]) throws(FormatError) {
       let text = folder.tokenizer.decode(tokens)
       let digest = SHA256.digest(Documents.trimmed(text))
-      let tableBytes = folder.byteTable.bytes(of: tokens)
+      var tableBytes = folder.byteTable.bytes(of: tokens)
+      if folder.tokenizer.hasCaseOperators {
+        let counts = try sidecar?.read(split.tokens..<split.tokens + tokens.count)
+        if contradiction == nil, let counts {
+          contradiction = folder.contradiction(
+            counts, of: tokens, document: split.documents + 1)
+        }
+        tableBytes = counts?.reduce(0) { $0 + Int($1) } ?? text.count
+      }
       body(text, digest)
       comparison?.add(tokens: tokens.count, bytes: text.count, tableBytes: tableBytes, digest)
       split.documents += 1
@@ -69,9 +84,9 @@ struct ShardExamination {
     }
     try stream.forEachBlock { (tokens) throws(FormatError) in
       content.update(tokens: tokens)
-      cutter.add(tokens, document)
+      try cutter.add(tokens, document)
     }
-    cutter.finish(document)
+    try cutter.finish(document)
     split.content = content.hex()
     comparison?.finish(split)
     if contradiction == nil { contradiction = comparison?.contradiction }
@@ -106,11 +121,13 @@ struct DocumentCutter {
   init(bos: UInt16) { self.bos = bos }
 
   /// Gives each document that a later one in the block ends.
-  mutating func add(_ block: [UInt16], _ body: ([UInt16]) -> Void) {
+  mutating func add<Failure: Error>(
+    _ block: [UInt16], _ body: ([UInt16]) throws(Failure) -> Void
+  ) throws(Failure) {
     var rest = block[...]
     while let start = rest.dropFirst(document.isEmpty ? 1 : 0).firstIndex(of: bos) {
       document += rest[..<start]
-      body(document)
+      try body(document)
       document = [bos]
       rest = rest[(start + 1)...]
     }
@@ -118,8 +135,10 @@ struct DocumentCutter {
   }
 
   /// Gives the last document.
-  mutating func finish(_ body: ([UInt16]) -> Void) {
-    if !document.isEmpty { body(document) }
+  mutating func finish<Failure: Error>(
+    _ body: ([UInt16]) throws(Failure) -> Void
+  ) throws(Failure) {
+    if !document.isEmpty { try body(document) }
     document = []
   }
 }

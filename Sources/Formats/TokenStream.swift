@@ -26,9 +26,14 @@ public final class TokenStream: Sendable {
     try self.init(paths: names.map { "\(folder)/\($0)" }, vocab: vocab)
   }
 
-  /// Names of the shards of a folder that begin with `prefix`, in stream order.
+  /// Names of the shards of a folder that begin with `prefix`, in stream order. The byte sidecar begins
+  /// as the validation shards do and is none of them.
   static func names(in folder: String, prefix: String) throws(FormatError) -> [String] {
-    try Folder.names(in: folder).filter { $0.hasPrefix(prefix) && $0.hasSuffix(".bin") }
+    let isSidecar = prefix == DataFolder.sidecarPrefix
+    return try Folder.names(in: folder).filter {
+      $0.hasPrefix(prefix) && $0.hasSuffix(".bin")
+        && $0.hasPrefix(DataFolder.sidecarPrefix) == isSidecar
+    }
   }
 
   /// Opens shards in the given order and checks every token.

@@ -14,18 +14,22 @@ extension Tokenizer {
   /// with byte fallback they cost a few more tokens and lose nothing, whereas full coverage lets
   /// one page of foreign script fill a small vocabulary, or fail.
   ///
-  /// Documents come one at a time from `next`, until it returns nil.
+  /// Documents come one at a time from `next`, until it returns nil. With `caseOperators` the tokenizer
+  /// learns from their transformed text and has a piece for each of the four operators.
   public static func train(
-    vocab: Int, next: @escaping () throws(FormatError) -> [UInt8]?
+    vocab: Int, caseOperators: Bool = false, next: @escaping () throws(FormatError) -> [UInt8]?
   ) throws(FormatError) -> Tokenizer {
-    guard (smallestVocab...PieceTable.mostPieces).contains(vocab) else {
+    guard (smallestVocab...Vocabulary.mostPieces).contains(vocab) else {
       throw FormatError(
         .usage,
         "a vocabulary of \(vocab) is not possible; choose \(smallestVocab) to "
-          + "\(PieceTable.mostPieces) (256 bytes and a few special pieces need room)")
+          + "\(Vocabulary.mostPieces) (256 bytes and a few special pieces need room)")
     }
-    let lines = TrainingLines(next)
-    let options = options(vocab: vocab)
+    let lines = TrainingLines { () throws(FormatError) in
+      guard let text = try next() else { return nil }
+      return caseOperators ? CaseOperators.transform(text) : text
+    }
+    let options = options(vocab: vocab, caseOperators: caseOperators)
     var model: UnsafeMutablePointer<UInt8>?
     var count = 0
     var message = graphc_sp_message()
@@ -47,16 +51,22 @@ extension Tokenizer {
       throw FormatError(
         .usage,
         "cannot train a tokenizer of \(vocab) ids on \(lines.byteCount) bytes of text: "
-          + reason(words(message)))
+          + reason(SentencePieceModel.words(message)))
     }
     return try Tokenizer(model: Array(UnsafeBufferPointer(start: model, count: count)))
   }
 
-  private static func options(vocab: Int) -> [(String, String)] {
-    [
+  private static func options(vocab: Int, caseOperators: Bool) -> [(String, String)] {
+    // The library gives them the first ids behind the special ones.
+    let symbols = (caseOperators ? CaseOperators.characters : []) + [[UInt8(ascii: "\n")]]
+    return [
       ("model_type", "bpe"), ("vocab_size", String(vocab)), ("byte_fallback", "true"),
       ("normalization_rule_name", "identity"), ("remove_extra_whitespaces", "false"),
-      ("add_dummy_prefix", "false"), ("split_digits", "true"), ("user_defined_symbols", "\n"),
+      ("add_dummy_prefix", "false"), ("split_digits", "true"),
+      (
+        "user_defined_symbols",
+        symbols.map { String(decoding: $0, as: UTF8.self) }.joined(separator: ",")
+      ),
       ("pad_id", "0"), ("bos_id", "1"), ("eos_id", "2"), ("unk_id", "3"),
       ("character_coverage", "0.999"), ("hard_vocab_limit", "true"),
       // Without this the library silently drops lines longer than 4192 bytes.

@@ -21,6 +21,10 @@ struct DataPrepareCommand: ParsableCommand {
       Several files are one document each; a single file is cut into documents at blank lines. \
       The folder appears as a whole or not at all, and equal texts and settings give equal bytes.
 
+      Tokenizers: one that is trained here (--vocab), 256 bytes and 4 special ids (--bytes), or a file \
+      (--tokenizer). With --case-ops capital letters become small ones with operators before them, \
+      and the bytes of the original text stand in a sidecar beside the validation shards.
+
       Example: graphc data prepare --text book.txt --vocab 1024 --out data
       """)
 
@@ -33,8 +37,19 @@ struct DataPrepareCommand: ParsableCommand {
   @Option(help: "Ids of the tokenizer to train. Default: 1024.")
   var vocab: Int?
 
-  @Option(help: "Use this SentencePiece model instead of training one.")
+  @Option(
+    help: ArgumentHelp(
+      "Use this instead of training one: a SentencePiece model, or a tokenizer.json of byte-pair "
+        + "encoding.", valueName: "file"))
   var tokenizer: String?
+
+  @Flag(help: "Use no tokenizer but the bytes: 260 ids.")
+  var bytes = false
+
+  @Flag(
+    help: ArgumentHelp(
+      "Train with case operators (CaseOps); with --tokenizer: the model has them."))
+  var caseOps = false
 
   @Option(help: "Share of the documents to hold out, 0 to 0.5.")
   var validation = 0.05
@@ -45,18 +60,35 @@ struct DataPrepareCommand: ParsableCommand {
   @OptionGroup var form: JSONOptions
 
   mutating func run() throws {
-    if let vocab, let tokenizer {
-      let size = try Tokenizer(path: tokenizer).vocabSize
-      if size != vocab {
-        throw Failure.usage(
-          "--vocab \(vocab): \(tokenizer) has a vocabulary of \(size); drop --vocab or --tokenizer")
-      }
-    }
-    _ = try DataFolder.prepare(
-      texts: files(), vocab: vocab ?? 1024, tokenizer: tokenizer, validation: validation, out: out,
-      progress: printError)
+    let preparation = DataPreparation(
+      texts: files(), tokenizer: try source(), hasCaseOperators: caseOps, validation: validation,
+      out: out)
+    _ = try preparation.run(progress: printError)
     let facts = try DataFolder.open(out).inspect()
     try printOutput(form.json ? facts.json.text : facts.table(compressors: []))
+  }
+
+  private func source() throws -> DataPreparation.Source {
+    if bytes {
+      if tokenizer != nil || caseOps {
+        throw Failure.usage(
+          "--bytes is a tokenizer of its own: drop "
+            + (tokenizer != nil ? "--tokenizer" : "--case-ops, whose operators are no bytes"))
+      }
+      try requireVocab(Tokenizer.bytes.vocabSize, of: "--bytes")
+      return .bytes
+    }
+    guard let tokenizer else { return .trained(vocab: vocab ?? 1024) }
+    if vocab != nil { try requireVocab(try Tokenizer(path: tokenizer).vocabSize, of: tokenizer) }
+    return .file(tokenizer)
+  }
+
+  /// --vocab may say what a given tokenizer has anyway.
+  private func requireVocab(_ size: Int, of tokenizer: String) throws {
+    guard let vocab, vocab != size else { return }
+    throw Failure.usage(
+      "--vocab \(vocab): \(tokenizer) has a vocabulary of \(size); drop --vocab, or train another one"
+    )
   }
 
   /// The named files, `-` replaced by the names on standard input.
@@ -150,6 +182,7 @@ extension DataInspection {
   func table(compressors: [CompressedText]) -> String {
     var lines = [
       "\(path): vocabulary of \(grouped(vocab)), \(bytePieces) byte pieces, "
+        + (hasCaseOperators ? "case operators, " : "")
         + (isTokenizerExact ? "exact" : "not exact: some texts do not survive it"),
       "tokenizer \(tokenizer)",
       "",
@@ -164,7 +197,7 @@ extension DataInspection {
       [""] + splits.map(\.0), row("documents") { grouped($0.documents) },
       row("tokens") { grouped($0.tokens) },
       row("bytes of the documents") { $0.originalBytes.map(grouped) },
-      row("bytes by the tokenizer") { grouped($0.tableBytes) },
+      row("bytes by the \(hasCaseOperators ? "sidecar" : "tokenizer")") { grouped($0.tableBytes) },
       row("bytes per token") { fixed($0.bytesPerToken, 3) },
       row("unknown tokens") { grouped($0.unknownTokens) },
       row("documents with loss") { $0.lossyDocuments.map(grouped) },

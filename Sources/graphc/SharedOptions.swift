@@ -46,7 +46,7 @@ struct PrecisionOptions: ParsableArguments {
 }
 
 struct TokenizerOptions: ParsableArguments {
-  @Option(help: "SentencePiece model, for folders that hold none.")
+  @Option(help: "Tokenizer of the shards, for folders that hold none.")
   var tokenizer: String?
 }
 

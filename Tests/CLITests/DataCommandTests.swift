@@ -119,3 +119,81 @@ import Testing
     }
   }
 }
+
+/// Each kind of tokenizer through prepare, inspect, run, eval, audit and generate.
+@Suite struct DataCommandTokenizerTests {
+  private func lives(
+    _ folder: TemporaryFolder, _ options: [String], vocab: Int, bytes words: String
+  ) throws {
+    let text = try folder.write(
+      "text.txt", sampleText().replacing("the", with: "The NASA iPhone\u{e001}"))
+    let (data, run) = (folder.file("data"), folder.file("run"))
+    let prepared = try graphc(
+      ["data", "prepare", "--text", text, "--out", data, "--json"] + options)
+    #expect(prepared.code == 0, "\(prepared.errors)")
+    let facts = try JSONValue.parse(prepared.output.trimmingCharacters(in: .newlines))
+    #expect(facts["validation"]?["table_bytes"] == facts["validation"]?["original_bytes"])
+    #expect(facts["tokenizer"]?["exact"] == true)
+    let inspected = try graphc("data", "inspect", data, "--text", text)
+    #expect(inspected.code == 0, "\(inspected.errors)")
+    for part in [words, "found in the given texts"] {
+      #expect(inspected.output.contains(part), "\(part)")
+    }
+    let graph = try folder.write("small.graph", smallGraph)
+    let trained = try graphc(
+      "run", graph, "--data", data, "--out", run, "--threads", "1", "--set", "vocab=\(vocab)",
+      "--json")
+    #expect(trained.code == 0, "\(trained.errors)")
+    let scored = try graphc("eval", run + "/artifact.gca", "--data", data, "--json")
+    #expect(scored.code == 0, "\(scored.errors)")
+    let result = try JSONValue.parse(scored.output.trimmingCharacters(in: .newlines))
+    #expect(
+      result["eval"]?["bytes_original"] == facts["validation"]?["original_bytes"], "\(result.text)")
+    let audited = try graphc("audit", run, "--data", data)
+    #expect(audited.code == 0, "\(audited.errors)")
+    #expect(audited.output.contains("their bytes were counted again"))
+    let generated = try graphc(
+      "generate", run + "/artifact.gca", "--data", data, "--prompt", "The NASA", "--tokens", "30")
+    #expect(generated.code == 0, "\(generated.errors)")
+    #expect(generated.output.hasPrefix("The NASA"))
+  }
+
+  @Test func bytesGoAllTheWay() throws {
+    let folder = try TemporaryFolder()
+    try lives(folder, ["--bytes"], vocab: 260, bytes: "vocabulary of 260, 256 byte pieces, exact")
+  }
+
+  @Test func caseOperatorsGoAllTheWay() throws {
+    let folder = try TemporaryFolder()
+    try lives(
+      folder, ["--case-ops", "--vocab", "310"], vocab: 310, bytes: "case operators, exact")
+    // A sidecar of other counts is noticed by whoever reads the folder.
+    let sidecar = folder.file("data/fineweb_val_bytes_000000.bin")
+    let counts = try Shard.read(sidecar)
+    try Shard.write(sidecar, counts.reversed())
+    for arguments in [
+      ["data", "inspect", folder.file("data")],
+      ["eval", folder.file("run/artifact.gca"), "--data", folder.file("data")],
+      ["audit", folder.file("run"), "--data", folder.file("data")],
+    ] {
+      let outcome = try graphc(arguments)
+      #expect(outcome.code == 65, "\(arguments[0]): \(outcome.errors)")
+      #expect(outcome.errors.contains("fineweb_val_bytes_000000.bin: SHA-256"))
+    }
+  }
+
+  @Test func optionsThatContradictAreRefused() throws {
+    let folder = try TemporaryFolder()
+    let text = try folder.write("text.txt", sampleText())
+    for (options, words) in [
+      (["--bytes", "--case-ops"], "drop --case-ops"),
+      (["--bytes", "--vocab", "512"], "drop --vocab"),
+      (["--bytes", "--tokenizer", "x.model"], "drop --tokenizer"),
+    ] {
+      let outcome = try graphc(
+        ["data", "prepare", "--text", text, "--out", folder.file("x")] + options)
+      #expect(outcome.code == 2)
+      #expect(outcome.errors.contains(words), "\(outcome.errors)")
+    }
+  }
+}

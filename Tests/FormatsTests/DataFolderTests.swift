@@ -12,13 +12,13 @@ import Testing
   @discardableResult
   static func prepare(
     _ folder: TemporaryFolder, _ texts: [String: [UInt8]], vocab: Int = 300,
-    tokenizer: String? = nil, validation: Double = 0.05, tokensPerShard: Int = 5000,
-    notes: (String) -> Void = { _ in }
+    tokenizer: DataPreparation.Source? = nil, hasCaseOperators: Bool = false,
+    validation: Double = 0.05, tokensPerShard: Int = 5000, notes: (String) -> Void = { _ in }
   ) throws -> DataManifest {
     for (name, text) in texts { _ = try folder.write(name, text) }
     var preparation = DataPreparation(
-      texts: texts.keys.map { folder.file($0) }, vocab: vocab, tokenizer: tokenizer,
-      validation: validation, out: folder.file(out))
+      texts: texts.keys.map { folder.file($0) }, tokenizer: tokenizer ?? .trained(vocab: vocab),
+      hasCaseOperators: hasCaseOperators, validation: validation, out: folder.file(out))
     preparation.tokensPerShard = tokensPerShard
     return try preparation.run(progress: notes)
   }
@@ -146,7 +146,9 @@ import Testing
     formatError(.usage) { try Self.prepare(folder, [:]) }
     formatError(.usage) { try Self.prepare(folder, ["a": sampleText(9000)], validation: 0.9) }
     formatError(.notFound) {
-      try DataFolder.prepare(texts: [folder.file("none")], vocab: 300, out: folder.file("o"))
+      try DataPreparation(
+        texts: [folder.file("none")], tokenizer: .trained(vocab: 300), out: folder.file("o")
+      ).run()
     }
   }
 
@@ -155,7 +157,7 @@ import Testing
     let folder = try TemporaryFolder()
     let texts = ["a": sampleText(3000), "b": Array("tab\there, 日本語  end \n".utf8)]
     var notes: [String] = []
-    let manifest = try Self.prepare(folder, texts, tokenizer: model) { notes.append($0) }
+    let manifest = try Self.prepare(folder, texts, tokenizer: .file(model)) { notes.append($0) }
     #expect(manifest.isLossy)
     #expect(manifest.vocab == 1024)
     #expect(manifest.validation.unknownTokens > 0)

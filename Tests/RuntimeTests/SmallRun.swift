@@ -31,7 +31,9 @@ struct SmallCorpus {
       texts.append(try folder.write("text-\(document).txt", text))
     }
     let out = folder.path + "/data"
-    _ = try DataFolder.prepare(texts: texts, vocab: 288, validation: 0.1, out: out)
+    _ = try DataPreparation(
+      texts: texts, tokenizer: .trained(vocab: 288), validation: 0.1, out: out
+    ).run()
     data = try DataFolder.open(out)
   }
 }

@@ -30,9 +30,13 @@ int32_t graphc_sp_vocab_size(const graphc_sp *processor);
 /// Id of the begin-of-document piece, or -1.
 int32_t graphc_sp_bos_id(const graphc_sp *processor);
 
-/// Encodes UTF-8 text. On success returns 1 and an array to be freed with graphc_sp_release.
+/// Encodes UTF-8 text. On success returns 1 and arrays to be freed with graphc_sp_release.
+///
+/// boundaries may be NULL, which is faster. Else it becomes id_count + 1 byte offsets in the text:
+/// token i stands for the bytes from boundary i to boundary i + 1. What normalisation drops at either
+/// end lies outside of all; the bytes of a character in several byte pieces belong to its last one.
 int graphc_sp_encode(const graphc_sp *processor, const uint8_t *text, size_t count, int32_t **ids,
-                     size_t *id_count, graphc_sp_message *message);
+                     size_t **boundaries, size_t *id_count, graphc_sp_message *message);
 
 /// Gives the next training line: returns 1 and the line, or 0 at the end. The line must stay
 /// readable until the next call.

@@ -101,8 +101,7 @@ public final class Evaluator {
     let adaptation = try Adaptation(
       functions, settings: ttt, parameters: weights.copy(), threads: threads)
     let result = try adaptation.run(stream.tokens, audit: audit) { try observe(.progress($0)) }
-    let score = Score(
-      result.nll, targets: 0..<stream.targets, tokens: stream.tokens, table: stream.table)
+    let score = Score(result.nll, targets: stream.targets, of: stream)
     try requireFinite(score, "ttt")
     var end = AdaptationEnd()
     (end.tokens, end.bytes, end.nats) = (score.tokens, score.bytes, score.nats)
@@ -136,7 +135,6 @@ extension Scorer {
     try score(windows, of: stream.tokens, into: &nll) {
       try progress(Double($0) / Double(windows.count))
     }
-    return Score(
-      nll, targets: 0..<(windows.last?.end ?? 0), tokens: stream.tokens, table: stream.table)
+    return Score(nll, targets: windows.last?.end ?? 0, of: stream)
   }
 }

@@ -35,7 +35,7 @@ extension Settings {
     guard adapts || !evaluate.isEmpty else { return }
     // Plain windows leave the tail out.
     let ends = evaluate.map { $0.stride == nil ? targets / $0.window * $0.window : targets }
-    guard try stream.holdsBytes(targets: ends.min() ?? targets, data.byteTable) else {
+    guard try data.holdsBytes(targets: ends.min() ?? targets, of: stream) else {
       throw error(
         "the validation data has no byte to score: its tokens are all without text, such as the "
           + "begin-of-document token")
@@ -43,12 +43,17 @@ extension Settings {
   }
 }
 
-extension TokenStream {
-  /// Whether one of the first targets stands for a byte.
-  fileprivate func holdsBytes(targets: Int, _ table: ByteTable) throws(FormatError) -> Bool {
+extension DataFolder {
+  /// Whether one of the first targets of the validation tokens stands for a byte.
+  fileprivate func holdsBytes(
+    targets: Int, of stream: TokenStream
+  ) throws(FormatError) -> Bool {
     let size = 1 << 16
     for start in stride(from: 0, to: targets, by: size) {
-      if table.bytes(of: try read(start..<min(start + size, targets) + 1)) > 0 { return true }
+      let tokens = try stream.read(start..<min(start + size, targets) + 1)
+      if try bytes(ofValidation: tokens, at: start).dropFirst().contains(where: { $0 > 0 }) {
+        return true
+      }
     }
     return false
   }

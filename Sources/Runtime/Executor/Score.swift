@@ -10,7 +10,7 @@ public struct Score: Sendable, Equatable {
   /// Σ nll in nats, summed in the order of the stream in double precision.
   public var nats: Double
   public var tokens: Int
-  /// Bytes of the scored targets by the tokenizer's table.
+  /// Bytes of the scored targets by the tokenizer's table or the data's sidecar.
   public var bytes: Int
 
   /// The same sum over every `EvaluationEvent.blockTargets` targets.
@@ -24,17 +24,17 @@ public struct Score: Sendable, Equatable {
     (self.nats, self.tokens, self.bytes) = (nats, tokens, bytes)
   }
 
-  /// Sums the nll of a range of targets.
-  public init(_ nll: [Float], targets: Range<Int>, tokens: [Int32], table: ByteTable) {
+  /// Sums the nll of the first targets of a stream; target i is its token i + 1.
+  public init(_ nll: [Float], targets: Int, of stream: ValidationStream) {
     nats = 0
     bytes = 0
-    for (index, target) in targets.enumerated() {
-      if index % EvaluationEvent.blockTargets == 0 { blocks.append(0) }
+    for target in 0..<targets {
+      if target % EvaluationEvent.blockTargets == 0 { blocks.append(0) }
       nats += Double(nll[target])
       blocks[blocks.count - 1] += Double(nll[target])
-      bytes += table.bytes(target: Int(tokens[target + 1]), previous: Int(tokens[target]))
+      bytes += Int(stream.bytes[target + 1])
     }
-    self.tokens = targets.count
+    tokens = targets
   }
 }
 

@@ -7,16 +7,17 @@ import Formats
 public struct ValidationStream: Sendable {
   public let tokens: [Int32]
   public let table: ByteTable
+  /// Bytes of text that each token stands for, by the table or the folder's sidecar. The first one is no
+  /// target.
+  public let bytes: [UInt16]
   /// The folder that it was read from, for messages.
   public let path: String
   /// Bytes of the original documents behind the targets, where they are known.
   public let originalBytes: Int?
 
-  /// Bytes of the first targets by the tokenizer's table.
+  /// Bytes of the first targets.
   func bytes(ofTargets count: Int) -> Int {
-    (0..<count).reduce(0) {
-      $0 + table.bytes(target: Int(tokens[$1 + 1]), previous: Int(tokens[$1]))
-    }
+    bytes.dropFirst().prefix(count).reduce(0) { $0 + Int($1) }
   }
 
   /// Targets of the stream: one less than its tokens.
@@ -27,7 +28,8 @@ public struct ValidationStream: Sendable {
     let stream = try data.validation()
     let count = min(stream.count - 1, limit ?? Int.max) + 1
     let read = try stream.read(0..<count)
-    if count == stream.count { try data.requireUnchanged(validation: read) }
+    bytes = try data.bytes(ofValidation: read, at: 0)
+    if count == stream.count { try data.requireUnchanged(validation: read, bytes: bytes) }
     tokens = read.map(Int32.init)
     table = data.byteTable
     path = data.path
