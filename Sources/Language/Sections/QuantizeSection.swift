@@ -28,7 +28,8 @@ extension SectionTable {
           + "[asymmetric] [unrounded])",
         "The precision; for integers, which only matrices have, what the largest code stands for "
           + "(the row's maximum, a "
-          + "quantile of |w|, or k standard deviations) and the smallest step.",
+          + "quantile of |w|, k standard deviations, or the one of 2 to 8 quantiles that leaves the "
+          + "row the least squared error) and the smallest step.",
         repeats: true,
         read: { match, quantize, reader in
           guard let target = match.target("target"), let precision = reader.precision(match) else {
@@ -82,7 +83,12 @@ extension SectionTable {
 
 /// How each clip is written.
 private let clips: [EntryElement] = Quantizer.Clip.Kind.allCases.map { kind in
-  kind.argument.map { one(kind.rawValue, $0.name, $0.range) } ?? .word(kind.rawValue)
+  guard let argument = kind.argument else { return .word(kind.rawValue) }
+  if argument.count == 1...1 { return one(kind.rawValue, argument.name, argument.range) }
+  let numbers = RuleParameter.Kind.numbers(argument.range, count: argument.count)
+  return .rule(
+    kind.rawValue,
+    [RuleSignature(kind.rawValue, [RuleParameter(argument.name, numbers, positional: true)])])
 }
 
 extension SectionReader {
@@ -108,11 +114,17 @@ extension SectionReader {
         .malformedEntry,
         kinds.count > 1
           ? "'\(kinds[0])' and '\(kinds[1])' both say what the largest code stands for"
-          : "an integer precision needs 'per_row' and one of max, quantile(q), sdclip(k)",
+          : "an integer precision needs 'per_row' and one of max, quantile(q), sdclip(k), search(q, …)",
         at: match.location(of: "precision"), suggestion: "such as: \(name) per_row sdclip(12.85)")
       return nil
     }
-    let clip = Quantizer.Clip(kinds[0], argument(kinds[0].rawValue) ?? 0)
+    let numbers: [Double] =
+      switch match.rule(kinds[0].rawValue)?.arguments.values.first {
+      case .number(let number): [number]
+      case .numbers(let numbers): numbers
+      default: []
+      }
+    let clip = Quantizer.Clip(kinds[0], numbers)
     var quantizer = Quantizer(bits: Int(name.dropFirst(3)) ?? 8, clip: clip)
     quantizer.floor = argument("floor") ?? quantizer.floor
     quantizer.halfFloor = argument("half_floor") ?? quantizer.halfFloor

@@ -92,21 +92,7 @@ extension Quantizer {
   fileprivate func stored(
     _ values: UnsafeMutableBufferPointer<Float>, rows: Int
   ) -> [StoredElements] {
-    let columns = Int64(values.count / rows)
-    var scales = [Float](repeating: 0, count: rows)
-    var full = scales
-    var limits = scales
-    var codes = [Int8](repeating: 0, count: values.count)
-    let kernel = Kernel(Kernel.QuantScale(rows: rows, columns: Int(columns), quantizer: self))
-    var arguments = kernel_call(kernel).quant_scale
-    var work = [Float](repeating: 0, count: Int(columns))
-    quantise_scales(&scales, &full, &limits, values.baseAddress, &arguments, &work)
-    let (qmin, qmax) = (Int32(qmin), Int32(qmax))
-    if codesFromUnrounded {
-      quantise_codes(&codes, values.baseAddress, full, limits, Int64(rows), columns, qmin, qmax)
-    } else {
-      quantise_codes(&codes, values.baseAddress, scales, nil, Int64(rows), columns, qmin, qmax)
-    }
-    return [.codes(codes), .halves(scales.map { quantise_half(Double($0)) })]
+    RowCodes(rounding: UnsafeBufferPointer(values), scales(of: .init(values), rows: rows), self)
+      .streams
   }
 }
