@@ -10,11 +10,14 @@ let hasLibxsmm = ["/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib"].con
   access($0 + "/libxsmm.a", R_OK) == 0
 }
 
-// -O3 also in debug builds: an unoptimised kernel is of no use to anybody.
+// -O3 also in debug builds: an unoptimised kernel is of no use to anybody. Multiplications and
+// additions fuse, but where a body says that its bits are the same on every instruction set.
 func kernelBodies(_ isa: String, _ flags: [String]) -> Target {
   .target(
     name: "Kernels\(isa)", path: "Sources/Runtime/Kernels\(isa)",
-    cSettings: [.unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=fast"] + flags)])
+    cSettings: [
+      .unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=fast-honor-pragmas"] + flags)
+    ])
 }
 
 // One target per instruction set: SwiftPM has no flags per file, and a target attribute does not

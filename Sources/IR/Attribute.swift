@@ -11,7 +11,7 @@ public struct AttributeName: Hashable, Sendable, Comparable {
   public static let (bits, by, cap, clip) = (Self("bits"), Self("by"), Self("cap"), Self("clip"))
   public static let (compute, count, dims) = (Self("compute"), Self("count"), Self("dims"))
   public static let (floor, form, halfFloor) = (Self("floor"), Self("form"), Self("half_floor"))
-  public static let (heads, limit, parameter) = (Self("heads"), Self("limit"), Self("parameter"))
+  public static let (heads, limit, parameters) = (Self("heads"), Self("limit"), Self("parameters"))
   public static let (rampFactor, rampFrom) = (Self("ramp_factor"), Self("ramp_from"))
   public static let (shape, slope, squeeze) = (Self("shape"), Self("slope"), Self("squeeze"))
   public static let (buckets, except) = (Self("buckets"), Self("except"))
@@ -26,6 +26,7 @@ public enum AttributeValue: Hashable, Sendable, CustomStringConvertible {
   case double(Double)
   case bool(Bool)
   case word(String)
+  case doubles([Double])
   /// A shape, for ops whose result shape is not implied by the operands.
   case dims([Dim])
 
@@ -35,6 +36,7 @@ public enum AttributeValue: Hashable, Sendable, CustomStringConvertible {
     case .double(let value): return shortest(value)
     case .bool(let value): return value ? "true" : "false"
     case .word(let value): return value
+    case .doubles(let value): return "[" + value.map { shortest($0) }.joined(separator: ", ") + "]"
     case .dims(let value): return "[" + value.map(\.description).joined(separator: ", ") + "]"
     }
   }
@@ -46,6 +48,8 @@ public enum AttributeKind: Hashable, Sendable {
   case double(default: Double? = nil)
   case bool(default: Bool? = nil)
   case word([String], default: String? = nil)
+  /// Any count of numbers.
+  case doubles(default: [Double]? = nil)
   case dims
 
   public var defaultValue: AttributeValue? {
@@ -54,6 +58,7 @@ public enum AttributeKind: Hashable, Sendable {
     case .double(let value): return value.map(AttributeValue.double)
     case .bool(let value): return value.map(AttributeValue.bool)
     case .word(_, let value): return value.map(AttributeValue.word)
+    case .doubles(let value): return value.map(AttributeValue.doubles)
     case .dims: return nil
     }
   }
@@ -63,7 +68,7 @@ public enum AttributeKind: Hashable, Sendable {
     switch (self, value) {
     // Beyond 32 bits no size or place has a meaning, and sums of two could leave 64.
     case (.int, .int(let value)): return Int32(exactly: value) != nil
-    case (.double, .double), (.bool, .bool), (.dims, .dims): return true
+    case (.double, .double), (.bool, .bool), (.doubles, .doubles), (.dims, .dims): return true
     case (.word(let words, _), .word(let word)): return words.contains(word)
     default: return false
     }
@@ -98,6 +103,10 @@ extension Attributed {
   }
   public func word(_ name: AttributeName) -> String {
     guard case .word(let value)? = attributes[name] else { preconditionFailure(name.rawValue) }
+    return value
+  }
+  public func doubles(_ name: AttributeName) -> [Double] {
+    guard case .doubles(let value)? = attributes[name] else { preconditionFailure(name.rawValue) }
     return value
   }
   public func dims(_ name: AttributeName) -> [Dim] {

@@ -137,10 +137,7 @@ public struct CoreParser {
   private mutating func initializer() throws -> Initializer {
     let name = try word("an init")
     var numbers: [Double] = []
-    if take("(") {
-      repeat { numbers.append(try number()) } while take(",")
-      try expect(")")
-    }
+    if take("(") { numbers = try self.numbers(until: ")") }
     switch (name, numbers.count) {
     case ("zeros", 0): return .zeros
     case ("ones", 0): return .ones
@@ -169,7 +166,7 @@ public struct CoreParser {
       guard let first = rest.first, first.isLetter else { return .int(quantizer) }
       let word = try self.word("a word of the quantiser")
       if let kind = Quantizer.Clip.Kind(rawValue: word) {
-        quantizer.clip = Quantizer.Clip(kind, kind.argument == nil ? 0 : try argument())
+        quantizer.clip = Quantizer.Clip(kind, try numbers(of: kind))
         continue
       }
       switch word {
@@ -177,6 +174,7 @@ public struct CoreParser {
       case "half_floor": quantizer.halfFloor = try argument()
       case "asymmetric": quantizer.isAsymmetric = true
       case "unrounded": quantizer.codesFromUnrounded = true
+      case "gptq": quantizer.isSolved = true
       default: throw OpError("unknown word \(word) in a precision")
       }
     }
@@ -187,6 +185,25 @@ public struct CoreParser {
     let value = try number()
     try expect(")")
     return value
+  }
+
+  private mutating func numbers(of kind: Quantizer.Clip.Kind) throws -> [Double] {
+    guard let argument = kind.argument else { return [] }
+    try expect("(")
+    let numbers = try numbers(until: ")")
+    guard argument.count.contains(numbers.count) else {
+      throw OpError("\(kind.rawValue) does not take \(numbers.count) numbers")
+    }
+    return numbers
+  }
+
+  /// Numbers with commas between, and what ends them.
+  private mutating func numbers(until end: String) throws -> [Double] {
+    var numbers: [Double] = []
+    if take(end) { return [] }
+    repeat { numbers.append(try number()) } while take(",")
+    try expect(end)
+    return numbers
   }
 
   private mutating func node() throws {
@@ -264,6 +281,9 @@ public struct CoreParser {
       case .double: attributes[name] = .double(try number())
       case .bool: attributes[name] = .bool(try word("true or false") == "true")
       case .word: attributes[name] = .word(try word("a word"))
+      case .doubles:
+        try expect("[")
+        attributes[name] = .doubles(try numbers(until: "]"))
       case .dims: attributes[name] = .dims(try dims())
       }
     } while take(",")

@@ -18,6 +18,11 @@ public enum Precision: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension Precision {
+  /// Whether codes make up for each other's errors.
+  public var isSolved: Bool {
+    if case .int(let quantizer) = self { quantizer.isSolved } else { false }
+  }
+
   /// What QAT sees of it: the same scales, codes rounded to nearest.
   public mutating func roundToNearest() {
     guard case .int(var quantizer) = self else { return }
@@ -32,7 +37,7 @@ extension Precision {
 /// code = clamp(round half to even(w / scale), qmin, qmax). QAT node, export and loader read this.
 public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
   /// What the largest code stands for, from the row of weights.
-  public struct Clip: Hashable, Sendable {
+  public struct Clip: Hashable, Sendable, CustomStringConvertible {
     public enum Kind: String, Hashable, Sendable, CaseIterable {
       /// max |w|.
       case max
@@ -40,28 +45,39 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
       case quantile
       /// k times the standard deviation (n - 1).
       case sdclip
+      /// Of several quantiles of |w| the one whose codes leave the least squared error of the row; of
+      /// equal ones the first.
+      case search
 
-      /// The number that it takes.
-      public var argument: (name: String, range: NumberRange)? {
+      /// The numbers that it takes: how many, and which.
+      public var argument: (name: String, range: NumberRange, count: ClosedRange<Int>)? {
         switch self {
         case .max: nil
-        case .quantile: ("q", .share)
-        case .sdclip: ("k", .positive)
+        case .quantile: ("q", .share, 1...1)
+        case .sdclip: ("k", .positive, 1...1)
+        case .search: ("q", .share, 2...8)
         }
       }
     }
 
     public var kind: Kind
-    /// q or k; 0 for max.
-    public var parameter: Double
+    /// q, k or the quantiles of a search; none for max.
+    public var parameters: [Double]
 
-    public init(_ kind: Kind, _ parameter: Double = 0) {
-      (self.kind, self.parameter) = (kind, parameter)
+    public init(_ kind: Kind, _ parameters: [Double] = []) {
+      (self.kind, self.parameters) = (kind, parameters)
     }
 
     public static let max = Self(.max)
-    public static func quantile(_ q: Double) -> Self { Self(.quantile, q) }
-    public static func sdclip(_ k: Double) -> Self { Self(.sdclip, k) }
+    public static func quantile(_ q: Double) -> Self { Self(.quantile, [q]) }
+    public static func sdclip(_ k: Double) -> Self { Self(.sdclip, [k]) }
+    public static func search(_ quantiles: [Double]) -> Self { Self(.search, quantiles) }
+
+    /// As it stands in a rule: `max`, `sdclip(12.85)`.
+    public var description: String {
+      let numbers = parameters.map { shortest($0) }.joined(separator: ", ")
+      return parameters.isEmpty ? kind.rawValue : "\(kind.rawValue)(\(numbers))"
+    }
   }
 
   /// 2 to 8.
@@ -92,9 +108,7 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
 
   /// The rule as it stands in a `quantize` section.
   public var description: String {
-    var text = "int\(bits) per_row "
-    text += clip.kind.rawValue
-    if clip.kind.argument != nil { text += "(\(shortest(clip.parameter)))" }
+    var text = "int\(bits) per_row \(clip)"
     if floor != 1e-10 { text += " floor(\(shortest(floor)))" }
     if halfFloor != 0 { text += " half_floor(\(shortest(halfFloor)))" }
     if isAsymmetric { text += " asymmetric" }

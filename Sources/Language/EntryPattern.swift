@@ -13,8 +13,8 @@ public struct RuleParameter: Sendable {
     case word([String])
     /// A number, or `ramp(from, to, …)`.
     case ramp
-    /// Any count of numbers.
-    case numbers
+    /// So many numbers.
+    case numbers(NumberRange, count: ClosedRange<Int>)
   }
 
   public let name: String
@@ -45,7 +45,8 @@ public struct RuleSignature: Sendable {
     if parameters.isEmpty { return name }
     let list = parameters.map { parameter in
       let name = parameter.isPositional ? parameter.name.uppercased() : parameter.name
-      let required = parameter.isPositional ? name : name + ":"
+      var required = parameter.isPositional ? name : name + ":"
+      if case .numbers = parameter.kind { required += ", …" }
       return parameter.defaultText.map { "\(name) = \($0)" } ?? required
     }
     return "\(name)(\(commaSeparated(list)))"

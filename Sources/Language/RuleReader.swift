@@ -46,6 +46,15 @@ struct RuleReader {
         values[parameter.name] = value
       }
     }
+    for parameter in signature.parameters {
+      guard case .numbers(_, let count) = parameter.kind,
+        case .numbers(let numbers)? = values[parameter.name], !count.contains(numbers.count)
+      else { continue }
+      throw Diagnostic(
+        .malformedEntry,
+        "\(signature.name) takes \(count.lowerBound) to \(count.upperBound) numbers, found "
+          + "\(numbers.count)", at: place)
+    }
     for parameter in signature.parameters where values[parameter.name] == nil {
       guard let text = parameter.defaultText else {
         throw Diagnostic(
@@ -70,7 +79,7 @@ struct RuleReader {
     let what = "\(signature.name)'s \(parameter.name)"
     switch parameter.kind {
     case .number(let range): return .number(try number(expression, range, what, location))
-    case .numbers: return .numbers([try number(expression, .any, what, location)])
+    case .numbers(let range, _): return .numbers([try number(expression, range, what, location)])
     case .bool: return .bool(try evaluator.bool(expression))
     case .word(let words):
       guard case .name(let word) = expression.kind, words.contains(word) else {

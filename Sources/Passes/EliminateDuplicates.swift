@@ -29,7 +29,7 @@ extension Pass {
           case .int(let number): numbers &+= UInt64(bitPattern: Int64(number))
           // Zeros of both signs are equal.
           case .double(let number): numbers &+= number == 0 ? 0 : number.bitPattern
-          case .bool, .word, .dims: break
+          case .bool, .word, .doubles, .dims: break
           }
         }
         hasher.combine(numbers)

@@ -52,7 +52,7 @@ extension Pass {
 extension Quantizer {
   fileprivate func attributes(form: String) -> [AttributeName: AttributeValue] {
     [
-      .bits: .int(bits), .clip: .word(clip.kind.rawValue), .parameter: .double(clip.parameter),
+      .bits: .int(bits), .clip: .word(clip.kind.rawValue), .parameters: .doubles(clip.parameters),
       .floor: .double(floor), .halfFloor: .double(halfFloor), .asymmetric: .bool(isAsymmetric),
       .form: .word(form),
     ]

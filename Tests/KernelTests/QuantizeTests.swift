@@ -42,7 +42,7 @@ extension KernelTests {
           let tiled = Floats(rows)
           var arguments = quant_scale_args(
             rows: Int64(rows), columns: Int64(cols), clip: Int32(rule.0), qmax: Int32(qmax),
-            parameter: rule.1, floor: floor, half_floor: 0)
+            rule.1, floor: floor)
           let work = Floats(cols)
           quantise_scales(
             scale.pointer, full.pointer, limit.pointer, w.pointer, &arguments, work.pointer)
@@ -74,6 +74,59 @@ extension KernelTests {
             #expect(Float(codes[i]) == min(max(code, Float(qmin)), Float(qmax)), "\(isa) \(i)")
           }
         }
+      }
+    }
+
+    /// Clips of which each wins somewhere, with codes from the scale before and after rounding.
+    @Test(arguments: [7, 97, 512], [0, 1]) func searchLeavesTheLeastError(
+      cols: Int, unrounded: Int32
+    ) {
+      let quantiles = [0.8, 0.95, 1.0, 0.5]
+      let (rows, qmax) = (24, 7)
+      var values = noise(rows * cols, 5)
+      for r in 0..<rows {
+        // Heavier tails from row to row.
+        for c in 0..<cols { values[r * cols + c] *= r % 3 == 0 ? 1 : Float(1 + c % (r + 2)) }
+      }
+      for c in 0..<cols { values[c] = 0 }
+      let w = Floats(values)
+      func error(_ row: [Double], _ limit: Double) -> Double {
+        let exact = max(limit / Double(qmax), 1e-10)
+        let stored = Double(Float16(exact))
+        return row.reduce(0) { sum, x in
+          let clipped = unrounded == 1 ? min(max(x, -limit), limit) : x
+          let step = unrounded == 1 ? exact : stored
+          let code = step > 0 ? (clipped / step).rounded(.toNearestOrEven) : 0
+          let d = x - min(max(code, Double(-qmax)), Double(qmax)) * stored
+          return sum + d * d
+        }
+      }
+      var wins = Set<Int>()
+      let clips = (0..<rows).map { r in
+        let row = (0..<cols).map { w[r * cols + $0] }
+        let limits = quantiles.map { Self.clip(row, 1, $0) }
+        let errors = limits.map { error(row, $0) }
+        let best = errors.firstIndex(of: errors.min()!)!
+        wins.insert(best)
+        return limits[best]
+      }
+      #expect(wins.count >= 2)
+      var bits: [UInt32]?
+      forEachISA { isa in
+        let limit = Floats(rows)
+        let work = Floats(cols)
+        var arguments = quant_scale_args(
+          rows: Int64(rows), columns: Int64(cols), clip: 3, qmax: Int32(qmax), quantiles[0],
+          floor: 1e-10)
+        arguments.unrounded = unrounded
+        arguments.parameters = 4
+        (arguments.parameter_1, arguments.parameter_2, arguments.parameter_3) = (
+          quantiles[1], quantiles[2], quantiles[3]
+        )
+        quantise_scales(nil, nil, limit.pointer, w.pointer, &arguments, work.pointer)
+        expectClose(limit.values, clips, 1e-6, isa)
+        #expect(bits == nil || bits == limit.bits, "\(isa)")
+        bits = limit.bits
       }
     }
 
@@ -134,5 +187,16 @@ extension KernelTests {
         expectClose(dw.values, slopes, 1e-5, "\(isa) alpha \(alpha)")
       }
     }
+  }
+}
+
+extension quant_scale_args {
+  /// A symmetric quantiser whose clip takes one number at most.
+  fileprivate init(
+    rows: Int64, columns: Int64, clip: Int32, qmax: Int32, _ parameter: Double, floor: Double
+  ) {
+    self.init()
+    (self.rows, self.columns, self.clip, self.floor) = (rows, columns, clip, floor)
+    (qmin, self.qmax, parameters, parameter_0) = (-qmax, qmax, 1, parameter)
   }
 }

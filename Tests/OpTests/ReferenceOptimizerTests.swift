@@ -197,7 +197,7 @@ import Testing
     }
     let alpha = OpSample.Operand(type: .scalar, content: .reals([4]))
     let attributes: [AttributeName: AttributeValue] = [
-      .bits: .int(4), .clip: .word("quantile"), .parameter: .double(0), .floor: .double(1),
+      .bits: .int(4), .clip: .word("quantile"), .parameters: .doubles([0]), .floor: .double(1),
       .form: .word("soft_round"),
     ]
     let backward = OpSample(

@@ -158,7 +158,7 @@ extension OpSample {
 
   private static func quantizer(_ form: String) -> [AttributeName: AttributeValue] {
     [
-      .bits: .int(6), .clip: .word("sdclip"), .parameter: .double(1.7), .form: .word(form),
+      .bits: .int(6), .clip: .word("sdclip"), .parameters: .doubles([1.7]), .form: .word(form),
       .floor: .double(1e-10),
     ]
   }

@@ -332,10 +332,14 @@ package struct OpSample: Sendable, CustomStringConvertible {
     func attributes(_ form: String, _ floor: Double) -> [AttributeName: AttributeValue] {
       [.bits: .int(4), .clip: .word("max"), .form: .word(form), .floor: .double(floor)]
     }
+    let searched = attributes("straight_through", 0.01).merging(
+      [.clip: .word("search"), .parameters: .doubles([0.5, 0.9, 1])]) { $1 }
+    var search = make(op, "search", operands, searched)
+    search.passesGradientThrough = true
     var through = make(op, "straight through", operands, attributes("straight_through", 0.3))
     through.passesGradientThrough = true
     return [
-      through, make(op, "soft", operands, attributes("soft_round", 0.3)),
+      through, search, make(op, "soft", operands, attributes("soft_round", 0.3)),
       make(op, "logistic", operands, attributes("soft_round_logistic", 0.3)),
       make(op, "off", operands.dropLast() + [number(0)], attributes("soft_round", 0.3)),
     ]

@@ -3,7 +3,7 @@
 
 private let quantizerAttributes: [AttributeName: AttributeKind] = [
   .bits: .int(), .clip: .word(Quantizer.Clip.Kind.allCases.map(\.rawValue)),
-  .parameter: .double(default: 0),
+  .parameters: .doubles(default: []),
   .floor: .double(default: 1e-10), .halfFloor: .double(default: 0),
   .asymmetric: .bool(default: false),
   .form: .word(Kernel.Rounding.allCases.map(\.rawValue)),
@@ -20,6 +20,11 @@ extension OpDefinition {
       try operands.needReal(1, rank: 0)
       guard (2...8).contains(operands.int(.bits)) else {
         throw operands.fail("bits must be 2 to 8, found \(operands.int(.bits))")
+      }
+      let clip = Quantizer.Clip(operands.attributes)
+      guard (clip.kind.argument?.count ?? 0...0).contains(clip.parameters.count) else {
+        throw operands.fail(
+          "\(clip.kind.rawValue) does not take \(clip.parameters.count) parameters")
       }
       return [operands[0]]
     },
@@ -73,8 +78,18 @@ extension Node {
   /// The quantiser that a fake_quant node stands for.
   public var quantizer: Quantizer {
     Quantizer(
-      bits: int(.bits), clip: Quantizer.Clip(.init(rawValue: word(.clip))!, double(.parameter)),
+      bits: int(.bits), clip: Quantizer.Clip(attributes),
       floor: double(.floor), halfFloor: double(.halfFloor), isAsymmetric: bool(.asymmetric))
+  }
+}
+
+extension Quantizer.Clip {
+  /// Attributes that the op's definition has admitted.
+  fileprivate init(_ attributes: [AttributeName: AttributeValue]) {
+    guard case .word(let word)? = attributes[.clip], let kind = Kind(rawValue: word),
+      case .doubles(let parameters)? = attributes[.parameters]
+    else { preconditionFailure("a quantiser without a clip") }
+    self.init(kind, parameters)
   }
 }
 

@@ -123,7 +123,7 @@ extension Elaborator {
           at: expression.position)
       }
       return .bool(bool)
-    case .dims:
+    case .doubles, .dims:
       throw failure(
         .wrongArguments, "\(op.rawValue): \(slot) is set by passes", at: expression.position)
     }

@@ -23,7 +23,9 @@ extension SectionTable {
                 [RuleParameter("gain", .number(.positive), default: "1", positional: true)]),
               RuleSignature(
                 "overtone", [RuleParameter("std", .number(.positive), positional: true)]),
-              RuleSignature("rows", [RuleParameter("values", .numbers, positional: true)]),
+              RuleSignature(
+                "rows",
+                [RuleParameter("values", .numbers(.any, count: 1...Int.max), positional: true)]),
             ]),
         ], "Params whose path the glob matches start like this.", repeats: true,
         read: { match, reader in

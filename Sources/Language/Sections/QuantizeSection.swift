@@ -28,7 +28,8 @@ extension SectionTable {
           + "[asymmetric] [unrounded] [gptq])",
         "The precision; for integers, which only matrices have, what the largest code stands for "
           + "(the row's maximum, a "
-          + "quantile of |w|, or k standard deviations) and the smallest step.",
+          + "quantile of |w|, k standard deviations, or the one of 2 to 8 quantiles that leaves the "
+          + "row the least squared error) and the smallest step.",
         repeats: true,
         read: { match, quantize, reader in
           guard let target = match.target("target"), let precision = reader.precision(match) else {
@@ -77,7 +78,7 @@ extension SectionTable {
             quantize.calibration.map { tokens in
               Feature(
                 .quantize, "calibrate", "\(grouped(tokens)) tokens of training text",
-                model.paths { quantize.isSolved(model.precisionTable[$0]) })
+                model.paths { model.precisionTable[$0]?.isSolved ?? false })
             }
           ]
         }),
@@ -110,7 +111,7 @@ extension SectionTable {
           suggestion: "write: budget 16_000_000 bytes")
       }
       let needsMoments =
-        quantize.isAutomatic || quantize.rules.contains { quantize.isSolved($0.precision) }
+        quantize.isAutomatic || quantize.rules.contains { $0.precision.isSolved }
       if needsMoments {
         reader.settings.quantize?.calibration =
           quantize.calibration ?? QuantizeSettings.usualCalibration
@@ -126,7 +127,12 @@ extension SectionTable {
 
 /// How each clip is written.
 private let clips: [EntryElement] = Quantizer.Clip.Kind.allCases.map { kind in
-  kind.argument.map { one(kind.rawValue, $0.name, $0.range) } ?? .word(kind.rawValue)
+  guard let argument = kind.argument else { return .word(kind.rawValue) }
+  if argument.count == 1...1 { return one(kind.rawValue, argument.name, argument.range) }
+  let numbers = RuleParameter.Kind.numbers(argument.range, count: argument.count)
+  return .rule(
+    kind.rawValue,
+    [RuleSignature(kind.rawValue, [RuleParameter(argument.name, numbers, positional: true)])])
 }
 
 extension SectionReader {
@@ -152,11 +158,17 @@ extension SectionReader {
         .malformedEntry,
         kinds.count > 1
           ? "'\(kinds[0])' and '\(kinds[1])' both say what the largest code stands for"
-          : "an integer precision needs 'per_row' and one of max, quantile(q), sdclip(k)",
+          : "an integer precision needs 'per_row' and one of max, quantile(q), sdclip(k), search(q, …)",
         at: match.location(of: "precision"), suggestion: "such as: \(name) per_row sdclip(12.85)")
       return nil
     }
-    let clip = Quantizer.Clip(kinds[0], argument(kinds[0].rawValue) ?? 0)
+    let numbers: [Double] =
+      switch match.rule(kinds[0].rawValue)?.arguments.values.first {
+      case .number(let number): [number]
+      case .numbers(let numbers): numbers
+      default: []
+      }
+    let clip = Quantizer.Clip(kinds[0], numbers)
     var quantizer = Quantizer(bits: Int(name.dropFirst(3)) ?? 8, clip: clip)
     quantizer.floor = argument("floor") ?? quantizer.floor
     quantizer.halfFloor = argument("half_floor") ?? quantizer.halfFloor
@@ -164,12 +176,5 @@ extension SectionReader {
     quantizer.codesFromUnrounded = match.has("unrounded")
     quantizer.isSolved = match.has("gptq")
     return .int(quantizer)
-  }
-}
-
-extension QuantizeSettings {
-  /// Whether a form's codes are solved for by second moments.
-  fileprivate func isSolved(_ precision: Precision?) -> Bool {
-    if case .int(let quantizer)? = precision { quantizer.isSolved } else { false }
   }
 }

@@ -11,15 +11,30 @@ public struct Artifact: Sendable {
   public let model: Model
   public let tensors: [String: StoredTensor]
 
-  /// Quantises the weights by the model's precision table.
-  public init(model: Model, parameters: ParameterBlock, precision: [String: Precision]) {
+  /// Quantises the weights by a table of precisions. Without moments all codes are nearest.
+  public init(
+    model: Model, parameters: ParameterBlock, precision: [String: Precision],
+    moments: SecondMoments? = nil, threads: Int = 1
+  ) throws(NumericFailure) {
     self.model = model
     var tensors: [String: StoredTensor] = [:]
+    // Neighbours multiply the same values: their factor is made once.
+    var solver: (place: Int, solver: CodeSolver)?
     for entry in parameters.layout.entries {
       let parameter = entry.parameter
       let form = precision[parameter.path] ?? .f32
-      let rows = parameter.type.sizes.first ?? 1
-      tensors[parameter.path] = form.store(parameters[parameter.path]!, rows: rows)
+      if form.isSolved, let moments, let place = moments.place(of: parameter.path),
+        solver?.place != place
+      {
+        let columns = parameter.type.sizes[1]
+        let gptq = try GPTQ(
+          hessian: moments.sums[place], columns: columns, threads: threads)
+        solver = (place, CodeSolver(gptq: gptq, threads: threads))
+      }
+      let isSolved = form.isSolved && moments?.place(of: parameter.path) != nil
+      tensors[parameter.path] = form.store(
+        parameters[parameter.path]!, rows: parameter.type.sizes.first ?? 1,
+        solver: isSolved ? solver?.solver : nil)
     }
     self.tensors = tensors
   }

@@ -8,11 +8,19 @@ import IR
 public struct SecondMoments: Sendable {
   /// Tokens that were read.
   public let tokens: Int
-  /// [k, k] by the path of a matrix [n, k]. Matrices that multiply the same values share an array.
-  fileprivate let sums: [String: [Float]]
+  /// [k, k] each. Matrices that multiply the same values have one place among them.
+  let sums: [[Float]]
+  private let places: [String: Int]
 
-  /// The moments [k, k] of what a matrix multiplies; nil if no node multiplies it as it is.
-  public subscript(_ path: String) -> [Float]? { sums[path] }
+  init(tokens: Int, sums: [[Float]], places: [String: Int]) {
+    (self.tokens, self.sums, self.places) = (tokens, sums, places)
+  }
+
+  /// Where the moments of a matrix's inputs stand in `sums`; nil if no node multiplies it as it is.
+  func place(of path: String) -> Int? { places[path] }
+
+  /// The moments [k, k] of what a matrix [n, k] multiplies; nil if no node multiplies it as it is.
+  public subscript(_ path: String) -> [Float]? { places[path].map { sums[$0] } }
 }
 
 /// Runs a model over training text and sums up second moments. It is given a stream of training text: no
@@ -38,31 +46,31 @@ public struct Calibration {
       stream, rows: sizes.rows, seq: sizes.seq, order: .shuffled, seed: seed)
     var targets = [Int32](repeating: 0, count: sizes.count)
     executable.prepareParameters()
-    // Outputs of one value have one place; what lies there is summed once.
-    var sums: [UnsafeMutablePointer<Float>: [Float]] = [:]
     let outputs = executable.function.outputs.compactMap { output in
       Port.momentPath(output.name).map { (path: $0, values: executable.output(output.name)) }
     }
+    // Outputs of one value lie in one place, and are summed once.
+    var distinct: [UnsafeMutableBufferPointer<Float>] = []
+    var places: [String: Int] = [:]
+    for output in outputs {
+      let known = distinct.firstIndex { $0.baseAddress == output.values.baseAddress }
+      places[output.path] = known ?? distinct.count
+      if known == nil { distinct.append(output.values) }
+    }
+    var sums = distinct.map { [Float](repeating: 0, count: $0.count) }
     let passes = (max(tokens, 1) + sizes.count - 1) / sizes.count
     for pass in 0..<passes {
       try targets.withUnsafeMutableBufferPointer { targets throws(FormatError) in
         try reader.load(ids: executable.ids([sizes.rows, sizes.seq]), targets: targets)
       }
       executable.run()
-      for place in Set(outputs.map(\.values.baseAddress!)) {
-        let values = outputs.first { $0.values.baseAddress == place }!.values
-        if sums[place] == nil {
-          sums[place] = Array(values)
-        } else {
-          sums[place]!.withUnsafeMutableBufferPointer { sum in
-            for index in sum.indices { sum[index] += values[index] }
-          }
+      for (place, values) in distinct.enumerated() {
+        sums[place].withUnsafeMutableBufferPointer { sum in
+          for index in sum.indices { sum[index] += values[index] }
         }
       }
       try progress(Double(pass + 1) / Double(passes))
     }
-    let byPath = outputs.map { ($0.path, sums[$0.values.baseAddress!]!) }
-    return SecondMoments(
-      tokens: passes * sizes.count, sums: Dictionary(uniqueKeysWithValues: byPath))
+    return SecondMoments(tokens: passes * sizes.count, sums: sums, places: places)
   }
 }

@@ -123,11 +123,16 @@ private func cArguments(
   case let rounding as Kernel.Rounding: return [(name, code(rounding.rawValue))]
   case is RowProgram: return [(name, (Int(bitPattern: program), 0))]
   case let quantizer as Quantizer:
+    let parameters = quantizer.clip.parameters
     return [
-      ("clip", code(quantizer.clip.kind.rawValue)), ("parameter", (0, quantizer.clip.parameter)),
-      ("qmax", (quantizer.qmax, 0)), ("floor", (0, quantizer.floor)),
+      ("clip", code(quantizer.clip.kind.rawValue)), ("parameters", (parameters.count, 0)),
+      ("qmin", (quantizer.qmin, 0)), ("qmax", (quantizer.qmax, 0)),
+      ("unrounded", (quantizer.codesFromUnrounded ? 1 : 0, 0)), ("floor", (0, quantizer.floor)),
       ("half_floor", (0, quantizer.halfFloor)),
     ]
+      + (0..<8).map {
+        ("parameter_\($0)", (0, $0 < parameters.count ? parameters[$0] : 0))
+      }
   default: preconditionFailure("the argument '\(name)' has no form in C")
   }
 }

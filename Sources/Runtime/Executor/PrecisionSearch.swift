@@ -129,7 +129,7 @@ struct PrecisionSearch {
     let codes = RowCodes(
       rounding: UnsafeBufferPointer(values),
       quantizer.scales(of: UnsafeBufferPointer(values), rows: rows), quantizer)
-    codes.restore(to: place)
+    _ = place.update(from: codes.values)
     let after = try loss(changed)
     _ = place.update(from: values)
     let columns = parameter.type.sizes[1]

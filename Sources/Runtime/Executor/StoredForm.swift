@@ -6,9 +6,7 @@ import IR
 
 /// The stored form of a tensor: named streams of elements, made from weights and back.
 ///
-/// Everything that packs, reads, checks or shows an artifact goes by this record. A form that chooses
-/// codes by more than the weights takes that as another argument of `store`, whose one caller is
-/// `Artifact`.
+/// Everything that packs, reads, checks or shows an artifact goes by this record.
 public struct StoredForm: Sendable {
   /// One stream of a tensor. Streams of a name lie behind one another in one group of the container.
   public struct Stream: Sendable {
@@ -29,8 +27,9 @@ public struct StoredForm: Sendable {
 
   /// In the order in which a tensor's streams enter the container.
   public let streams: [Stream]
-  /// The streams' elements from weights in so many rows.
-  let store: @Sendable (UnsafeMutableBufferPointer<Float>, _ rows: Int) -> [StoredElements]
+  /// The streams' elements from weights in so many rows; the solver makes codes where the form asks for one.
+  let store:
+    @Sendable (UnsafeMutableBufferPointer<Float>, _ rows: Int, CodeSolver?) -> [StoredElements]
   /// The weights that the streams' elements stand for.
   let restore: @Sendable ([StoredElements], UnsafeMutableBufferPointer<Float>) -> Void
 }
@@ -45,21 +44,24 @@ extension Precision {
     }
   }
 
-  /// Stores weights [rows, columns]; forms without scales take a tensor of rank 1 as any rows.
-  public func store(_ values: UnsafeMutableBufferPointer<Float>, rows: Int) -> StoredTensor {
-    StoredTensor(precision: self, streams: form.store(values, rows))
+  /// Stores weights [rows, columns]; forms without scales take a tensor of rank 1 as any rows. Codes are
+  /// rounded to nearest without a solver.
+  public func store(
+    _ values: UnsafeMutableBufferPointer<Float>, rows: Int, solver: CodeSolver? = nil
+  ) -> StoredTensor {
+    StoredTensor(precision: self, streams: form.store(values, rows, solver))
   }
 }
 
 extension StoredForm {
   static let f32 = StoredForm(
     streams: [Stream(element: .float, what: "weight", group: { _ in "f32" }, count: \.count)],
-    store: { values, _ in [.floats(Array(values))] },
+    store: { values, _, _ in [.floats(Array(values))] },
     restore: { streams, values in _ = values.update(from: streams[0].floats) })
 
   static let f16 = StoredForm(
     streams: [Stream(element: .half, what: "weight", group: { _ in "f16" }, count: \.count)],
-    store: { values, _ in [.halves(values.map { quantise_half(Double($0)) })] },
+    store: { values, _, _ in [.halves(values.map { quantise_half(Double($0)) })] },
     restore: { streams, values in
       for (index, bits) in streams[0].halves.enumerated() {
         values[index] = quantise_from_half(bits)
@@ -77,7 +79,14 @@ extension StoredForm {
         Stream(
           element: .half, what: "scale", group: { _ in "scales" }, count: { $0.sizes[0] }),
       ],
-      store: { values, rows in quantizer.stored(values, rows: rows) },
+      store: { values, rows, solver in
+        let weights = UnsafeBufferPointer(values)
+        guard quantizer.isSolved, let solver else {
+          return RowCodes(rounding: weights, quantizer.scales(of: weights, rows: rows), quantizer)
+            .streams
+        }
+        return solver.gptq.quantise(weights, rows: rows, quantizer, threads: solver.threads).streams
+      },
       restore: { streams, values in
         let (codes, scales) = (streams[0].codes, streams[1].halves.map { quantise_from_half($0) })
         quantise_dequantise(
@@ -87,26 +96,8 @@ extension StoredForm {
   }
 }
 
-extension Quantizer {
-  /// Codes and scales by the quantiser that the QAT node uses too.
-  fileprivate func stored(
-    _ values: UnsafeMutableBufferPointer<Float>, rows: Int
-  ) -> [StoredElements] {
-    let columns = Int64(values.count / rows)
-    var scales = [Float](repeating: 0, count: rows)
-    var full = scales
-    var limits = scales
-    var codes = [Int8](repeating: 0, count: values.count)
-    let kernel = Kernel(Kernel.QuantScale(rows: rows, columns: Int(columns), quantizer: self))
-    var arguments = kernel_call(kernel).quant_scale
-    var work = [Float](repeating: 0, count: Int(columns))
-    quantise_scales(&scales, &full, &limits, values.baseAddress, &arguments, &work)
-    let (qmin, qmax) = (Int32(qmin), Int32(qmax))
-    if codesFromUnrounded {
-      quantise_codes(&codes, values.baseAddress, full, limits, Int64(rows), columns, qmin, qmax)
-    } else {
-      quantise_codes(&codes, values.baseAddress, scales, nil, Int64(rows), columns, qmin, qmax)
-    }
-    return [.codes(codes), .halves(scales.map { quantise_half(Double($0)) })]
-  }
+/// What makes the codes of forms that ask for second moments.
+public struct CodeSolver: Sendable {
+  let gptq: GPTQ
+  let threads: Int
 }

@@ -24,6 +24,17 @@ const char *gemm_name(void);
 const char *gemm_jit_name(void);
 const char *gemm_blas_name(void);
 
+// What gptq_codes was asked for.
+typedef struct gptq_weights {
+  int8_t *codes;
+  const float *w;
+  int64_t rows, columns;
+  const double *u;
+  const int32_t *order;
+  const uint8_t *dead, *second; // [columns]
+  gptq_grid grid[2];
+} gptq_weights;
+
 // What every kernel has for each ISA: a body, which computes one tile, and a layout, which sets the
 // tiles of a call and the bytes of scratch that one takes, if any.
 typedef void (*kernel_tile)(const kernel_call *call, int64_t tile, void *scratch);
@@ -39,6 +50,12 @@ typedef struct kernel_table {
   void (*dequantise)(float *w, const int8_t *codes, const float *scale, int64_t rows,
                      int64_t columns);
   void (*orthonormalise)(double *v, int64_t count, int64_t length);
+  // Of GPTQ (bodies/gptq.inc).
+  void (*subtract)(double *c, int64_t ldc, const double *a, int64_t lda, const double *b,
+                   int64_t ldb, int64_t m, int64_t n, int64_t depth);
+  int32_t (*solve)(double *x, int64_t ldx, const double *v, int64_t ldv, int64_t m, int64_t n,
+                   int32_t pivots);
+  void (*gptq)(const gptq_weights *weights, int64_t tile, double *room);
   // Returns FLOPs, or bytes read; NULL where the ISA has no such instruction.
   double (*probe[PROBE_COUNT])(float *out, const float *in, int64_t count);
 } kernel_table;
@@ -56,6 +73,10 @@ static inline int64_t parts_of(int64_t n, int64_t size) { return (n + size - 1) 
 static inline int64_t round_up(int64_t n, int64_t to) { return parts_of(n, to) * to; }
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// Numbers from row to row of GPTQ's matrices. An odd number of lines, so that rows below each other do
+// not share a set of the cache.
+static inline int64_t gptq_row(int64_t columns) { return round_up(columns, 16) + 8; }
 
 static inline int64_t floats(int64_t n) { return n * (int64_t)sizeof(float); }
 static inline int64_t numbers(int64_t n, int32_t bf16) { return n * (bf16 ? 2 : 4); }

@@ -30,15 +30,26 @@ public struct ReferenceQuantizer: Hashable, Sendable {
   }
 
   public func scale(of row: [Double]) -> Scale {
-    let clip = clip(of: row)
+    let scales = clips(of: row).map { scale(clip: $0) }
+    var (best, least) = (scales[0], Double.infinity)
+    for scale in scales where scales.count > 1 {
+      let values = quantised(row, scale).dequantised
+      let error = zip(row, values).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+      if error < least { (best, least) = (scale, error) }
+    }
+    return best
+  }
+
+  private func scale(clip: Double) -> Scale {
     let unrounded = max(clip / Double(quantizer.qmax), quantizer.floor)
     let stored = max(Self.roundedToHalf(unrounded), quantizer.halfFloor)
     return Scale(clip: clip, unrounded: unrounded, stored: stored)
   }
 
   /// The codes of a row, from the stored step or, where the rule says so, from the unrounded one.
-  public func quantised(_ row: [Double]) -> Row {
-    let scale = self.scale(of: row)
+  public func quantised(_ row: [Double]) -> Row { quantised(row, scale(of: row)) }
+
+  private func quantised(_ row: [Double], _ scale: Scale) -> Row {
     let codes: [Int]
     if quantizer.codesFromUnrounded {
       let clipped = row.map { min(max($0, -scale.clip), scale.clip) }
@@ -56,13 +67,14 @@ public struct ReferenceQuantizer: Hashable, Sendable {
     return Int(min(max(quotient, Double(quantizer.qmin)), Double(quantizer.qmax)))
   }
 
-  private func clip(of row: [Double]) -> Double {
-    guard !row.isEmpty else { return 0 }
-    let parameter = quantizer.clip.parameter
+  /// The row's clip, or those among which a search chooses.
+  private func clips(of row: [Double]) -> [Double] {
+    guard !row.isEmpty else { return [0] }
+    let parameters = quantizer.clip.parameters
     switch quantizer.clip.kind {
-    case .max: return row.reduce(0) { max($0, abs($1)) }
-    case .quantile: return Self.quantile(row.map { abs($0) }, parameter)
-    case .sdclip: return parameter * Self.standardDeviation(row)
+    case .max: return [row.reduce(0) { max($0, abs($1)) }]
+    case .quantile, .search: return parameters.map { Self.quantile(row.map { abs($0) }, $0) }
+    case .sdclip: return parameters.map { $0 * Self.standardDeviation(row) }
     }
   }
 

@@ -259,4 +259,39 @@ void kernels_orthonormalise(double *v, int64_t count, int64_t length);
 uint16_t quantise_half(double x); // to f16 bits, nearest, ties to even
 float quantise_from_half(uint16_t bits);
 
+// ---- GPTQ -----------------------------------------------------------------------------------------
+// Codes of rows whose errors are taken over by the columns that follow. All in double, every number by
+// one chain of unfused operations: the same bits on every ISA, with any number of threads.
+enum { GPTQ_BLOCK = 128, GPTQ_LANES = 64, GPTQ_ROOM = GPTQ_LANES + 8 };
+
+// Numbers from one row of a factor [columns, columns] to the next.
+int64_t gptq_stride(int64_t columns);
+// Numbers that one thread of gptq_codes needs.
+int64_t gptq_room(int64_t columns);
+
+// u, upper triangular with inverse(g) = uᵀu, where g[i,j] = h[order[i], order[j]] off the diagonal and
+// diagonal[order[i]] on it. Of h[k,k] the upper triangle is read. u and work hold k * stride numbers.
+// 0 if g is not positive definite.
+int32_t gptq_factor(double *u, double *work, const double *h, const double *diagonal,
+                    const int32_t *order, int64_t k, int32_t threads);
+
+// A grid of codes: clamp(half-even(w / step), qmin, qmax), w clamped to ±limit first, stands for code *
+// scale; a step of 0 gives codes 0. `lines` are three arrays of a number a row: scale, step, limit.
+typedef struct gptq_grid {
+  const float *lines; // [3, rows]
+  int32_t qmin, qmax;
+} gptq_grid;
+
+// codes[rows,columns] of w[rows,columns]. Columns are taken in the order of u: e = (w - code * scale) /
+// u[c,c], and the columns j behind c lose e u[c,j]. Dead columns count as zeros. Columns that `second`
+// (may be NULL) marks have the second grid. `room` holds threads * gptq_room(columns) numbers.
+void gptq_codes(int8_t *codes, const float *w, int64_t rows, int64_t columns, const double *u,
+                const int32_t *order, const uint8_t *dead, const uint8_t *second,
+                gptq_grid first_grid, gptq_grid second_grid, double *room, int32_t threads);
+
+// out[m,n] = aᵀ b of a[depth,m] and b[depth,n], each by gptq_stride of its columns. Behind the columns
+// operands have zeros.
+void gptq_product(double *out, const double *a, const double *b, int64_t depth, int64_t m,
+                  int64_t n, int32_t threads);
+
 #endif

@@ -174,14 +174,23 @@ enum { SGD_W, SGD_M, SGD_G, SGD_LR, SGD_FACTOR };
 enum { MUON_W, MUON_M, MUON_G, MUON_LR, MUON_FACTOR, MUON_MOMENTUM, MUON_TAPER, MUON_COEFFICIENTS };
 
 // scale[rows]; w[rows,columns]. scale = max(clip/qmax, floor), rounded to f16, then raised to
-// half_floor. The clip of a row: the largest |w|; linear interpolation at parameter (n-1) of |w|;
-// parameter times the standard deviation with n-1.
+// half_floor. The clip of a row: the largest |w|; linear interpolation at p (n-1) of |w|; p times the
+// standard deviation with n-1; p is parameter_0. A search takes the quantile among the first `parameters` ones whose
+// codes leave the least squared error of the row, of equal ones the first. qmin and unrounded (codes
+// come from the scale before rounding, of clipped weights) matter to that alone.
 // clip is a quantiser_clip, after its word in plans.
-#define QUANTISER_CLIPS(X) X(CLIP_MAX, max) X(CLIP_QUANTILE, quantile) X(CLIP_DEVIATIONS, sdclip)
+#define QUANTISER_CLIPS(X)                                                                         \
+  X(CLIP_MAX, max)                                                                                 \
+  X(CLIP_QUANTILE, quantile) X(CLIP_DEVIATIONS, sdclip) X(CLIP_SEARCH, search)
 #define QUANT_SCALE_ARGUMENTS(X)                                                                   \
   X(int64_t, rows)                                                                                 \
   X(int64_t, columns)                                                                              \
-  X(int32_t, clip) X(int32_t, qmax) X(double, parameter) X(double, floor) X(double, half_floor)
+  X(int32_t, clip)                                                                                 \
+  X(int32_t, qmin)                                                                                 \
+  X(int32_t, qmax) X(int32_t, unrounded) X(int32_t, parameters) X(double, floor)                   \
+      X(double, half_floor) X(double, parameter_0) X(double, parameter_1) X(double, parameter_2)   \
+          X(double, parameter_3) X(double, parameter_4) X(double, parameter_5)                     \
+              X(double, parameter_6) X(double, parameter_7)
 enum { QUANT_SCALE_SCALE, QUANT_SCALE_W };
 
 // out[rows,columns]; w, scale[rows], alpha[1]. alpha <= 0: out = w (off). Straight-through: code*scale.
