@@ -55,9 +55,11 @@ public struct PrecisionTable: Sendable, Equatable {
   public func choose(budget: Double) -> Choice? {
     let hulls = entries.map { PrecisionTable.hull($0.candidates) }
     var places = [Int](repeating: 0, count: entries.count)
-    var bytes = fixedBytes + zip(entries, hulls).reduce(0.0) {
-      $0 + $1.0.candidates[$1.1[0]].bytes
-    }
+    var bytes =
+      fixedBytes
+      + zip(entries, hulls).reduce(0.0) {
+        $0 + $1.0.candidates[$1.1[0]].bytes
+      }
     guard bytes <= budget else { return nil }
     var steps: [(slope: Double, entry: Int, place: Int)] = []
     for (entry, hull) in hulls.enumerated() {

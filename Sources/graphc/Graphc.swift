@@ -24,7 +24,7 @@ struct Graphc: ParsableCommand {
     version: "graphc \(version)",
     subcommands: [
       CompileCommand.self, DiffCommand.self, RunCommand.self, EvalCommand.self,
-      GenerateCommand.self,
+      QuantizeCommand.self, GenerateCommand.self,
       ExecCommand.self, BenchCommand.self, CheckCommand.self, FormatCommand.self,
       DumpCommand.self, AuditCommand.self, DataCommand.self, DoctorCommand.self,
       ExplainCommand.self,

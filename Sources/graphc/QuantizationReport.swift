@@ -53,7 +53,8 @@ struct QuantizationReport {
       "\(grouped(artifact.bytes)) bytes in \(artifact.path)"
         + (packed.predictedBytes.map { ", predicted \(grouped($0))" } ?? ""))
     lines.append(
-      isAverage ? "The average over training was stored." : "The last weights of training were stored.")
+      isAverage
+        ? "The average over training was stored." : "The last weights of training were stored.")
     return lines.joined(separator: "\n")
   }
 }

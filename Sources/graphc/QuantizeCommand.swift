@@ -61,7 +61,9 @@ struct QuantizeCommand: ParsableCommand {
     var declared = try trained.model(graph: graph, options: model)
     declared.settings.ttt = nil
     if let budget {
-      guard budget > 0 else { throw Failure.usage("--budget takes a number from 1, found \(budget)") }
+      guard budget > 0 else {
+        throw Failure.usage("--budget takes a number from 1, found \(budget)")
+      }
       declared.settings.quantize = (declared.settings.quantize ?? QuantizeSettings())
         .choosing(within: budget)
     }

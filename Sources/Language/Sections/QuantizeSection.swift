@@ -70,7 +70,8 @@ extension SectionTable {
       SectionEntry(
         \.quantize, "calibrate",
         [.word("calibrate"), .number("tokens", .whole(atLeast: 1)), .word("tokens")],
-        default: "32_768 tokens", "How much training text gives the second moments that gptq needs.",
+        default: "32_768 tokens",
+        "How much training text gives the second moments that gptq needs.",
         read: { match, quantize, _ in quantize.calibration = match.whole("tokens") },
         prints: { [$0.calibration.map { "calibrate \($0) tokens" }] },
         live: { quantize, model in

@@ -91,8 +91,10 @@ public struct Packing {
       }
       if Double(bytes) <= limit, Double(bytes) >= (1 - Self.spare) * limit { break }
       // Codes and scales follow the choice, everything else is the same whatever is chosen.
-      let codes = packed.container.groups.filter { $0.name.hasPrefix("codes ") || $0.name == "scales" }
-        .reduce(0) { $0 + $1.frame.count }
+      let codes = packed.container.groups.filter {
+        $0.name.hasPrefix("codes ") || $0.name == "scales"
+      }
+      .reduce(0) { $0 + $1.frame.count }
       let predicted = table.choice(choice.indices).bytes - table.fixedBytes
       table.fixedBytes = Double(bytes - codes)
       ratio = Double(codes) / max(predicted, 1)
@@ -143,7 +145,8 @@ private struct CalibrationLoss {
   /// About so many tokens are read.
   private static let tokens = 8192
 
-  init(_ plan: Plan, data: DataFolder, _ weights: ParameterBlock, seed: UInt64, threads: Int) throws {
+  init(_ plan: Plan, data: DataFolder, _ weights: ParameterBlock, seed: UInt64, threads: Int) throws
+  {
     let sizes = plan.model.calibrationSizes
     parameters = try weights.copy()
     scorer = try Scorer(

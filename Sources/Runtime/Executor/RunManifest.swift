@@ -110,9 +110,11 @@ public struct RunManifest: Sendable {
   public var hash: String { SHA256.hex(JSONValue.object(members).text) }
 
   /// The graph's files as they were read, the main one first, with the run's --preset, every --set and seed.
-  public var declaration: (
-    files: [SourceFile], preset: String?, overrides: [String], seed: UInt64?
-  ) {
+  public var declaration:
+    (
+      files: [SourceFile], preset: String?, overrides: [String], seed: UInt64?
+    )
+  {
     let names = (members[.sources]?.arrayValue ?? []).compactMap { $0["path"]?.stringValue }
     return (
       names.compactMap { name in texts[name].map { SourceFile(path: name, text: $0) } },

@@ -23,6 +23,15 @@ typedef double v16d __attribute__((ext_vector_type(16)));
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+// Eight doubles.
+INLINE v8d load8(const double *p) {
+  v8d x;
+  memcpy(&x, p, sizeof x);
+  return x;
+}
+
+INLINE void store8(double *p, v8d x) { memcpy(p, &x, sizeof x); }
+
 INLINE v16 splat(float x) { return (v16)x; }
 
 // Loads and stores of `part` lanes; the others read as zero. `part` is the constant 16 in hot
