@@ -16,7 +16,7 @@ extension RuntimeTests {
       let model = try CompiledModel.small()
       let block = try ParameterBlock(layout: ParameterLayout(model.graph.parameters))
       block.initialise(seed: seed)
-      return Artifact(
+      return try Artifact(
         model: model.forArtifact, parameters: block, precision: model.precisionTable)
     }
 
@@ -49,7 +49,7 @@ extension RuntimeTests {
 
     @Test func storingRestoredWeightsChangesNothing() throws {
       let first = try artifact()
-      let again = Artifact(
+      let again = try Artifact(
         model: first.model, parameters: try first.parameters(),
         precision: first.model.precisionTable)
       let moved = zip(try first.parameters().values, try again.parameters().values).map {
@@ -64,7 +64,7 @@ extension RuntimeTests {
       let block = try ParameterBlock(layout: ParameterLayout(model.graph.parameters))
       block.initialise(seed: 3)
       let table = model.precisionTable
-      let restored = Artifact(
+      let restored = try Artifact(
         model: model.forArtifact, parameters: block, precision: table)
       let quantized = try restored.parameters()
       for (path, tensor) in restored.tensors {

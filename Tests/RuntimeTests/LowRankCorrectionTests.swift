@@ -70,7 +70,7 @@ extension RuntimeTests {
       #expect(zero.left.allSatisfy { $0 == 0 } && zero.right.allSatisfy(\.isFinite))
       let one = SingularPart([1, 2, 2, 4], rows: 2, columns: 2, rank: 2, threads: 1)
       #expect(abs(one.left[0] * one.right[0] - 1) < 1e-12)
-      #expect((one.left + one.right).allSatisfy(\.isFinite))
+      #expect((one.left + one.right).allSatisfy { $0.isFinite })
     }
 
     @Test func factorsAreRoundedToTheirGrids() {

@@ -148,7 +148,7 @@ extension RuntimeTests {
         for (index, value) in values.enumerated() { block[path]?[index] = Float(value) }
       }
       let table = model.precisionTable
-      let artifact = Artifact(model: model.forArtifact, parameters: block, precision: table)
+      let artifact = try Artifact(model: model.forArtifact, parameters: block, precision: table)
       let container = try artifact.container()
       try container.write(folder.path + "/a.gca")
       let read = try Artifact.read(folder.path + "/a.gca")
@@ -160,7 +160,7 @@ extension RuntimeTests {
       #expect(try read.parameters().sha256() != block.sha256())
       // Other weights are stored as others.
       block["tok_emb"]![0] += 1
-      let other = Artifact(model: model.forArtifact, parameters: block, precision: table)
+      let other = try Artifact(model: model.forArtifact, parameters: block, precision: table)
       #expect(other.tensors != artifact.tensors)
     }
 

@@ -79,7 +79,7 @@ extension RuntimeTests {
       for value in [Float.nan, 1e30] {
         let weights = try ParameterBlock(layout: ParameterLayout(model.graph.parameters))
         weights["tok_emb"]![0] = value
-        let artifact = Artifact(
+        let artifact = try Artifact(
           model: model.forArtifact, parameters: weights, precision: model.precisionTable)
         #expect(throws: NumericFailure.self) { try artifact.checkFinite(madeFrom: weights) }
       }
