@@ -220,8 +220,8 @@ extension RuntimeTests {
       #expect(absoluteDifference(other.reals(of: "nll"), nll) < 1e-9)
     }
 
-    /// Bytes that the forward and the backward pass of a row of 2,048 tokens take in f32, beside what the
-    /// model's parameters and states take.
+    /// Bytes that the forward and the backward pass of a row of 2,048 tokens take in f32, gradients of
+    /// parameters among them, beside what parameters and states take.
     private static func stepBytes(_ model: Model, variant: Int? = nil) throws -> Int {
       try compileFunction(
         .trainGradient(variant: variant ?? model.variants.count - 1),
@@ -283,7 +283,7 @@ extension RuntimeTests {
         reason: "Narrow rows of the table, and gradients of a table with as many rows as buckets."),
       Growth(
         feature: "XSA in four layers", path: "16-265-xsa.graph", set: ["xsa_last": "0"],
-        reason: "What attention yields is kept beside what is left of it."),
+        reason: "Two values of the width where the need is largest, not one in each layer."),
       Growth(
         feature: "value vectors", path: "19-414-values.graph",
         edits: [
@@ -310,14 +310,15 @@ extension RuntimeTests {
       Growth(
         feature: "parallel layers", path: "29-1412-parallel.graph",
         set: ["parallel_from": "layers"],
-        reason: "Attention and MLP read one norm, and no sum stands between them."),
+        reason: "One value of the width more is alive where the need is largest."),
       Growth(
         feature: "loop, three runs of three layers", path: "32-1493-loop3.graph",
         reason: "Each run keeps what a layer keeps; weights and their gradients are those of one."),
       Growth(
         feature: "crossed lanes", path: "34-1529-crossed.graph", set: ["lanes_from": "layers"],
         reason:
-          "Four weights a layer have gradients, each a sum over a branch or a lane that is kept."),
+          "Most of it comes with the first such layer; each further one takes two values of the width."
+      ),
       Growth(
         feature: "documents", path: "35-1530-documents.graph",
         edits: [
@@ -342,7 +343,7 @@ extension RuntimeTests {
         edits: [
           ("param cap_above [], cap_below []  init constant(softcap)  group scalar\n", ""),
           ("softcap_asymmetric(", "softcap("), (", cap_above, cap_below)", ", softcap)"),
-        ], reason: "The largest need is that of the layers, not that of the logits."),
+        ], reason: "The need is largest elsewhere."),
     ]
 
     /// docs/records.md is made of the files; UPDATE_GOLDEN=1 writes it again.
@@ -353,8 +354,8 @@ extension RuntimeTests {
         The history of the leaderboard of OpenAI's Parameter Golf, one file a record in `graphs/records`. `graphc diff`
         shows what one adds to another, `--preset small` makes each a model for a laptop. Rates and decays that
         no text gives are inferred from the records around them. The column step MB is what the forward and the
-        backward pass of one row of 2,048 tokens need in f32, in the variant that trains last, beside weights,
-        gradients and states of the optimizers.
+        backward pass of one row of 2,048 tokens need in f32, in the variant that trains last: values that
+        are kept and the gradients of all weights, beside the weights and the states of the optimizers.
 
         | file | score | lines | parameters | matrix MFLOP a token | step MB | small | live | not yet |
         |---|---|---|---|---|---|---|---|---|
