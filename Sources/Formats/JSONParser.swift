@@ -100,7 +100,10 @@ private struct JSONParser {
       let member = try value(depth: depth + 1)
       guard members.updateValue(member, forKey: key) == nil else {
         offset = start
-        throw error("key \"\(key)\" appears twice")
+        let isSpelledAgain = !members.keys.contains { Array($0.utf8) == Array(key.utf8) }
+        throw error(
+          "key \"\(key)\" appears twice"
+            + (isSpelledAgain ? ", in two spellings that Unicode holds equal" : ""))
       }
       skipBlanks()
       if next == UInt8(ascii: ",") {

@@ -49,7 +49,7 @@ struct SplitWriter {
     }
     split.shards = try shards.finish()
     split.sidecar = try sidecar.finish()
-    report(split, heldOut ? "validation" : "train", progress)
+    report(split, heldOut: heldOut, progress)
     return split
   }
 
@@ -69,13 +69,16 @@ struct SplitWriter {
     tokenizer.originalBytes(ofDocument: tokens) == bytes
   }
 
-  private func report(_ split: DataManifest.Split, _ name: String, _ progress: (String) -> Void) {
+  private func report(
+    _ split: DataManifest.Split, heldOut: Bool, _ progress: (String) -> Void
+  ) {
+    let name = heldOut ? "validation" : "train"
     progress("\(name): \(split.documents) documents, \(split.tokens) tokens, \(split.bytes) bytes")
     guard split.lossyDocuments > 0 else { return }
     progress(
       "\(name): lossy: \(split.lossyDocuments) documents do not decode to their text, "
         + "\(split.unknownTokens) unknown tokens, "
-        + (split.sidecar.isEmpty ? "byte table" : "byte sidecar")
+        + (tokenizer.hasCaseOperators ? heldOut ? "byte sidecar" : "decoded text" : "byte table")
         + " counts \(split.tableBytes) of \(split.bytes) bytes")
   }
 }

@@ -5,6 +5,7 @@
 ///
 /// - A SentencePiece model, as `train` makes them. One whose pieces hold the case operators sees and
 ///   gives text through `CaseOperators`; texts and bytes of this type are always the original ones.
+/// - A tokenizer.json of byte-pair encoding, as Hugging Face's tokenizers write it.
 /// - The 256 bytes, in a small JSON document (`bytes`).
 public final class Tokenizer: Sendable {
   /// The file of the tokenizer, byte for byte.
@@ -46,7 +47,12 @@ public final class Tokenizer: Sendable {
       return
     }
     let document = try JSONValue.parse(model, file: file)
-    let encoder = try ByteEncoder(document, file: file)
+    let encoder: any TextEncoder =
+      if document["tokenizer_type"] != nil {
+        try ByteEncoder(document, file: file)
+      } else {
+        try BytePairEncoder(document, file: file)
+      }
     self.init(model, encoder, fileName: Tokenizer.jsonName)
   }
 

@@ -23,11 +23,11 @@ extension Precision {
     if case .int(let quantizer) = self { quantizer.isSolved } else { false }
   }
 
-  /// What QAT sees of it: the same scales, codes rounded to nearest.
-  public mutating func roundToNearest() {
-    guard case .int(var quantizer) = self else { return }
+  /// The same scales, codes rounded to nearest: what QAT and readers see of it.
+  public var nearest: Precision {
+    guard case .int(var quantizer) = self else { return self }
     quantizer.isSolved = false
-    self = .int(quantizer)
+    return .int(quantizer)
   }
 }
 

@@ -197,7 +197,7 @@ extension DataInspection {
       [""] + splits.map(\.0), row("documents") { grouped($0.documents) },
       row("tokens") { grouped($0.tokens) },
       row("bytes of the documents") { $0.originalBytes.map(grouped) },
-      row("bytes by the \(hasCaseOperators ? "sidecar" : "tokenizer")") { grouped($0.tableBytes) },
+      row("bytes by the \(hasCaseOperators ? "tokens" : "tokenizer")") { grouped($0.tableBytes) },
       row("bytes per token") { fixed($0.bytesPerToken, 3) },
       row("unknown tokens") { grouped($0.unknownTokens) },
       row("documents with loss") { $0.lossyDocuments.map(grouped) },

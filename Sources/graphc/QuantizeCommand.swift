@@ -59,7 +59,6 @@ struct QuantizeCommand: ParsableCommand {
     let limit = try validation.limit()
     let trained = try TrainedWeights(source)
     var declared = try trained.model(graph: graph, options: model)
-    declared.settings.ttt = nil
     if let budget {
       guard budget > 0 else {
         throw Failure.usage("--budget takes a number from 1, found \(budget)")
@@ -97,7 +96,7 @@ struct QuantizeCommand: ParsableCommand {
     progress.end()
     let report = QuantizationReport(
       artifact: file, isAverage: try trained.isAverage(model), packed: packed, scores: scores,
-      tensors: try packed.artifact.reports(madeFrom: weights, moments: packed.moments))
+      tensors: try packed.reports(madeFrom: weights))
     for remark in packed.remarks { printError("warning: \(remark)") }
     try printOutput(
       form.json ? report.json.text : report.text(table: table, isPartial: limit != nil))

@@ -182,6 +182,14 @@ import Testing
     }
   }
 
+  @Test func aTokenizerJSONGoesAllTheWay() throws {
+    let folder = try TemporaryFolder()
+    let file = Repository.root.appendingPathComponent(
+      "Tests/Fixtures/tokenizer-json/byte-level.json"
+    ).path
+    try lives(folder, ["--tokenizer", file], vocab: 601, bytes: "vocabulary of 601")
+  }
+
   @Test func optionsThatContradictAreRefused() throws {
     let folder = try TemporaryFolder()
     let text = try folder.write("text.txt", sampleText())

@@ -8,7 +8,8 @@ import Testing
 
 @Suite struct GraphcTests {
   @Test(arguments: [
-    "compile", "diff", "run", "eval", "generate", "exec", "bench", "check", "fmt", "dump", "audit",
+    "compile", "diff", "run", "quantize", "eval", "generate", "exec", "bench", "check", "fmt",
+    "dump", "audit",
     "data",
     "data prepare", "data inspect", "doctor", "explain",
   ])

@@ -2,10 +2,9 @@
 // LQER's factors against full diagonalisation, and their codes against numbers by hand.
 
 import CKernels
+import Runtime
 import TestSupport
 import Testing
-
-@testable import Runtime
 
 extension RuntimeTests {
   @Suite struct LowRankCorrectionTests {

@@ -12,7 +12,14 @@ extension ModelChecks {
     if case .on(_, let start) = settings.qat {
       let place = sections.places["qat"]
       checkStart(start, "qat", settings.train, at: place)
-      checkRounded(settings.quantize, at: place)
+      if settings.quantize?.isAutomatic ?? false {
+        report(
+          .notSupported, "qat rounds by rules, and 'precision auto' chooses after training",
+          at: place,
+          suggestion: "write qat { off }, or rules in 'quantize'")
+      } else {
+        checkRounded(settings.quantize, at: place)
+      }
     }
     if let train = settings.train, case .swa(_, let below) = train.average {
       checkStart(.rateBelow(below), "swa", train, at: sections.places["average"])

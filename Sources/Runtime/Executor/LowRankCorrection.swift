@@ -106,14 +106,14 @@ public struct LowRankCorrection: Hashable, Sendable {
 /// Eigenvectors of EᵀE, or of EEᵀ where that is smaller, by iteration of a subspace that is somewhat
 /// larger than the rank, with Rayleigh and Ritz's step in each turn (Golub and Van Loan, Matrix
 /// Computations, 8.2). The largest component of each row of Vᵀ is positive.
-struct SingularPart {
-  let rank: Int
+package struct SingularPart {
+  package let rank: Int
   /// U S [rows, rank].
-  private(set) var left: [Double]
+  package private(set) var left: [Double]
   /// Vᵀ [rank, columns].
-  private(set) var right: [Double]
+  package private(set) var right: [Double]
 
-  init(_ error: [Double], rows: Int, columns: Int, rank: Int, threads: Int) {
+  package init(_ error: [Double], rows: Int, columns: Int, rank: Int, threads: Int) {
     precondition(error.count == rows * columns, "an error is [rows, columns]")
     let isTall = rows >= columns
     let (long, short) = isTall ? (rows, columns) : (columns, rows)

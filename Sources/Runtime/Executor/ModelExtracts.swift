@@ -10,12 +10,28 @@ extension Model {
     model.variants = [Variant(name: "", start: nil, graph: scored.graph)]
     model.settings.train = nil
     model.settings.qat = .off
-    model.settings.quantize?.calibration = nil
     model.settings.quantize?.isAutomatic = false
+    model.settings.quantize?.forgetCalibration()
     model.constants = []
     model.warnings = []
     model.sources = []
     return model.withoutLocations
+  }
+
+  /// The same, with the rules that an artifact adds to those of the file where the file lets the compiler choose:
+  /// to those that it has, for matrices that none of them stores.
+  func forArtifact(like artifact: Model) -> Model {
+    var model = forArtifact
+    guard let declared = settings.quantize, declared.isAutomatic,
+      let stored = artifact.settings.quantize?.rules, stored.starts(with: declared.rules)
+    else { return model }
+    let free = Set(graph.parameters.filter(declared.isFree).map(\.path))
+    let added = stored.dropFirst(declared.rules.count)
+    guard added.allSatisfy({ free.contains($0.target.text.filter { $0 != "\"" }) }) else {
+      return model
+    }
+    model.settings.quantize?.rules = stored
+    return model
   }
 
   /// What training reads of the declaration. Equal ones train to equal weights, whatever is done to
@@ -27,10 +43,7 @@ extension Model {
     model.settings.expect = ExpectSettings()
     model.settings.quantize?.budget = nil
     model.settings.quantize?.codeBytes = 0
-    model.settings.quantize?.calibration = nil
-    for index in (model.settings.quantize?.rules ?? []).indices {
-      model.settings.quantize?.rules[index].precision.roundToNearest()
-    }
+    model.settings.quantize?.forgetCalibration()
     // The fake quantiser of QAT is the quantiser.
     if model.settings.qat == .off { model.settings.quantize = nil }
     model.settings.train?.stopSteps = nil
@@ -51,5 +64,13 @@ extension Model {
       model.variants[index].graph = model.variants[index].graph.withoutLocations()
     }
     return model
+  }
+}
+
+extension QuantizeSettings {
+  /// How codes are chosen is no matter of who reads them, nor of QAT.
+  fileprivate mutating func forgetCalibration() {
+    calibration = nil
+    for index in rules.indices { rules[index].precision = rules[index].precision.nearest }
   }
 }

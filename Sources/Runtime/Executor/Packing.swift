@@ -10,6 +10,8 @@ public struct Packing {
   public struct Packed: Sendable {
     public let artifact: Artifact
     public let container: ArtifactContainer
+    /// The rule of each param, as declared or chosen.
+    public let precision: [String: Precision]
     /// Nil where no rule asks for them.
     public var moments: SecondMoments?
     /// The size that was expected of the file; nil where nothing was chosen by it.
@@ -49,13 +51,14 @@ public struct Packing {
   ) throws -> Packed {
     var model = plan.model
     model.settings.quantize = quantize
-    model = model.forArtifact
+    let precision = model.precisionTable
     let artifact = try Artifact(
-      model: model, parameters: weights, precision: model.precisionTable, moments: moments,
+      model: model.forArtifact, parameters: weights, precision: precision, moments: moments,
       threads: threads)
     try artifact.checkFinite(madeFrom: weights)
     return Packed(
-      artifact: artifact, container: try artifact.container(), moments: moments,
+      artifact: artifact, container: try artifact.container(), precision: precision,
+      moments: moments,
       remarks: moments.map { model.remarks($0) } ?? [])
   }
 

@@ -24,6 +24,8 @@ struct PrecisionSearch {
   /// The form whose damage is measured: large enough to stand out from rounding, small enough to be of the
   /// same kind.
   private static let measured = 0.5
+  /// The least that a relative error counts, in parts of what it does to the loss in the median matrix.
+  private static let least = 0.1
 
   /// A table of the free matrices. `progress` gets the part that is done.
   func table(
@@ -32,10 +34,17 @@ struct PrecisionSearch {
     var entries: [PrecisionTable.Entry] = []
     let before = try loss(weights)
     let changed = try weights.copy()
+    var scales: [Double] = []
     for (index, parameter) in free.enumerated() {
-      let values = weights[parameter.path]!
-      let scale = try sensitivity(of: parameter, changed, before)
-      let forms = try forms(of: parameter, values)
+      scales.append(
+        try sensitivity(of: parameter, changed, before) * size(of: parameter))
+      try progress(Double(index + 1) / Double(free.count))
+    }
+    // A text is short: what it shows as harmless may only be harmless there.
+    let usual = scales.isEmpty ? 0 : scales.sorted()[scales.count / 2]
+    for (parameter, scale) in zip(free, scales) {
+      let scale = max(scale, Self.least * usual, .leastNormalMagnitude) / size(of: parameter)
+      let forms = try forms(of: parameter, weights[parameter.path]!)
       entries.append(
         PrecisionTable.Entry(
           path: parameter.path,
@@ -43,9 +52,18 @@ struct PrecisionSearch {
             PrecisionCandidate(
               .int($0.quantizer), bytes: $0.bytes, damage: scale * $0.error)
           }))
-      try progress(Double(index + 1) / Double(free.count))
     }
     return PrecisionTable(entries: entries, fixedBytes: fixedBytes)
+  }
+
+  /// What a matrix makes of training text, squared: its error in parts of this is the same for all of a kind.
+  private func size(of parameter: Parameter) -> Double {
+    let columns = parameter.type.sizes[1]
+    let importance = importance(of: parameter.path, columns: columns)
+    let sum = weights[parameter.path]!.enumerated().reduce(0.0) { sum, weight in
+      sum + Double(importance[weight.offset % columns] * weight.element * weight.element)
+    }
+    return max(sum, .leastNormalMagnitude)
   }
 
   // MARK: Forms
@@ -116,28 +134,26 @@ struct PrecisionSearch {
 
   // MARK: Loss
 
-  /// What one unit of a matrix's error adds to the loss, from its codes at one coarse form. A loss that falls,
-  /// as it may by chance, counts as a hundredth of what the average token loses.
+  /// What one unit of a matrix's error adds to the loss: the mean of the loss with the error of one coarse form
+  /// and with its opposite, less the loss without. The slope, which has no sign on average, drops out.
   private func sensitivity(
     of parameter: Parameter, _ changed: ParameterBlock, _ before: Double
   ) throws -> Double {
     let place = changed[parameter.path]!
     let values = weights[parameter.path]!
-    let rows = parameter.type.sizes[0]
-    let quantizer = Self.quantizer(
-      step: Self.measured, reach: reach(values, rows: rows))
-    let codes = RowCodes(
-      rounding: UnsafeBufferPointer(values),
-      quantizer.scales(of: UnsafeBufferPointer(values), rows: rows), quantizer)
-    _ = place.update(from: codes.values)
-    let after = try loss(changed)
+    let (rows, columns) = (parameter.type.sizes[0], parameter.type.sizes[1])
+    let quantizer = Self.quantizer(step: Self.measured, reach: reach(values, rows: rows))
+    let from = UnsafeBufferPointer(values)
+    let codes = RowCodes(rounding: from, quantizer.scales(of: from, rows: rows), quantizer)
+    let stored = codes.values
+    _ = place.update(from: stored)
+    let nearer = try loss(changed)
+    for index in place.indices { place[index] = 2 * values[index] - stored[index] }
+    let farther = try loss(changed)
     _ = place.update(from: values)
-    let columns = parameter.type.sizes[1]
-    let error = codes.error(
-      UnsafeBufferPointer(values), importance(of: parameter.path, columns: columns),
-      columns: columns)
-    guard error > 0 else { return 0 }
-    return max(after - before, 1e-6 * before) / error
+    let importance = importance(of: parameter.path, columns: columns)
+    let error = codes.error(from, importance, columns: columns)
+    return error > 0 ? ((nearer + farther) / 2 - before) / error : 0
   }
 }
 

@@ -49,7 +49,7 @@ extension Precision {
   public func store(
     _ values: UnsafeMutableBufferPointer<Float>, rows: Int, solver: CodeSolver? = nil
   ) -> StoredTensor {
-    StoredTensor(precision: self, streams: form.store(values, rows, solver))
+    StoredTensor(precision: nearest, streams: form.store(values, rows, solver))
   }
 }
 

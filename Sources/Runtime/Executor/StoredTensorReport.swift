@@ -18,15 +18,14 @@ public struct StoredTensorReport: Sendable, Equatable {
   public var outputError: Double?
 }
 
-extension Artifact {
+extension Packing.Packed {
   /// A row a param, in the order of the model.
-  public func reports(
-    madeFrom weights: ParameterBlock, moments: SecondMoments?
-  ) throws -> [StoredTensorReport] {
-    let restored = try parameters()
-    return model.graph.parameters.compactMap { parameter in
+  public func reports(madeFrom weights: ParameterBlock) throws -> [StoredTensorReport] {
+    let restored = try artifact.parameters()
+    return artifact.model.graph.parameters.compactMap { parameter in
       let path = parameter.path
-      guard let tensor = tensors[path], let old = weights[path], let new = restored[path] else {
+      guard let tensor = artifact.tensors[path], let old = weights[path], let new = restored[path]
+      else {
         return nil
       }
       let bytes = tensor.streams.reduce(0.0) { $0 + $1.entropyBytes }
@@ -36,7 +35,7 @@ extension Artifact {
       let moment = sizes.count == 2 ? moments?[path] : nil
       return StoredTensorReport(
         path: path, shape: sizes.map { "\($0)" }.joined(separator: " x "),
-        precision: tensor.precision.description, bytes: Int(bytes.rounded()),
+        precision: "\(precision[path] ?? tensor.precision)", bytes: Int(bytes.rounded()),
         bitsPerWeight: 8 * bytes / Double(max(old.count, 1)),
         weightError: ratio(
           error.reduce(0) { $0 + $1 * $1 }, whole.reduce(0) { $0 + $1 * $1 }),

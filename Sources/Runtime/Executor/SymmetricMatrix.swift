@@ -2,18 +2,18 @@
 // Eigenvalues and eigenvectors of small symmetric matrices.
 
 /// A symmetric matrix [size, size].
-struct SymmetricMatrix {
-  let size: Int
-  var values: [Double]
+package struct SymmetricMatrix {
+  package let size: Int
+  package var values: [Double]
 
-  init(_ size: Int) {
+  package init(_ size: Int) {
     self.size = size
     values = [Double](repeating: 0, count: size * size)
   }
 
   /// Rotates until it is diagonal; returns the eigenvectors, a row each (Golub and Van Loan, Matrix
   /// Computations, 8.5).
-  mutating func diagonalise() -> [Double] {
+  package mutating func diagonalise() -> [Double] {
     let n = size
     var vectors = [Double](repeating: 0, count: n * n)
     for i in 0..<n { vectors[i * n + i] = 1 }

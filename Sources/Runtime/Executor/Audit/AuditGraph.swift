@@ -34,7 +34,7 @@ extension Audit {
     declared = model
     try checkSources(core: text, inputs)
     guard let artifact else { return }
-    guard artifact.model.printed() == model.forArtifact.printed() else {
+    guard artifact.model.printed() == model.forArtifact(like: artifact.model).printed() else {
       throw LegalityError(
         description: "\(directory)/artifact.gca: its graph text is not what \(path) declares")
     }
