@@ -192,8 +192,11 @@ enum { MUON_W, MUON_M, MUON_G, MUON_LR, MUON_FACTOR, MUON_MOMENTUM, MUON_TAPER, 
   X(int32_t, parameters)                                                                           \
   X(double, floor)                                                                                 \
   X(double, half_floor)                                                                            \
-  X(double, parameter_0) X(double, parameter_1) X(double, parameter_2) X(double, parameter_3)      \
-      X(double, parameter_4) X(double, parameter_5) X(double, parameter_6) X(double, parameter_7)
+  X(double, parameter_0)                                                                           \
+  X(double, parameter_1)                                                                           \
+  X(double, parameter_2)                                                                           \
+  X(double, parameter_3)                                                                           \
+  X(double, parameter_4) X(double, parameter_5) X(double, parameter_6) X(double, parameter_7)
 enum { QUANT_SCALE_SCALE, QUANT_SCALE_W };
 
 // out[rows,columns]; w, scale[rows], alpha[1]. alpha <= 0: out = w (off). Straight-through: code*scale.
