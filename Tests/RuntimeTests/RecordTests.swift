@@ -156,7 +156,9 @@ extension RuntimeTests {
       #expect(try read.parameters().sha256() == artifact.parameters().sha256())
       #expect(try read.container().encoded() == container.encoded())
       // The table is what the file says, and something of it loses bits.
-      for (path, tensor) in read.tensors { #expect(tensor.precision == table[path], "@\(path)") }
+      for (path, tensor) in read.tensors {
+        #expect(tensor.precision == table[path]?.nearest, "@\(path)")
+      }
       #expect(try read.parameters().sha256() != block.sha256())
       // Other weights are stored as others.
       block["tok_emb"]![0] += 1
