@@ -25,9 +25,9 @@ typedef struct {
 typedef uint32_t adaptive_bit;
 
 enum {
-  COUNT_LIMIT = 1000,  // decisions after which old ones are forgotten
-  FIRST_COUNT = 12,    // decisions that a first guess is worth
-  EVEN = 1u << 31,     // the probability 1/2 of a decision that nothing is learnt of
+  COUNT_LIMIT = 1000, // decisions after which old ones are forgotten
+  FIRST_COUNT = 12,   // decisions that a first guess is worth
+  EVEN = 1u << 31,    // the probability 1/2 of a decision that nothing is learnt of
 };
 
 /// Reciprocals of counts in 1/65536: a decision moves a probability by a share of 1 / (count + 1.6).
@@ -114,18 +114,33 @@ static inline void coder_start(binary_coder *coder) {
   for (int i = 0; coder->in && i < 8; i++) coder->value = coder->value << 8 | coder_byte(coder);
 }
 
-/// Writes the fewest bytes that name the interval when zeros follow.
+/// The fewest bytes that name the interval when zeros follow; `name` takes them, highest first.
+static inline int coder_name(uint64_t low, uint64_t range, uint64_t *name) {
+  for (int bytes = 0; bytes < 8; bytes++) {
+    const uint64_t below = bytes == 0 ? ~0ull : ~0ull >> (8 * bytes);
+    *name = (low + below) & ~below;
+    if (*name - low < range) return bytes;
+  }
+  *name = low;
+  return 8;
+}
+
 static inline void coder_finish(binary_coder *coder) {
-  for (int bytes = 0; bytes <= 8; bytes++) {
-    const uint64_t below = bytes == 0 ? ~0ull : bytes == 8 ? 0 : ~0ull >> (8 * bytes);
-    const uint64_t name = (coder->low + below) & ~below;
-    if (name - coder->low >= coder->range) continue;
-    if (name < coder->low) coder_carry(coder);
-    if (coder->out_end - coder->out < bytes) {
-      coder->is_full = 1;
-      return;
-    }
-    for (int i = 0; i < bytes; i++) *coder->out++ = (uint8_t)(name >> (56 - 8 * i));
+  uint64_t name;
+  const int bytes = coder_name(coder->low, coder->range, &name);
+  if (name < coder->low) coder_carry(coder);
+  if (coder->out_end - coder->out < bytes) {
+    coder->is_full = 1;
     return;
   }
+  for (int i = 0; i < bytes; i++) *coder->out++ = (uint8_t)(name >> (56 - 8 * i));
+}
+
+/// Whether a stream that was decoded to its end is as long as, and ends like, an encoder's.
+static inline int coder_ended(const binary_coder *coder, const uint8_t *stream, int64_t size) {
+  const int64_t start = coder->shifted / 8;
+  uint64_t window = 0, name;
+  for (int64_t i = start; i < start + 8; i++) window = window << 8 | (i < size ? stream[i] : 0);
+  const int bytes = coder_name(window - coder->value, coder->range, &name);
+  return coder->value < coder->range && window == name && size == start + bytes;
 }

@@ -5,19 +5,19 @@
 #include "binary_coder.h"
 
 enum {
-  STEPS = 6,  // of spread an octave
+  STEPS = 6, // of spread an octave
   SPREADS = 12 * STEPS,
-  LEAST = -5,           // log2 of the least spread
-  UNIT = 1024,          // 1 in means of a column
-  ONE = 4096,           // 1 in a row's factor
-  ROW_START = 32,       // codes that a row's beginning counts like
-  COLUMN_START = 32,    // rows that a column's beginning counts like
-  COLUMN_LIMIT = 128,   // rows after which a column forgets
-  PART = 16,            // codes of a row between two looks at its factor
-  TENDENCIES = 16,      // kinds of columns, by mean code over mean |code|
-  LIKENESSES = 9,       // eighths of an earlier row that a row resembles; 0 is no row
-  LONGEST = 8,          // bits of a number: of |code|, or of its distance from another code
-  LENGTH = 1 << LONGEST,  // behind the decisions on bits: whether the length reaches 1 ... LONGEST
+  LEAST = -5,            // log2 of the least spread
+  UNIT = 1024,           // 1 in means of a column
+  ONE = 4096,            // 1 in a row's factor
+  ROW_START = 32,        // codes that a row's beginning counts like
+  COLUMN_START = 32,     // rows that a column's beginning counts like
+  COLUMN_LIMIT = 128,    // rows after which a column forgets
+  PART = 16,             // codes of a row between two looks at its factor
+  TENDENCIES = 16,       // kinds of columns, by mean code over mean |code|
+  LIKENESSES = 9,        // eighths of an earlier row that a row resembles; 0 is no row
+  LONGEST = 8,           // bits of a number: of |code|, or of its distance from another code
+  LENGTH = 1 << LONGEST, // behind the decisions on bits: whether the length reaches 1 ... LONGEST
 };
 
 typedef struct {

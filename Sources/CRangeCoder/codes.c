@@ -135,8 +135,9 @@ static void learn_columns(code_model *model, const int8_t *row, int64_t number, 
     const int32_t size = log2_256(model->logarithm, (uint64_t)model->size[j]);
     model->spread[j] = (size - (10 + LEAST) * 256) * STEPS;
     const int32_t tendency = TENDENCIES / 2 + model->mean[j] * (TENDENCIES / 2) / model->size[j];
-    model->tendency[j] =
-        (uint8_t)(tendency < 0 ? 0 : tendency >= TENDENCIES ? TENDENCIES - 1 : tendency);
+    model->tendency[j] = (uint8_t)(tendency < 0             ? 0
+                                   : tendency >= TENDENCIES ? TENDENCIES - 1
+                                                            : tendency);
   }
 }
 
@@ -189,9 +190,7 @@ CONSTANT_MODE int code_matrices(enum coder_mode mode, binary_coder *coder, int8_
       status = found ? find_resemblances(found, codes, matrices + m, model->logarithm)
                      : RANGE_CODER_NO_MEMORY;
     }
-    if (status == 0) {
-      status = code_matrix_rows(mode, coder, model, codes, matrices + m, found);
-    }
+    if (status == 0) { status = code_matrix_rows(mode, coder, model, codes, matrices + m, found); }
     free(found);
     codes += matrices[m].rows * matrices[m].columns;
     const int64_t now = position(coder, model);
@@ -216,7 +215,7 @@ int64_t codes_decode(int8_t *codes, const code_matrix *matrices, int64_t count,
   binary_coder coder = {.in = stream, .in_end = stream + size};
   const int status = code_matrices(DECODE, &coder, codes, matrices, count, costs);
   if (status) return status;
-  return coder.missing > 8 || coder.in != coder.in_end ? RANGE_CODER_DAMAGED : 0;
+  return coder_ended(&coder, stream, size) ? 0 : RANGE_CODER_DAMAGED;
 }
 
 int64_t codes_cost(const int8_t *codes, const code_matrix *matrices, int64_t count,

@@ -5,8 +5,8 @@
 #include "code_model.h"
 
 enum {
-  OVERHEAD = 6 * 256,  // of naming a row, besides its distance, in 1/256 bits
-  SAMPLES = 64,        // rows that show whether a search is worth its time
+  OVERHEAD = 6 * 256, // of naming a row, besides its distance, in 1/256 bits
+  SAMPLES = 64,       // rows that show whether a search is worth its time
 };
 
 static int32_t product(const int16_t *a, const int16_t *b, int64_t columns) {

@@ -18,8 +18,8 @@ enum { RANGE_CODER_COLUMNS = 65536 };
 
 /// What a call ended with, where it is not a size.
 enum {
-  RANGE_CODER_DAMAGED = -1,    // the stream was not made from such matrices
-  RANGE_CODER_TOO_LARGE = -2,  // more than the capacity
+  RANGE_CODER_DAMAGED = -1,   // the stream was not made from such matrices
+  RANGE_CODER_TOO_LARGE = -2, // more than the capacity
   RANGE_CODER_NO_MEMORY = -3,
 };
 
@@ -33,5 +33,4 @@ int64_t codes_decode(int8_t *codes, const code_matrix *matrices, int64_t count,
                      const uint8_t *stream, int64_t size, int64_t *costs);
 
 /// The bytes that `codes_encode` would write, within 8, and the share of each matrix.
-int64_t codes_cost(const int8_t *codes, const code_matrix *matrices, int64_t count,
-                   int64_t *costs);
+int64_t codes_cost(const int8_t *codes, const code_matrix *matrices, int64_t count, int64_t *costs);
