@@ -196,6 +196,26 @@ extension RuntimeTests {
       #expect(Double(sizes[1]) < 0.98 * Double(sizes[0]), "\(sizes)")
     }
 
+    /// Alone, each trained tensor takes the bytes that were predicted.
+    @Test func sizesOfTrainedTensorsArePredicted() throws {
+      let path = Repository.root.appendingPathComponent("Tests/Fixtures/artifacts/version1.gca")
+        .path
+      let artifact = try Artifact.read(path)
+      var compared = 0
+      for parameter in artifact.model.graph.parameters {
+        let tensor = try #require(artifact.tensors[parameter.path])
+        for (stream, elements) in zip(tensor.precision.form.streams, tensor.streams) {
+          guard let matrix = stream.matrix(of: parameter) else { continue }
+          let codes = elements.codes.map { UInt8(bitPattern: $0) }
+          let real = try #require(try RangeCoder.encode(codes, [matrix])).count
+          let predicted = try RangeCoder.predictedBytes(codes, [matrix]).bytes
+          #expect(abs(predicted - real) * 100 <= real, "\(parameter.path): \(predicted), \(real)")
+          compared += 1
+        }
+      }
+      #expect(compared > 10)
+    }
+
     /// The bytes that parameters pay are those of the groups.
     @Test func parametersPayForWhatIsStored() throws {
       let folder = try TemporaryFolder()
