@@ -52,9 +52,10 @@ let package = Package(
     .target(
       name: "CSentencePiece",
       linkerSettings: [.linkedLibrary("sentencepiece"), .linkedLibrary("sentencepiece_train")]),
+    .target(name: "CRangeCoder", cSettings: [.unsafeFlags(["-O3"])]),
     .target(
       name: "Formats",
-      dependencies: ["CSentencePiece", "CZstd", "CLzma", "CCrypto"]),
+      dependencies: ["CRangeCoder", "CSentencePiece", "CZstd", "CLzma", "CCrypto"]),
   ] + kernelTargets + [
     .target(
       name: "CKernels", dependencies: kernelTargets.map { .target(name: $0.name) },

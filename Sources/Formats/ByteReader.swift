@@ -23,6 +23,10 @@ struct ByteReader {
     return bytes[offset..<offset + count]
   }
 
+  mutating func uint8(_ field: String) throws(FormatError) -> UInt8 {
+    UInt8(truncatingIfNeeded: try unsigned(1, field))
+  }
+
   mutating func uint16(_ field: String) throws(FormatError) -> UInt16 {
     UInt16(truncatingIfNeeded: try unsigned(2, field))
   }

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One pass over all shards of a folder: hashes, documents, bytes, and what both splits hold.
 
-import Dispatch
-import Synchronization
-
 /// Reads the shards of a folder, document by document, and compares them with its manifest.
 struct ShardExamination {
   /// The first contradiction between shards and manifest. Reading goes on, because whether both splits
@@ -97,19 +94,11 @@ struct ShardExamination {
   private static func hashes(
     _ files: [(path: String, tokens: Int)]
   ) throws(FormatError) -> [DataManifest.ShardFile] {
-    let results = Mutex<[Int: Result<String, FormatError>]>([:])
-    DispatchQueue.concurrentPerform(iterations: files.count) { index in
-      let result = Result { () throws(FormatError) in try SHA256.hex(file: files[index].path) }
-      results.withLock { $0[index] = result }
+    try concurrently(files) { (file) throws(FormatError) in
+      DataManifest.ShardFile(
+        name: Folder.name(of: file.path), tokens: file.tokens,
+        sha256: try SHA256.hex(file: file.path))
     }
-    var shards: [DataManifest.ShardFile] = []
-    for (index, result) in results.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
-      shards.append(
-        DataManifest.ShardFile(
-          name: Folder.name(of: files[index].path), tokens: files[index].tokens,
-          sha256: try result.get()))
-    }
-    return shards
   }
 }
 

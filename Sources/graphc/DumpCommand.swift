@@ -58,9 +58,10 @@ struct DumpCommand: ParsableCommand {
 
   private func dumpArtifact() throws {
     try refuseOverrides("an artifact")
-    let artifact = try Artifact.read(file)
+    let packed = try PackedArtifact(file)
+    let artifact = try packed.unpacked()
     switch form ?? .table {
-    case .table: try write(table(artifact, try ArtifactContainer.read(file)))
+    case .table: try write(table(artifact, packed))
     case .safetensors: try writeWeights(artifact)
     case let form:
       try dump(artifact.model, as: form) {
@@ -98,28 +99,31 @@ struct DumpCommand: ParsableCommand {
     printError("\(counted(tensors.count, "tensor")) in \(output)")
   }
 
-  private func table(_ artifact: Artifact, _ container: ArtifactContainer) throws -> String {
-    let model = artifact.model
+  private func table(_ artifact: Artifact, _ packed: PackedArtifact) throws -> String {
+    let (model, container) = (artifact.model, packed.container)
     let stored = container.groups.reduce(0) { $0 + $1.frame.count }
-    let total = try container.encoded().count
+    let total = try OpenFile(file).count
+    let paid = try packed.storedBytes()
     var lines = [
-      "\(model.name): artifact version \(ArtifactContainer.version), \(grouped(total)) bytes",
+      "\(model.name): artifact version \(container.version), \(grouped(total)) bytes",
       "\(grouped(model.graph.parameterCount)) parameters in \(counted(artifact.tensors.count, "tensor")); "
         + "\(grouped(container.graph.count)) bytes of graph text, \(grouped(stored)) of weights, both compressed",
       "",
     ]
-    var rows = [["tensor", "shape", "stored as", "bytes"]]
+    var rows = [["tensor", "shape", "stored as", "bytes", "in the file", "bits a weight"]]
     for parameter in model.graph.parameters {
       guard let precision = artifact.tensors[parameter.path]?.precision else { continue }
       // Before compression.
       let bytes = precision.form.streams.reduce(0) { $0 + $1.bytes(of: parameter) }
+      let share = paid[parameter.path] ?? 0
       rows.append([
         parameter.path, parameter.shapeText, precision.description, grouped(bytes),
+        grouped(Int(share.rounded())), fixed(8 * share / Double(parameter.type.count), 3),
       ])
     }
-    lines += [textTable(rows, right: [3]), ""]
-    let groups = container.groups.map { [$0.name, grouped($0.frame.count)] }
-    lines.append(textTable([["group", "compressed"]] + groups, right: [1]))
+    lines += [textTable(rows, right: [3, 4, 5]), ""]
+    let groups = container.groups.map { [$0.name, $0.coder.name, grouped($0.frame.count)] }
+    lines.append(textTable([["group", "coder", "compressed"]] + groups, right: [2]))
     return lines.joined(separator: "\n") + "\n"
   }
 }

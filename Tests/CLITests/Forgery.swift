@@ -110,13 +110,13 @@ struct Forgery {
     let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: file("artifact.gca"))))
     let graph = try ArtifactContainer.read(file("artifact.gca")).graph
     let text = Array(change(String(decoding: graph, as: UTF8.self)).utf8)
-    // Magic and version, both sizes of the text, the text as it is, the groups, the hash.
+    // Magic and version, size, coder and stored size of the text, the text as it is, groups, hash.
     func number(at offset: Int) -> Int {
       (0..<4).reduce(0) { $0 | Int(bytes[offset + $1]) << (8 * $1) }
     }
     let size = (0..<4).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) }
-    let groups = bytes[(20 + number(at: 16))..<(bytes.count - SHA256.byteCount)]
-    let forged = Array(bytes[..<12]) + size + size + text + groups
+    let groups = bytes[(21 + number(at: 17))..<(bytes.count - SHA256.byteCount)]
+    let forged = Array(bytes[..<12]) + size + [255] + size + text + groups
     try Data(forged + SHA256.digest(forged)).write(to: URL(fileURLWithPath: file("artifact.gca")))
   }
 

@@ -61,16 +61,21 @@ import Testing
 
 @Suite struct ArtifactTests {
   static let graph = Array(String(repeating: "x = rms_norm(x)\n", count: 20).utf8)
-  static let groups: [(name: String, content: [UInt8])] = [
-    ("attn", Array(repeating: 3, count: 500)), ("mlp", sampleText(300)), ("scales", []),
+  static let codes = CodeMatrix(rows: 10, columns: 30, codes: -127...127)
+  static let groups = [
+    ArtifactContainer.Content(name: "attn", content: Array(repeating: 3, count: 500)),
+    .init(name: "mlp", content: sampleText(300), matrices: [codes]),
+    .init(name: "scales", content: []),
   ]
 
-  static func expectedSize(_ name: String) -> Int? {
-    groups.first { $0.name == name }?.content.count
+  static func shape(_ name: String) -> GroupShape? {
+    groups.first { $0.name == name }.map {
+      $0.matrices.isEmpty ? GroupShape(bytes: $0.content.count) : GroupShape(matrices: $0.matrices)
+    }
   }
 
   static func contents(_ path: String) throws -> [String: [UInt8]] {
-    try ArtifactContainer.read(path).contents(expectedSize: expectedSize)
+    try ArtifactContainer.read(path).contents(shape: shape).mapValues(\.bytes)
   }
 
   @Test func readsWhatItWrote() throws {
@@ -92,7 +97,7 @@ import Testing
     let artifact = try ArtifactContainer(graph: Array("abc".utf8), groups: [])
     let read = try ArtifactContainer(bytes: try artifact.encoded())
     #expect(read.graph == Array("abc".utf8))
-    #expect(try artifact.encoded().count == 8 + 4 + 4 + 4 + 3 + 4 + 32)
+    #expect(try artifact.encoded().count == 8 + 4 + 4 + 1 + 4 + 3 + 4 + 32)
   }
 
   @Test func refusesEveryCutAndEveryFlip() throws {
@@ -103,7 +108,7 @@ import Testing
 
   @Test func takesSizesFromTheGraphOnly() throws {
     let artifact = try ArtifactContainer(graph: Self.graph, groups: Self.groups)
-    let wrong = formatError(.corrupt) { try artifact.contents { _ in 499 } }
+    let wrong = formatError(.corrupt) { try artifact.contents { _ in GroupShape(bytes: 499) } }
     #expect(wrong?.field == "group attn")
     let unknown = formatError(.corrupt) { try artifact.contents { _ in nil } }
     #expect(unknown?.message.contains("no such group") == true)
@@ -122,12 +127,13 @@ import Testing
     bytes[bytes.count - 40] ^= 1
     #expect(message(bytes).contains("damaged"))
     bytes[8] = 9
-    #expect(message(bytes).contains("found 9, this graphc reads 1"))
+    #expect(message(bytes).contains("found 9, this graphc reads 1 to 2"))
   }
 
   @Test func refusesGroupsWithOneName() {
     formatError(.usage) {
-      try ArtifactContainer(graph: [], groups: [("a", []), ("a", [])])
+      try ArtifactContainer(
+        graph: [], groups: [.init(name: "a", content: []), .init(name: "a", content: [])])
     }
   }
 }

@@ -108,7 +108,8 @@ extension RuntimeTests {
       let text = Array(good.model.printed().utf8)
       func refused(_ graph: [UInt8], _ groups: [(name: String, content: [UInt8])]) throws -> String
       {
-        _ = try ArtifactContainer(graph: graph, groups: groups).write(path)
+        let contents = groups.map { ArtifactContainer.Content(name: $0.name, content: $0.content) }
+        _ = try ArtifactContainer(graph: graph, groups: contents).write(path)
         let error = #expect(throws: FormatError.self) { try Artifact.read(path) }
         return error?.description ?? ""
       }
@@ -125,19 +126,16 @@ extension RuntimeTests {
       let folder = try TemporaryFolder()
       let path = folder.path + "/a.gca"
       let artifact = try artifact()
-      var sizes: [String: Int] = [:]
-      for parameter in artifact.model.graph.parameters {
-        for stream in try #require(artifact.tensors[parameter.path]).precision.form.streams {
-          sizes[stream.group(of: parameter), default: 0] += stream.bytes(of: parameter)
-        }
-      }
+      let shapes = try artifact.shapes()
       let container = try artifact.container()
-      let contents = try container.contents { sizes[$0] }
+      let contents = try container.contents { shapes[$0] }
       for high: UInt8 in [0x7c, 0x7e, 0xfc] {
         let groups = try container.groups.map { stored in
-          var content = try #require(contents[stored.name])
+          var content = try #require(contents[stored.name]?.bytes)
           if stored.name == group { content[content.count / 2 + 1] = high }
-          return (name: stored.name, content: content)
+          let matrices = try #require(shapes[stored.name]).matrices
+          return ArtifactContainer.Content(
+            name: stored.name, content: content, matrices: matrices)
         }
         _ = try ArtifactContainer(graph: container.graph, groups: groups).write(path)
         let error = #expect(throws: FormatError.self) { _ = try Artifact.read(path) }
@@ -182,6 +180,88 @@ extension RuntimeTests {
       }
     }
 
+    /// Made by the version of graphc that wrote zstd frames only.
+    @Test func anArtifactOfVersion1IsRead() throws {
+      let path = Repository.root.appendingPathComponent("Tests/Fixtures/artifacts/version1.gca")
+        .path
+      #expect(try ArtifactContainer.read(path).version == 1)
+      let old = try Artifact.read(path)
+      let folder = try TemporaryFolder()
+      try old.container().write(folder.file("new.gca"))
+      let new = try Artifact.read(folder.file("new.gca"))
+      #expect(try ArtifactContainer.read(folder.file("new.gca")).version == 2)
+      #expect(new.tensors == old.tensors)
+      #expect(new.model.printed() == old.model.printed())
+      let sizes = try [path, folder.file("new.gca")].map { try readFile($0).count }
+      #expect(Double(sizes[1]) < 0.98 * Double(sizes[0]), "\(sizes)")
+    }
+
+    /// Alone, each trained tensor takes the bytes that were predicted.
+    @Test func sizesOfTrainedTensorsArePredicted() throws {
+      let path = Repository.root.appendingPathComponent("Tests/Fixtures/artifacts/version1.gca")
+        .path
+      let artifact = try Artifact.read(path)
+      var compared = 0
+      for parameter in artifact.model.graph.parameters {
+        let tensor = try #require(artifact.tensors[parameter.path])
+        for (stream, elements) in zip(tensor.precision.form.streams, tensor.streams) {
+          guard let matrix = stream.matrix(of: parameter) else { continue }
+          let codes = elements.codes.map { UInt8(bitPattern: $0) }
+          let real = try #require(try RangeCoder.encode(codes, [matrix])).count
+          let predicted = try RangeCoder.predictedBytes(codes, [matrix]).bytes
+          #expect(abs(predicted - real) * 100 <= real, "\(parameter.path): \(predicted), \(real)")
+          compared += 1
+        }
+      }
+      #expect(compared > 10)
+    }
+
+    /// The bytes that parameters pay are those of the groups.
+    @Test func parametersPayForWhatIsStored() throws {
+      let folder = try TemporaryFolder()
+      try artifact().container().write(folder.file("a.gca"))
+      let packed = try PackedArtifact(folder.file("a.gca"))
+      let paid = try packed.storedBytes()
+      let stored = packed.container.groups.reduce(0) { $0 + $1.frame.count }
+      #expect(Set(paid.keys) == Set(packed.model.graph.parameters.map(\.path)))
+      #expect(abs(paid.values.reduce(0, +) - Double(stored)) < 0.01)
+      #expect(paid.values.allSatisfy { $0 > 0 })
+    }
+
+    /// Any frame under any coder's number, with a true hash: refused or read, and never more.
+    @Test func framesOfOtherCodersAndDamagedOnesAreRefusedOrRead() throws {
+      let folder = try TemporaryFolder()
+      let container = try artifact().container()
+      let bytes = try container.encoded()
+      // The groups stand at the end, before the hash.
+      var places: [(coder: Int, frame: Range<Int>)] = []
+      var end = bytes.count - SHA256.byteCount
+      for group in container.groups.reversed() {
+        places.append((end - group.frame.count - 5, end - group.frame.count..<end))
+        end -= group.frame.count + 5 + group.name.utf8.count + 2
+      }
+      var refused = 0
+      let random = RandomStream(seed: 7, path: "frames")
+      for trial in 0..<400 as Range<UInt64> {
+        var damaged = bytes
+        let place = places[Int(random.bits(4 * trial) % UInt64(places.count))]
+        if trial % 2 == 0 {
+          damaged[place.coder] = UInt8(random.bits(4 * trial + 1) % 6)
+        } else if !place.frame.isEmpty {
+          let at =
+            place.frame.lowerBound
+            + Int(random.bits(4 * trial + 1) % UInt64(place.frame.count))
+          damaged[at] = UInt8(truncatingIfNeeded: random.bits(4 * trial + 2))
+        }
+        damaged.replaceSubrange(
+          (damaged.count - SHA256.byteCount)...,
+          with: SHA256.digest(damaged.dropLast(SHA256.byteCount)))
+        let path = try folder.write("damaged", damaged)
+        do { _ = try Artifact.read(path) } catch is FormatError { refused += 1 }
+      }
+      #expect(refused > 100)
+    }
+
     @Test func namesFallIntoClassesByLayer() {
       #expect("blocks.11.attn.c_q".tensorClass == "blocks.*.attn.c_q")
       #expect("tok_emb".tensorClass == "tok_emb")
@@ -205,6 +285,24 @@ extension RuntimeTests {
       #expect(first.contains { abs($0) > bound / 2 })
       #expect(blocks[0].floats("blocks.0.attn_scale").allSatisfy { $0 == 1 })
     }
+  }
+}
+
+extension Artifact {
+  /// What a reader expects of each group.
+  fileprivate func shapes() throws -> [String: GroupShape] {
+    var shapes: [String: GroupShape] = [:]
+    for parameter in model.graph.parameters {
+      for stream in try #require(tensors[parameter.path]).precision.form.streams {
+        let (group, before) = (stream.group(of: parameter), shapes[stream.group(of: parameter)])
+        if let matrix = stream.matrix(of: parameter) {
+          shapes[group] = GroupShape(matrices: (before?.matrices ?? []) + [matrix])
+        } else {
+          shapes[group] = GroupShape(bytes: (before?.bytes ?? 0) + stream.bytes(of: parameter))
+        }
+      }
+    }
+    return shapes
   }
 }
 

@@ -54,6 +54,8 @@ public struct Artifact: Sendable {
     let path: String
     let element: StoredElement
     let bytes: Int
+    /// What the stream is, if it holds codes.
+    let matrix: CodeMatrix?
   }
 
   /// All streams in the order of the parameters.
@@ -63,7 +65,7 @@ public struct Artifact: Sendable {
       (precision[parameter.path] ?? .f32).form.streams.map {
         Piece(
           group: $0.group(of: parameter), path: parameter.path, element: $0.element,
-          bytes: $0.bytes(of: parameter))
+          bytes: $0.bytes(of: parameter), matrix: $0.matrix(of: parameter))
       }
     }
   }
@@ -73,6 +75,12 @@ public struct Artifact: Sendable {
     let name: String
     let elementBytes: Int
     var bytes: Int
+    var matrices: [CodeMatrix]
+
+    /// What a reader may expect of the stored group.
+    var shape: GroupShape {
+      matrices.isEmpty ? GroupShape(bytes: bytes) : GroupShape(matrices: matrices)
+    }
   }
 
   /// Groups in file order: by their first pieces.
@@ -81,15 +89,18 @@ public struct Artifact: Sendable {
     for piece in pieces {
       if let index = groups.firstIndex(where: { $0.name == piece.group }) {
         groups[index].bytes += piece.bytes
+        groups[index].matrices += piece.matrix.map { [$0] } ?? []
       } else {
         groups.append(
-          Group(name: piece.group, elementBytes: piece.element.bytes, bytes: piece.bytes))
+          Group(
+            name: piece.group, elementBytes: piece.element.bytes, bytes: piece.bytes,
+            matrices: piece.matrix.map { [$0] } ?? []))
       }
     }
     return groups
   }
 
-  /// The container with everything compressed; elements of several bytes stand in planes.
+  /// The container with everything compressed, by class and coder; elements of several bytes stand in planes.
   public func container() throws(FormatError) -> ArtifactContainer {
     let pieces = Artifact.pieces(model)
     var contents: [String: [UInt8]] = [:]
@@ -103,7 +114,9 @@ public struct Artifact: Sendable {
     return try ArtifactContainer(
       graph: Array(model.printed().utf8),
       groups: Artifact.groups(pieces).map {
-        ($0.name, planes(contents[$0.name]!, of: $0.elementBytes))
+        ArtifactContainer.Content(
+          name: $0.name, content: planes(contents[$0.name]!, of: $0.elementBytes),
+          matrices: $0.matrices)
       })
   }
 

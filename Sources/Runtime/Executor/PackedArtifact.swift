@@ -16,8 +16,8 @@ public struct PackedArtifact {
 
   public let path: String
   public let model: Model
-  private let container: ArtifactContainer
-  private let pieces: [Artifact.Piece]
+  public let container: ArtifactContainer
+  let pieces: [Artifact.Piece]
 
   /// Reads the file, its hash and its graph; sizes come from the graph, never from the stream.
   public init(_ path: String) throws {
@@ -63,17 +63,25 @@ public struct PackedArtifact {
   /// The weights as they are after quantisation.
   public func parameters() throws -> ParameterBlock { try unpacked().parameters() }
 
+  /// The contents of all groups that the graph has.
+  func contents(
+    _ groups: [Artifact.Group]
+  ) throws(FormatError) -> [String: ArtifactContainer.Unpacked] {
+    let shapes = Dictionary(uniqueKeysWithValues: groups.map { ($0.name, $0.shape) })
+    let contents = try container.contents { shapes[$0] }
+    if let missing = shapes.keys.sorted().first(where: { contents[$0] == nil }) {
+      throw FormatError(.corrupt, file: path, field: "group \(missing)", "the group is missing")
+    }
+    return contents
+  }
+
   /// Unpacks the weights. They are refused when a number is not finite, or a code is none of its rule.
   public func unpacked() throws -> Artifact {
     let groups = Artifact.groups(pieces)
-    let sizes = Dictionary(uniqueKeysWithValues: groups.map { ($0.name, $0.bytes) })
-    let contents = try container.contents { sizes[$0] }
-    if let missing = sizes.keys.sorted().first(where: { contents[$0] == nil }) {
-      throw FormatError(.corrupt, file: path, field: "group \(missing)", "the group is missing")
-    }
+    let contents = try contents(groups)
     var rest: [String: ArraySlice<UInt8>] = [:]
     for group in groups {
-      rest[group.name] = merged(contents[group.name]!, of: group.elementBytes)[...]
+      rest[group.name] = merged(contents[group.name]!.bytes, of: group.elementBytes)[...]
     }
     let precision = model.precisionTable
     var tensors: [String: StoredTensor] = [:]

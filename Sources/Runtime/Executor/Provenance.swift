@@ -33,7 +33,7 @@ public struct OverBudget: Error, Sendable {
 
   /// What is wrong with the size of an artifact of `bytes` bytes; nil if it fits its budget.
   package static func exceeding(
-    _ quantize: QuantizeSettings?, bytes: Int, groups: [ArtifactContainer.Group]
+    _ quantize: QuantizeSettings?, bytes: Int, groups: [StoredGroup]
   ) -> OverBudget? {
     guard let budget = quantize?.budget, let code = quantize?.codeBytes, bytes + code > budget,
       Safeguard.budget.isOn

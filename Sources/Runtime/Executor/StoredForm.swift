@@ -2,6 +2,7 @@
 // How tensors of each precision lie in an artifact: the one place that knows their streams.
 
 import CKernels
+import Formats
 import IR
 
 /// The stored form of a tensor: named streams of elements, made from weights and back.
@@ -22,6 +23,13 @@ public struct StoredForm: Sendable {
     /// Bytes of a parameter's stream before compression.
     public func bytes(of parameter: Parameter) -> Int {
       count(parameter.type) * element.bytes
+    }
+
+    /// The codes that a parameter's stream holds, in rows; nil if it holds other numbers.
+    public func matrix(of parameter: Parameter) -> CodeMatrix? {
+      guard case .code(let range, _) = element else { return nil }
+      let rows = parameter.type.sizes[0]
+      return CodeMatrix(rows: rows, columns: count(parameter.type) / max(1, rows), codes: range)
     }
   }
 
