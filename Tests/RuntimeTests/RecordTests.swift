@@ -189,7 +189,7 @@ extension RuntimeTests {
         set: [
           "loop": "2 ..< 4", "skips": "5", "lanes_from": "4", "rope_dims": "8",
           // Its rows are one document each.
-          "doc_start": "-1",
+          "pack": "false",
         ], variant: 1),
     ]
 
@@ -322,10 +322,8 @@ extension RuntimeTests {
           "Most of it comes with the first such layer; each further one takes two values of the width."
       ),
       Growth(
-        feature: "documents", path: "35-1530-documents.graph",
-        edits: [
-          ("documents(ids, start: doc_start, limit: piece)", "0"), (", doc_start = bos", ""),
-        ], reason: "A number a token."),
+        feature: "documents", path: "35-1530-documents.graph", set: ["pack": "false"],
+        reason: "A number a token."),
       Growth(
         feature: "gates of heads", path: "38-1667-gate.graph",
         edits: [(", gate: 12, gate_to: 2", "")],
