@@ -80,7 +80,9 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// 2 to 8.
+  public static let allBits = 2...8
+
+  /// One of `allBits`.
   public var bits: Int
   public var clip: Clip
   /// Smallest step before rounding to f16.

@@ -30,4 +30,16 @@ extension Pass {
       return copy.finish()
     }
   }
+
+  /// Writes the forms that were chosen within the budget, and those of rules, into the declarations.
+  ///
+  ///     param @fc : f32[8, 4] {group=matrix, init=uniform}
+  ///       -> param @fc : f32[8, 4] {group=matrix, init=uniform, precision=int4 per_row sdclip(3.12) gptq}
+  ///
+  /// The choice itself needs trained weights and text; it is made where they are, and comes as the table.
+  public static func choosePrecision(_ table: [String: Precision]) -> Pass {
+    Pass("choose-precision", "Give every parameter the form that the budget buys.") { graph in
+      try assignPrecision(table).run(graph)
+    }
+  }
 }

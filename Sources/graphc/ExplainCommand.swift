@@ -9,18 +9,38 @@ import Passes
 struct ExplainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "explain",
-    abstract: "Explain a code such as E0306, or list the entries of a section.",
+    abstract: "Explain a code such as E0306, a section's entries, or the precisions of a run.",
     discussion: """
-      Without a topic it lists all codes.
+      Without a topic it lists all codes. 'precision' says of each param of a run which rule stored it, what \
+      it takes, and what one bit less or more would cost and bring.
 
       Example: graphc explain E0306
       Example: graphc explain train
+      Example: graphc explain precision '*.mlp.proj' --run runs/tiny
       """)
 
-  @Argument(help: "A code that a message ends with, or the name of a section.")
+  @Argument(help: "A code that a message ends with, the name of a section, or 'precision'.")
   var topic: String?
 
+  @Argument(help: "With 'precision': which params, such as '*.mlp.proj'. Default: all.")
+  var pattern: String?
+
+  @Option(name: .customLong("run"), help: "With 'precision': the run directory.")
+  var directory: String?
+
+  @OptionGroup var form: JSONOptions
+
   mutating func run() throws {
+    if topic == PrecisionExplanation.topic {
+      guard let directory else {
+        throw Failure.usage("'explain precision' needs a run: graphc explain precision --run DIR")
+      }
+      let explanation = try PrecisionExplanation(run: directory, pattern: pattern)
+      return try printOutput(form.json ? explanation.json.text : explanation.text)
+    }
+    if pattern != nil || directory != nil || form.json {
+      throw Failure.usage("only 'graphc explain precision' takes a pattern, --run and --json")
+    }
     guard let topic else { return try printOutput(Explanation.allCodes) }
     if let code = DiagnosticCode.all.first(where: { $0.rawValue == topic.uppercased() }) {
       return try printOutput(Explanation.text(of: code))

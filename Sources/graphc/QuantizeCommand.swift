@@ -41,6 +41,12 @@ struct QuantizeCommand: ParsableCommand {
   @Flag(help: "Print the stored form of every param.")
   var table = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Print the model with the form of every param after this pass: choose-precision.",
+      valueName: "pass"))
+  var dumpIrAfter: String?
+
   @Option(help: "Seed of the windows of training text that calibrate. Default: the run's.")
   var seed: UInt64?
 
@@ -57,6 +63,7 @@ struct QuantizeCommand: ParsableCommand {
   mutating func run() throws {
     let threads = try threading.resolved()
     let limit = try validation.limit()
+    try checkDump()
     let trained = try TrainedWeights(source)
     var declared = try trained.model(graph: graph, options: model)
     if let budget {
@@ -98,10 +105,27 @@ struct QuantizeCommand: ParsableCommand {
       artifact: file, isAverage: try trained.isAverage(model), packed: packed, scores: scores,
       tensors: try packed.reports(madeFrom: weights))
     for remark in packed.remarks { printError("warning: \(remark)") }
+    if let dumpIrAfter {
+      let graph = try Pass.choosePrecision(packed.precision).run(model.graph)
+      try printOutput("# after \(dumpIrAfter)\n\(graph.printed())")
+    }
     try printOutput(
       form.json ? report.json.text : report.text(table: table, isPartial: limit != nil))
     let excess = OverBudget.exceeding(
       quantize, bytes: file.bytes, groups: packed.container.groups)
     if let excess { throw excess }
+  }
+
+  /// Passes of functions are those of `compile`; here weights are stored.
+  private func checkDump() throws {
+    let pass = Pass.choosePrecision([:]).name
+    guard let dumpIrAfter else { return }
+    guard dumpIrAfter == pass else {
+      throw Failure.usage(
+        "quantize runs one pass, \(pass); 'graphc compile' dumps after the others")
+    }
+    guard !form.json else {
+      throw Failure.usage("--dump-ir-after prints text; leave --json out")
+    }
   }
 }

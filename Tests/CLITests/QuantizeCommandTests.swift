@@ -95,6 +95,49 @@ import Testing
     #expect(audit.code == 0, "\(audit.output)\(audit.errors)")
   }
 
+  @Test(arguments: ["default int8 per_row max", "default int4 per_row sdclip(3) gptq"])
+  func aRunExplainsItsPrecisions(_ rules: String) throws {
+    let trained = try Trained(rules)
+    let outcome = try graphc("explain", "precision", "--run", trained.run, "--json")
+    let account = try trained.document(outcome)
+    let params = try #require(account["params"]?.arrayValue)
+    let report = try trained.document(trained.quantize([]))
+    #expect(params.map { $0["path"] } == report["tensors"]?.arrayValue?.map { $0["path"] })
+    let unit = try #require(account["bits_per_nat"]?.doubleValue)
+    #expect(unit > 0.1 && unit < 1.5)
+    for param in params where param["stored"]?["precision"]?.stringValue?.first == "i" {
+      #expect(param["rule"] == "default")
+      #expect(param["place"]?.stringValue?.contains("small.graph:") == true)
+      let stored = try #require(param["stored"])
+      for (form, isMore) in [(param["fewer"], false), (param["more"], true)] {
+        let form = try #require(form)
+        let bytes = try #require(form["bytes"]?.intValue)
+        let damage = try #require(form["damage"]?.doubleValue)
+        #expect((bytes > stored["bytes"]!.intValue!) == isMore)
+        #expect((damage < stored["damage"]!.doubleValue!) == isMore)
+      }
+    }
+    let table = try graphc("explain", "precision", "head", "--run", trained.run)
+    #expect(table.output.split(separator: "\n").count == 4, "\(table.output)")
+    #expect(try graphc("explain", "precision", "*.none", "--run", trained.run).code == 2)
+    #expect(try graphc("explain", "precision").code == 2)
+    #expect(try graphc("explain", "train", "--run", trained.run).code == 2)
+  }
+
+  @Test func theChoiceIsDumpedAsIR() throws {
+    let trained = try Trained()
+    let full = try trained.bytes(trained.run + "/artifact.gca").count
+    let arguments = [
+      "quantize", trained.run, "--data", trained.data, "-o", trained.folder.file("again.gca"),
+      "--budget", "\(full * 3 / 4)", "--dump-ir-after",
+    ]
+    let dumped = try graphc(arguments + ["choose-precision"])
+    #expect(dumped.code == 0, "\(dumped.errors)")
+    #expect(dumped.output.hasPrefix("# after choose-precision\n"))
+    #expect(dumped.output.contains(/param @.*precision=int\d per_row sdclip\([0-9.]+\) gptq/))
+    #expect(try graphc(arguments + ["lower"]).code == 2)
+  }
+
   @Test func weightsOfAFileNeedAGraph() throws {
     let trained = try Trained()
     let weights = trained.folder.file("weights.safetensors")

@@ -18,7 +18,7 @@ extension OpDefinition {
     shape: { operands in
       try operands.needReal(0, rank: 2)
       try operands.needReal(1, rank: 0)
-      guard (2...8).contains(operands.int(.bits)) else {
+      guard Quantizer.allBits.contains(operands.int(.bits)) else {
         throw operands.fail("bits must be 2 to 8, found \(operands.int(.bits))")
       }
       let clip = Quantizer.Clip(operands.attributes)

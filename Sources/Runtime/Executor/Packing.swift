@@ -67,6 +67,9 @@ public struct Packing {
   /// Parts of the budget that an artifact may leave.
   private static let spare = 0.005
   private static let attempts = 6
+  /// About so many tokens of training text say what an error does to the loss: where forms are chosen by
+  /// it, and where it is only told.
+  private static let lossTokens = (choice: 8192, account: 2048)
 
   /// Chooses by the table of a search, and corrects its prediction by what the container really takes.
   private func choose(
@@ -74,10 +77,9 @@ public struct Packing {
   ) throws -> Packed {
     try observe(.phase("choose-precision"))
     let free = plan.model.graph.parameters.filter(quantize.isFree)
-    let loss = try CalibrationLoss(plan, data: data, weights, seed: seed, threads: threads)
-    let search = PrecisionSearch(
-      weights: weights, moments: moments, threads: threads, loss: loss.callAsFunction)
-    var table = try search.table(of: free, fixedBytes: 0) { try observe(.progress($0)) }
+    let search = try search(weights, moments, tokens: Self.lossTokens.choice)
+    let sensitivities = try search.sensitivities(of: free) { try observe(.progress($0)) }
+    var table = try search.table(of: free, sensitivities)
     try observe(.phase("pack"))
     let limit = Double(budget - quantize.codeBytes)
     var best: Packed?
@@ -106,6 +108,24 @@ public struct Packing {
     let least = table.scaled(by: ratio).leastBytes
     throw OverBudget(
       bytes: Int(least.rounded(.up)), code: quantize.codeBytes, budget: budget, largest: [])
+  }
+
+  private func search(
+    _ weights: ParameterBlock, _ moments: SecondMoments?, tokens: Int
+  ) throws -> PrecisionSearch {
+    let loss = try CalibrationLoss(
+      plan, data: data, weights, tokens: tokens, seed: seed, threads: threads)
+    return PrecisionSearch(
+      weights: weights, moments: moments, threads: threads, loss: loss.callAsFunction)
+  }
+
+  /// What the stored form of each param costs, and what the forms next to it would.
+  public func account(of packed: Packed, madeFrom weights: ParameterBlock) throws -> PrecisionAccount {
+    try observe(.phase("weigh-precision"))
+    let search = try search(weights, packed.moments, tokens: Self.lossTokens.account)
+    let matrices = plan.model.graph.parameters.filter { $0.type.rank == 2 }
+    let sensitivities = try search.sensitivities(of: matrices) { try observe(.progress($0)) }
+    return try PrecisionAccount(plan.model, packed, search, sensitivities)
   }
 
   /// Second moments of what the model's matrices multiply in training text.
@@ -146,21 +166,21 @@ private struct CalibrationLoss {
   private let tokens: [Int32]
 
   /// About so many tokens are read.
-  private static let tokens = 8192
-
-  init(_ plan: Plan, data: DataFolder, _ weights: ParameterBlock, seed: UInt64, threads: Int) throws
-  {
+  init(
+    _ plan: Plan, data: DataFolder, _ weights: ParameterBlock, tokens: Int, seed: UInt64,
+    threads: Int
+  ) throws {
     let sizes = plan.model.calibrationSizes
     parameters = try weights.copy()
     scorer = try Scorer(
       plan.functions, window: sizes.seq, rows: sizes.rows, scored: nil, parameters: parameters,
       threads: threads)
     let stream = try data.train()
-    let windows = max(1, min(Self.tokens, stream.count - 1) / sizes.seq)
+    let windows = max(1, min(tokens, stream.count - 1) / sizes.seq)
     let count = min(windows * sizes.seq, stream.count - 1)
     let places = UInt64(stream.count - count)
     let start = Int(RandomStream(seed: seed, path: "calibration loss").bits(0) % places)
-    tokens = try stream.read(start..<start + count + 1).map(Int32.init)
+    self.tokens = try stream.read(start..<start + count + 1).map(Int32.init)
   }
 
   func callAsFunction(_ weights: ParameterBlock) throws -> Double {

@@ -14,7 +14,8 @@ import IR
 /// one coarse form.
 struct PrecisionSearch {
   let weights: ParameterBlock
-  let moments: SecondMoments
+  /// Nil: an error counts by the weights alone.
+  let moments: SecondMoments?
   let threads: Int
   /// Nats a token of training text with some weights.
   let loss: (ParameterBlock) throws -> Double
@@ -27,33 +28,40 @@ struct PrecisionSearch {
   /// The least that a relative error counts, in parts of what it does to the loss in the median matrix.
   private static let least = 0.1
 
-  /// A table of the free matrices. `progress` gets the part that is done.
-  func table(
-    of free: [Parameter], fixedBytes: Double, progress: (Double) throws -> Void
-  ) throws -> PrecisionTable {
-    var entries: [PrecisionTable.Entry] = []
+  /// What one unit of each matrix's error adds to the loss. `progress` gets the part that is done.
+  func sensitivities(
+    of matrices: [Parameter], progress: (Double) throws -> Void
+  ) throws -> [String: Double] {
     let before = try loss(weights)
     let changed = try weights.copy()
     var scales: [Double] = []
-    for (index, parameter) in free.enumerated() {
-      scales.append(
-        try sensitivity(of: parameter, changed, before) * size(of: parameter))
-      try progress(Double(index + 1) / Double(free.count))
+    for (index, parameter) in matrices.enumerated() {
+      scales.append(try sensitivity(of: parameter, changed, before) * size(of: parameter))
+      try progress(Double(index + 1) / Double(matrices.count))
     }
     // A text is short: what it shows as harmless may only be harmless there.
     let usual = scales.isEmpty ? 0 : scales.sorted()[scales.count / 2]
-    for (parameter, scale) in zip(free, scales) {
-      let scale = max(scale, Self.least * usual, .leastNormalMagnitude) / size(of: parameter)
-      let forms = try forms(of: parameter, weights[parameter.path]!)
-      entries.append(
-        PrecisionTable.Entry(
+    return Dictionary(
+      uniqueKeysWithValues: zip(matrices, scales).map { parameter, scale in
+        let least = max(scale, Self.least * usual, .leastNormalMagnitude)
+        return (parameter.path, least / size(of: parameter))
+      })
+  }
+
+  /// A table of the free matrices.
+  func table(of free: [Parameter], _ sensitivities: [String: Double]) throws -> PrecisionTable {
+    PrecisionTable(
+      entries: try free.map { parameter in
+        let reach = reach(weights[parameter.path]!, rows: parameter.type.sizes[0])
+        let quantizers = Self.steps.map { Self.quantizer(step: $0, reach: reach) }
+        return PrecisionTable.Entry(
           path: parameter.path,
-          candidates: forms.map {
+          candidates: try forms(of: parameter, quantizers).map { form in
             PrecisionCandidate(
-              .int($0.quantizer), bytes: $0.bytes, damage: scale * $0.error)
-          }))
-    }
-    return PrecisionTable(entries: entries, fixedBytes: fixedBytes)
+              .int(form.quantizer), bytes: form.bytes,
+              damage: sensitivities[parameter.path, default: 0] * form.error)
+          })
+      })
   }
 
   /// What a matrix makes of training text, squared: its error in parts of this is the same for all of a kind.
@@ -68,33 +76,33 @@ struct PrecisionSearch {
 
   // MARK: Forms
 
-  private struct Form {
+  struct Form {
     let quantizer: Quantizer
     let bytes: Double
     /// Of what the matrix makes of the text, or of the weights where nothing multiplies it.
     let error: Double
   }
 
-  /// The error that nearest codes leave; codes that make up for each other leave `gain` of it.
-  private func forms(
-    of parameter: Parameter, _ values: UnsafeMutableBufferPointer<Float>
-  ) throws -> [Form] {
+  /// What quantisers make of a matrix. Nearest codes leave an error of which codes that make up for each other
+  /// leave `gain`.
+  func forms(of parameter: Parameter, _ quantizers: [Quantizer]) throws -> [Form] {
     let (rows, columns) = (parameter.type.sizes[0], parameter.type.sizes[1])
     let importance = importance(of: parameter.path, columns: columns)
-    let gain = try moments[parameter.path].map {
+    let moment = quantizers.contains(where: \.isSolved) ? moments?[parameter.path] : nil
+    let gain = try moment.map {
       try GPTQ(hessian: $0, columns: columns, threads: threads).gain(over: $0)
     }
-    let reach = reach(values, rows: rows)
-    nonisolated(unsafe) var forms = [Form?](repeating: nil, count: Self.steps.count)
-    nonisolated(unsafe) let weights = UnsafeBufferPointer(values)
+    nonisolated(unsafe) var forms = [Form?](repeating: nil, count: quantizers.count)
+    nonisolated(unsafe) let weights = UnsafeBufferPointer(weights[parameter.path]!)
     let lock = NSLock()
-    DispatchQueue.concurrentPerform(iterations: Self.steps.count) { index in
-      let quantizer = Self.quantizer(step: Self.steps[index], reach: reach)
+    DispatchQueue.concurrentPerform(iterations: quantizers.count) { index in
+      let quantizer = quantizers[index]
       let codes = RowCodes(
         rounding: weights, quantizer.scales(of: weights, rows: rows), quantizer)
       let form = Form(
         quantizer: quantizer, bytes: entropyBits(of: codes.codes) / 8 + 2 * Double(rows),
-        error: (gain ?? 1) * codes.error(weights, importance, columns: columns))
+        error: (quantizer.isSolved ? gain ?? 1 : 1)
+          * codes.error(weights, importance, columns: columns))
       lock.withLock { forms[index] = form }
     }
     return forms.compactMap(\.self)
@@ -102,7 +110,7 @@ struct PrecisionSearch {
 
   /// The second moment of each input of a matrix; 1 where nothing multiplies it as it is.
   private func importance(of path: String, columns: Int) -> [Float] {
-    guard let h = moments[path] else { return [Float](repeating: 1, count: columns) }
+    guard let moments, let h = moments[path] else { return [Float](repeating: 1, count: columns) }
     return (0..<columns).map { h[$0 * columns + $0] / Float(moments.tokens) }
   }
 
@@ -122,7 +130,7 @@ struct PrecisionSearch {
 
   /// The fewest bits whose codes reach as far as the weights do, with a step of so many deviations.
   private static func quantizer(step: Double, reach: Double) -> Quantizer {
-    let bits = (2...8).first { Double((1 << ($0 - 1)) - 1) * step >= reach } ?? 8
+    let bits = Quantizer.allBits.first { Double((1 << ($0 - 1)) - 1) * step >= reach } ?? 8
     var quantizer = Quantizer(bits: bits, clip: .max)
     // Three digits: the rule stands in the artifact.
     let k = Double(quantizer.qmax) * step

@@ -75,9 +75,9 @@ public final class Run {
     let settings = plan.model.settings
     try settings.checkScorable(data, limit: options.validationTokens, adapts: options.adapts)
     let trained = try trained(manifest)
-    let packed = try Packing(
-      plan, data: data, seed: options.seed, threads: options.threads, observe: observe
-    ).pack(trained.weights)
+    let packing = Packing(
+      plan, data: data, seed: options.seed, threads: options.threads, observe: observe)
+    let packed = try packing.pack(trained.weights)
     let container = packed.container
     if let moments = packed.moments {
       try trained.directory.log(
@@ -101,6 +101,7 @@ public final class Run {
     let scores = try evaluator.evaluate(
       float: trained.weights, quantized: try Artifact.read(path).parameters(),
       adapts: options.adapts, audit: trained.directory.audit)
+    try packing.account(of: packed, madeFrom: trained.weights).write(scores, in: options.directory)
     var report = Report(
       precision: plan.target.compute, training: trained.training, artifact: file, scores: scores)
     report.manifest = manifest.repeated
