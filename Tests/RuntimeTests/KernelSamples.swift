@@ -93,7 +93,9 @@ extension OpSample {
     large(.fakeFloat8, "of many numbers", [reals(67, 515, scale: 30), number(1)]),
     large(
       .fakeQuant, "in groups", [reals(67, 515), number(1)],
-      quantizer("straight_through").merging([.group: .int(103), .clip: .word("mean"), .parameters: .doubles([])]) { $1 }),
+      quantizer("straight_through").merging([
+        .group: .int(103), .clip: .word("mean"), .parameters: .doubles([]),
+      ]) { $1 }),
     large(.fakeQuant, "softly", [reals(67, 515), number(4)], quantizer("soft_round")),
     large(
       .fakeQuantBackward, "softly", [reals(67, 515), reals(67, 515), number(4)],
