@@ -163,8 +163,26 @@ public struct QuantizeSettings: Equatable, Sendable {
   public var isAutomatic = false
   /// Tokens of training text for second moments; nil where no rule needs any.
   public var calibration: Int?
+  public struct Correction: Hashable, Sendable {
+    public var worst: Int
+    public var form: Quantizer.LowRank
+
+    public init(worst: Int, form: Quantizer.LowRank) { (self.worst, self.form) = (worst, form) }
+  }
+
+  public struct Protection: Hashable, Sendable {
+    public var columns: Int
+    public var bits: Int
+
+    public init(columns: Int, bits: Int) { (self.columns, self.bits) = (columns, bits) }
+  }
+
   /// Tokens where the file does not say.
   public static let usualCalibration = 32_768
+  /// How many tensors get a low-rank correction, those of the largest error, and which.
+  public var correction: Correction?
+  /// The one group of columns of the whole model that gets more bits.
+  public var protection: Protection?
   /// Largest size of artifact and code.
   public var budget: Int?
   /// Bytes of code that count against the budget.
