@@ -36,7 +36,11 @@ extension Precision {
 
   /// Whether the moments of what a param multiplies decide how it is stored.
   public var needsMoments: Bool {
-    if case .int(let quantizer) = self { quantizer.isSolved || quantizer.sensitivity > 0 } else { false }
+    if case .int(let quantizer) = self {
+      quantizer.isSolved || quantizer.sensitivity > 0
+    } else {
+      false
+    }
   }
 
   /// The same form without what decides its codes alone: what QAT and readers see of it.
@@ -200,7 +204,8 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
     if sensitivity != 0 { text += " sensitive(\(shortest(sensitivity)))" }
     if let fine { text += " fine(\(fine.start), \(fine.count), \(fine.bits))" }
     if let correction {
-      text += " lqer(\(correction.rank), \(correction.aBits), \(correction.bBits), \(correction.group))"
+      text +=
+        " lqer(\(correction.rank), \(correction.aBits), \(correction.bBits), \(correction.group))"
     }
     return text
   }

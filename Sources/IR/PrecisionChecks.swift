@@ -16,7 +16,8 @@ extension Precision {
     if let fine = quantizer.fine {
       let isInside = fine.start >= 0 && fine.count > 0 && fine.start <= columns - fine.count
       guard isInside, quantizer.group == 0, (quantizer.bits...8).contains(fine.bits) else {
-        return "has no columns \(fine.start) to \(fine.start + fine.count - 1) for \(fine.bits) bits"
+        return
+          "has no columns \(fine.start) to \(fine.start + fine.count - 1) for \(fine.bits) bits"
       }
     }
     if let low = quantizer.correction {
@@ -35,7 +36,7 @@ extension QuantizeSettings {
     var settings = self
     if !isAutomatic {
       settings.rules.removeAll {
-        if case .int = $0.precision { true } else { false }
+        if case .int = $0.precision { $0.bounds == nil } else { false }
       }
     }
     (settings.isAutomatic, settings.budget) = (true, budget)
@@ -43,9 +44,16 @@ extension QuantizeSettings {
     return settings
   }
 
-  /// Whether the form of a param is chosen: a matrix that no rule stores.
+  /// Whether the form of a param is chosen: a matrix that no rule stores, or whose rule only bounds its bits.
   public func isFree(_ parameter: Parameter) -> Bool {
-    isAutomatic && parameter.type.rank == 2 && rule(for: parameter) == nil
+    guard isAutomatic, parameter.type.rank == 2 else { return false }
+    let rule = rule(for: parameter)
+    return rule == nil || rule?.bounds != nil
+  }
+
+  /// The bits that a free param may have.
+  public func bits(of parameter: Parameter) -> ClosedRange<Int> {
+    rule(for: parameter)?.bounds ?? Quantizer.allBits
   }
 
   /// With a rule more for each path.

@@ -149,10 +149,16 @@ public enum QATSettings: Equatable, Sendable {
 public struct PrecisionRule: TargetedRule, Equatable, Sendable {
   public var target: Target
   public var precision: Precision
+  /// Bits that the compiler may choose among; nil: the form is `precision`.
+  public var bounds: ClosedRange<Int>?
   @Uncompared public var location: SourceLocation?
 
-  public init(target: Target, precision: Precision, location: SourceLocation? = nil) {
-    (self.target, self.precision, self.location) = (target, precision, location)
+  public init(
+    target: Target, precision: Precision, bounds: ClosedRange<Int>? = nil,
+    location: SourceLocation? = nil
+  ) {
+    (self.target, self.precision, self.bounds) = (target, precision, bounds)
+    self.location = location
   }
 }
 

@@ -16,7 +16,7 @@ extension SectionTable {
             ["f32", "f16", "fp8", "int2", "int3", "int4", "int5", "int6", "int7", "int8"].map {
               RuleSignature($0)
             } + [ternary]),
-          .optional([.word("per_row")]),
+          .optional([.word("to"), .choice("most", integers)]), .optional([.word("per_row")]),
           .optional([one("groups", "columns", .whole(atLeast: 1))]),
         ] + clips.map { .optional([$0]) } + [
           .optional([one("floor", "step", .nonnegative)]),
@@ -28,7 +28,8 @@ extension SectionTable {
           .optional([counts("fine", ["start", "count", "bits"])]),
           .optional([counts("lqer", ["rank", "a_bits", "b_bits", "group"])]),
         ],
-        shown: "TARGET (f32 | f16 | fp8 | ternary(COLUMNS) [gptq] [shrink_fix] | "
+        shown:
+          "TARGET (f32 | f16 | fp8 | (int2 | …) to (int2 | …) | ternary(COLUMNS) [gptq] [shrink_fix] | "
           + "(int2 | int3 | int4 | int5 | int6 | int7 | int8) (per_row | groups(COLUMNS)) "
           + "(\(clips.map(\.text).joined(separator: " | "))) [floor(STEP)] [half_floor(STEP)] "
           + "[asymmetric] [unrounded] [gptq] [prune(SHARE)] [sensitive(LAMBDA)] "
@@ -38,22 +39,29 @@ extension SectionTable {
           + "standard deviations, or the one of 2 to 8 quantiles that leaves the least squared error) and the "
           + "smallest step. ternary is int2 of groups by their mean; shrink_fix divides its scale by the "
           + "mean of |code|, for weights that were not trained with the rounding. fp8 is E4M3 without a scale. "
+          + "int5 to int8 bounds what `precision auto` chooses. "
           + "prune zeroes that share of the weights, the smallest, first; sensitive widens the sdclip of rows that "
           + "act on larger inputs; fine and lqer are what `protect` and `correct` add to an artifact's rules.",
         repeats: true,
         read: { match, quantize, reader in
-          guard let target = match.target("target"), let precision = reader.precision(match) else {
-            return
+          guard let target = match.target("target") else { return }
+          if match.has("to") {
+            guard let bounds = reader.bounds(match) else { return }
+            let most = Quantizer(bits: bounds.upperBound, clip: .max)
+            return quantize.rules.append(
+              PrecisionRule(
+                target: target, precision: .int(most), bounds: bounds, location: match.location))
           }
+          guard let precision = reader.precision(match) else { return }
           quantize.rules.append(
             PrecisionRule(target: target, precision: precision, location: match.location))
         },
-        prints: { $0.rules.map { "\($0.target.text) \($0.precision)" } },
+        prints: { $0.rules.map { "\($0.target.text) \($0.formText)" } },
         live: { quantize, model in
           let owners = quantize.rules.winners(model.graph.parameters)
           return quantize.rules.enumerated().map { index, rule in
             Feature(
-              .quantize, "quantize \(rule.target.text)", "\(rule.precision)",
+              .quantize, "quantize \(rule.target.text)", rule.formText,
               model.paths { owners[$0] == index })
           }
         }),
@@ -150,7 +158,8 @@ extension SectionTable {
           + "with the largest inputs and weights gets these bits and scales of its own (AWQ-lite).",
         read: { match, quantize, _ in
           quantize.protection = .init(
-            columns: match.whole("columns") ?? 64, bits: Int(match.word("bits")?.dropFirst(3) ?? "") ?? 8)
+            columns: match.whole("columns") ?? 64,
+            bits: Int(match.word("bits")?.dropFirst(3) ?? "") ?? 8)
         },
         prints: { [$0.protection.map { "protect \($0.columns) columns int\($0.bits)" }] },
         live: { quantize, model in
@@ -167,6 +176,11 @@ extension SectionTable {
       given.read(into: &reader)
       let quantize = reader.settings.quantize!
       reader.reportOverruled(quantize.rules)
+      if !quantize.isAutomatic, let rule = quantize.rules.first(where: { $0.bounds != nil }) {
+        reader.report(
+          .missingEntry, "'\(rule.formText)' bounds what is chosen, and nothing is",
+          at: rule.location ?? given.place, suggestion: "write: precision auto")
+      }
       if quantize.isAutomatic, quantize.budget == nil {
         reader.report(
           .missingEntry, "'precision auto' needs a budget to choose within",
@@ -188,6 +202,11 @@ extension SectionTable {
     },
     header: { $0.quantize.map { _ in "quantize" } })
 }
+
+private let scalingWords =
+  ["per_row", "groups"] + Quantizer.Clip.Kind.allCases.map(\.rawValue)
+  + ["floor", "half_floor", "asymmetric", "unrounded"]
+private let packingWords = ["prune", "sensitive", "fine", "lqer"]
 
 private let integers = Quantizer.allBits.map { "int\($0)" }
 
@@ -231,14 +250,37 @@ private let clips: [EntryElement] = Quantizer.Clip.Kind.allCases.map { kind in
     [RuleSignature(kind.rawValue, [RuleParameter(argument.name, numbers, positional: true)])])
 }
 
+extension PrecisionRule {
+  /// The form, or the bounds of what is chosen.
+  fileprivate var formText: String {
+    bounds.map { "int\($0.lowerBound) to int\($0.upperBound)" } ?? "\(precision)"
+  }
+}
+
 extension SectionReader {
+  /// The bits of a rule such as `int5 to int8`; nil with an error if it says more, or they are none.
+  fileprivate mutating func bounds(_ match: EntryMatch) -> ClosedRange<Int>? {
+    let names = [match.rule("precision")?.name, match.word("most")]
+    let bits = names.compactMap { $0.flatMap { Int($0.dropFirst(3)) } }
+    let words = scalingWords + ["gptq", "shrink_fix"] + packingWords
+    if let word = words.first(where: { match.has($0) }) {
+      report(
+        .malformedEntry, "'\(word)' has no meaning for bounds", at: match.location(of: word))
+      return nil
+    }
+    guard bits.count == 2, bits[0] <= bits[1] else {
+      report(
+        .malformedEntry, "bounds go from fewer bits to more", at: match.location(of: "precision"),
+        suggestion: "such as: int5 to int8")
+      return nil
+    }
+    return bits[0]...bits[1]
+  }
+
   /// The precision of a matched rule; nil with an error if its words do not fit each other.
   fileprivate mutating func precision(_ match: EntryMatch) -> Precision? {
     guard let name = match.rule("precision")?.name else { return nil }
-    let clips = Quantizer.Clip.Kind.allCases.map(\.rawValue)
-    let scaling =
-      ["per_row", "groups"] + clips + ["floor", "half_floor", "asymmetric", "unrounded"]
-    let more = ["prune", "sensitive", "fine", "lqer"]
+    let (scaling, more) = (scalingWords, packingWords)
     func refused(_ words: [String]) -> Bool {
       guard let word = words.first(where: { match.has($0) }) else { return false }
       report(.malformedEntry, "'\(word)' has no meaning for \(name)", at: match.location(of: word))
@@ -287,7 +329,8 @@ extension SectionReader {
     if quantizer.sensitivity > 0, clip.kind != .sdclip || quantizer.group > 0 {
       report(
         .malformedEntry, "'sensitive' widens sdclip(k) per_row alone",
-        at: match.location(of: "sensitive"), suggestion: "such as: \(name) per_row sdclip(12.85) sensitive(0.175)")
+        at: match.location(of: "sensitive"),
+        suggestion: "such as: \(name) per_row sdclip(12.85) sensitive(0.175)")
     }
     func counts(_ rule: String, _ names: [String]) -> [Int]? {
       match.rule(rule).map { rule in names.map { Int(rule.arguments[$0]?.number ?? 0) } }

@@ -76,6 +76,9 @@ extension QuantizeSettings {
   /// How codes are chosen is no matter of who reads them, nor of QAT.
   fileprivate mutating func forgetCalibration() {
     (calibration, correction, protection) = (nil, nil, nil)
-    for index in rules.indices { rules[index].precision = rules[index].precision.nearest }
+    for index in rules.indices {
+      rules[index].precision = rules[index].precision.nearest
+      rules[index].bounds = nil
+    }
   }
 }

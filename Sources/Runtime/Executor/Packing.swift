@@ -83,7 +83,7 @@ public struct Packing {
     let free = plan.model.graph.parameters.filter(quantize.isFree)
     let search = try search(weights, moments, tokens: Self.lossTokens.choice)
     let sensitivities = try search.sensitivities(of: free) { try observe(.progress($0)) }
-    var table = try search.table(of: free, sensitivities)
+    var table = try search.table(of: free, sensitivities, bits: quantize.bits)
     try observe(.phase("pack"))
     let limit = Double(budget - quantize.codeBytes)
     var best: Packed?

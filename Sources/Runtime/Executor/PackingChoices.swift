@@ -39,7 +39,8 @@ extension QuantizeSettings {
   /// Whether packing may have added a rule for a param.
   func mayAdd(_ added: Precision, for parameter: Parameter) -> Bool {
     if isFree(parameter) { return true }
-    guard case .int(var quantizer) = added, case .int(let declared)? = rule(for: parameter)?.precision
+    guard case .int(var quantizer) = added,
+      case .int(let declared)? = rule(for: parameter)?.precision
     else { return false }
     if quantizer.correction == correction?.form { quantizer.correction = declared.correction }
     if quantizer.fine?.count == protection?.columns, quantizer.fine?.bits == protection?.bits {
