@@ -159,6 +159,11 @@ import Testing
   ])
   func formsPrintTextThatReadsBack(_ form: String) throws {
     let sections = """
+      train {
+        read 2 rows of seq
+        stop at 50 steps
+        optimizer default sgd(lr: rate)
+      }
       quantize {
         default f16
         "proj" \(form)
