@@ -15,7 +15,7 @@ struct StudyCommand: ParsableCommand {
       Every value of --vary with every seed is a run, as 'graphc run' alone would do it, in a folder below \
       --out. The means stand in one table there (study.md, .csv, .json) with their difference to the first row \
       and Welch's p, and in a picture (study.svg). --stage quantize or ttt trains once for each seed, where \
-      the consts act only behind training. --resume goes on, also with more values and seeds.
+      the consts act only behind training. --vary file=a.graph,b.graph compares files, for what no const says. --resume goes on, also with more values and seeds.
 
       Example: graphc study graphs/tiny.graph --data data --vary rate_matrix=0.01,0.02 --seeds 1,2,3 \
       --steps 200 --out studies/rate
@@ -85,8 +85,7 @@ struct StudyCommand: ParsableCommand {
     let directory = try StudyDirectory(out, resumes: resume, study: study(of: base))
     Interruption.install()
     let runner = StudyRunner(
-      directory: directory, stage: stage, runArguments: try runArguments(),
-      declares: { overrides in overrides.flatMap { ["--set", $0] } })
+      directory: directory, stage: stage, file: file, runArguments: try runArguments())
     var outcomes = points.map { StudyOutcome(point: $0) }
     for index in outcomes.indices {
       printError("[\(index + 1)/\(points.count)] \(points[index].description)")
@@ -139,19 +138,19 @@ struct StudyCommand: ParsableCommand {
     for setting in settings {
       var options = model
       options.overrides += setting.overrides
-      let varied = try loadModel(file, choices: options.choices())
+      let varied = try loadModel(setting.file ?? file, choices: options.choices())
       guard varied.settings.train != nil else {
         throw Failure(exitCode: 3, message: "error: \(file) has no train section; nothing to study")
       }
       if adapts, varied.settings.ttt == nil {
         throw Failure.usage(
-          "\(setting.overrides.joined(separator: ", ")): the ttt section of \(file) is off or missing"
+          "\(setting.texts.joined(separator: ", ")): the ttt section of \(file) is off or missing"
         )
       }
       let first = stage.earliest(base, varied)
       if first != stage {
         throw Failure.usage(
-          "\(setting.overrides.joined(separator: ", ")) changes the stage '\(first.rawValue)' already; "
+          "\(setting.texts.joined(separator: ", ")) changes the stage '\(first.rawValue)' already; "
             + "give --stage \(first.rawValue)")
       }
       try checkVocabulary(
@@ -174,9 +173,9 @@ struct StudyCommand: ParsableCommand {
     ]
   }
 
-  /// The arguments that every run of the study has.
+  /// The arguments that every run of the study has, behind its file.
   private func runArguments() throws -> [String] {
-    var arguments = ["run", file, "--data", data, "--json"]
+    var arguments = ["--data", data, "--json"]
     func add(_ option: String, _ value: String?) {
       if let value { arguments += [option, value] }
     }

@@ -43,8 +43,19 @@ struct StudySetting: Hashable {
   }
   let values: [Value]
 
-  /// As --set takes them.
-  var overrides: [String] { values.map { "\($0.name)=\($0.text)" } }
+  /// The name that stands for the graph file itself, for what no const says.
+  static let fileName = "file"
+
+  /// The graph file of the setting, if files are varied.
+  var file: String? { values.first { $0.name == Self.fileName }?.text }
+
+  /// Values of consts, as --set takes them.
+  var overrides: [String] {
+    values.filter { $0.name != Self.fileName }.map { "\($0.name)=\($0.text)" }
+  }
+
+  /// For messages.
+  var texts: [String] { values.map { "\($0.name)=\($0.text)" } }
 
   /// All settings, the last const changing first.
   static func grid(_ variations: [StudyVariation]) -> [StudySetting] {
@@ -64,11 +75,11 @@ struct StudyPoint: Hashable {
   let seed: UInt64
 
   /// `rate=0.01, seed 2`.
-  var description: String { (setting.overrides + ["seed \(seed)"]).joined(separator: ", ") }
+  var description: String { (setting.texts + ["seed \(seed)"]).joined(separator: ", ") }
 
   /// A folder's name, which no other point has.
   var name: String {
-    let text = (setting.overrides + ["seed=\(seed)"]).joined(separator: ",")
+    let text = (setting.texts + ["seed=\(seed)"]).joined(separator: ",")
     let plain = text.map { character in
       character.isASCII && (character.isLetter || character.isNumber || "_-.=,".contains(character))
         ? character : "_"

@@ -60,10 +60,10 @@ struct StudyDirectory {
 struct StudyRunner {
   let directory: StudyDirectory
   let stage: StudyStage
-  /// Of every run, without its place, seed and consts.
+  /// The graph file where none is varied.
+  let file: String
+  /// Of every run, without its file, place, seed and consts.
   let runArguments: [String]
-  /// Arguments for consts.
-  let declares: ([String]) -> [String]
 
   /// What was measured before, or is now.
   func outcome(of point: StudyPoint) throws -> StudyOutcome {
@@ -76,7 +76,7 @@ struct StudyRunner {
     try Folder.create(directory.path + "/points")
     do {
       if stage != .train { try shareTraining(with: folder, seed: point.seed) }
-      try run(in: folder, seed: point.seed, overrides: point.setting.overrides)
+      try run(in: folder, seed: point.seed, point.setting)
     } catch let failure as PointFailure {
       outcome.reason = failure.reason
       outcome.state = Interruption.signal != 0 ? .interrupted : .failed
@@ -101,8 +101,10 @@ struct StudyRunner {
     return StudyTable.metrics(of: try JSONValue.parse(try readFile(path), file: path))
   }
 
-  private func run(in folder: String, seed: UInt64, overrides: [String]) throws {
-    var arguments = runArguments + declares(overrides) + ["--seed", "\(seed)", "--out", folder]
+  private func run(in folder: String, seed: UInt64, _ setting: StudySetting?) throws {
+    var arguments = ["run", setting?.file ?? file] + runArguments
+    for override in setting?.overrides ?? [] { arguments += ["--set", override] }
+    arguments += ["--seed", "\(seed)", "--out", folder]
     if Folder.exists(folder + "/" + RunManifest.fileName) { arguments.append("--resume") }
     let errors = directory.path + "/errors.txt"
     let result = try runChild(arguments, errors: errors)
@@ -125,7 +127,7 @@ struct StudyRunner {
     if try metrics(in: shared) == nil {
       try Folder.create(directory.path + "/shared")
       printError("training for seed \(seed)")
-      try run(in: shared, seed: seed, overrides: [])
+      try run(in: shared, seed: seed, nil)
     }
     guard !Folder.exists(folder + "/" + RunManifest.fileName) else { return }
     try remove(folder)

@@ -99,6 +99,19 @@ import Testing
     #expect(metrics[1]?[own]?["values"]?.arrayValue?[0] == result["eval"]?[own])
   }
 
+  @Test func filesAreComparedToo() throws {
+    let small = try Small()
+    try small.folder.write(
+      "other.graph",
+      small.text("small.graph").replacing("sdclip(bits)", with: "sdclip(bits) gptq"))
+    let outcome = try small.study("--vary file=small.graph,other.graph --stage quantize")
+    #expect(outcome.code == 0, "\(outcome.errors)")
+    let rows = try #require(try small.document("study/study.json")["rows"]?.arrayValue)
+    let metrics = rows.map { $0["metrics"] }
+    #expect(metrics[0]?["train_loss"] == metrics[1]?["train_loss"])
+    #expect(metrics[0]?["bpb_sliding"]?["mean"] != metrics[1]?["bpb_sliding"]?["mean"])
+  }
+
   @Test func aPointThatFailsEndsNoOther() throws {
     let small = try Small()
     // A rate that makes weights infinite.
