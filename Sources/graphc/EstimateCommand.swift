@@ -49,7 +49,7 @@ struct EstimateCommand: ParsableCommand {
   @OptionGroup var form: JSONOptions
 
   /// Tokens of the batch from which long functions are scaled.
-  private static let sampleTokens = 256
+  private static let sampleTokens = 128
 
   mutating func run() throws {
     let threads = try threading.resolved()
@@ -71,12 +71,14 @@ struct EstimateCommand: ParsableCommand {
     let phases = PhaseEstimates(
       plan, times, rates: try PackingRates(threads: threads, clock: now), length: length,
       validation: targets, adapts: ttt)
-    let isTimed = length.certainSteps == nil
+    let artifact = try SizeEstimate(plan.model, steps: phases.steps)
+    // A run does not know how many steps its seconds have.
+    let known = length.certainSteps
     let report = EstimateReport(
       plan: plan, memory: MemoryNeed.run(plan, adapts: ttt), shortage: shortage, phases: phases,
-      threads: threads, artifact: try SizeEstimate(plan.model, steps: phases.steps),
-      // What a run refuses: it does not know how many steps its seconds have.
-      infeasible: try SizeEstimate(plan.model, steps: isTimed ? nil : phases.steps).infeasible)
+      threads: threads, artifact: artifact,
+      infeasible: try known == nil
+        ? SizeEstimate(plan.model, steps: nil).infeasible : artifact.infeasible)
     try printOutput(form.json ? report.json.text : report.text)
     if let infeasible = report.infeasible { throw infeasible }
   }

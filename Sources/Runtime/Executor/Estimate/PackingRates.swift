@@ -4,40 +4,53 @@
 import Formats
 import IR
 
-/// Seconds a byte of what packing does, measured on a few.
+/// Seconds of what packing does, measured on a few bytes.
 public struct PackingRates: Sendable {
-  /// Of a group that all coders are tried on, and of a large one.
-  let (small, large): (Double, Double)
-  /// Of hashing.
+  /// Of any group, whatever its size.
+  private let group: Double
+  /// Of a byte of a group that all coders are tried on, and of a large one.
+  private let (small, large): (Double, Double)
+  /// Of hashing a byte.
   let hashing: Double
   private let threads: Int
 
   /// Measures in some hundredths of a second.
   public init(threads: Int, clock: () -> Double) throws {
     self.threads = threads
-    let matrix = CodeMatrix(rows: 64, columns: 256, codes: -31...31)
     let stream = RandomStream(seed: 1, path: "packing")
-    let codes = (0..<UInt64(matrix.count)).map { index -> UInt8 in
-      // The sum of several uniform numbers is nearly normal.
-      let sum = (0..<4).reduce(0) { $0 + Int(stream.bits(4 * index + $1) % 16) }
-      return UInt8(bitPattern: Int8(sum - 30))
+    /// Codes in rows of 256. The sum of several uniform numbers is nearly normal.
+    func codes(rows: Int) -> (codes: [UInt8], matrix: CodeMatrix) {
+      let codes = (0..<UInt64(rows * 256)).map { index -> UInt8 in
+        let sum = (0..<4).reduce(0) { $0 + Int(stream.bits(4 * index + UInt64($1)) % 16) }
+        return UInt8(bitPattern: Int8(sum - 30))
+      }
+      return (codes, CodeMatrix(rows: rows, columns: 256, codes: -31...31))
     }
     func seconds(_ body: () throws -> Void) rethrows -> Double {
       let start = clock()
       try body()
-      return (clock() - start) / Double(matrix.count)
+      return clock() - start
     }
-    small = try seconds { _ = try StoredGroup(name: "sample", content: codes, matrices: [matrix]) }
-    large = try seconds { _ = try RangeCoder.encode(codes, [matrix]) }
-    hashing = seconds { _ = SHA256.hex(codes) }
+    let (few, many) = (codes(rows: 1), codes(rows: 128))
+    let count = Double(many.codes.count)
+    func store(_ sample: (codes: [UInt8], matrix: CodeMatrix)) throws -> Double {
+      try seconds {
+        _ = try StoredGroup(name: "sample", content: sample.codes, matrices: [sample.matrix])
+      }
+    }
+    group = try store(few)
+    small = max(0, try store(many) - group) / count
+    large = try seconds { _ = try RangeCoder.encode(many.codes, [many.matrix]) } / count
+    hashing = seconds { _ = SHA256.hex(many.codes) } / count
   }
 
-  /// Seconds to compress the groups of a model, some at once, and to read them back.
+  /// Seconds to compress the groups of a model and its text, some at once.
   func seconds(_ model: Model) -> Double {
     let groups = Artifact.groups(Artifact.pieces(model.forArtifact)).map { group in
-      Double(group.bytes) * (group.bytes > StoredGroup.largestForAll ? large : small)
+      self.group
+        + Double(group.bytes) * (group.bytes > StoredGroup.largestForAll ? large : small)
     }
-    // The longest one alone may decide.
-    return max(groups.reduce(0, +) / Double(threads), groups.max() ?? 0)
+    // The longest one alone may decide; the text is compressed by itself.
+    return max(groups.reduce(0, +) / Double(threads), groups.max() ?? 0) + group
   }
 }

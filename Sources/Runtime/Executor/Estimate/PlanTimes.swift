@@ -32,8 +32,8 @@ public struct PlanTimes {
   private let clock: () -> Double
   private let mayTry: Bool
 
-  /// Measures. `mayTry`: the plan's memory is there. `smaller` compiles the training functions for a few tokens;
-  /// it is asked for where something takes too long to be tried.
+  /// Measures. `mayTry`: the plan's memory is there. `smaller` compiles the training functions of the
+  /// same params for a few tokens; it is asked for where something takes too long to be tried.
   public static func measure(
     _ plan: Plan, threads: Int, mayTry: Bool, clock: @escaping () -> Double,
     smaller: () throws -> Plan
@@ -59,7 +59,10 @@ public struct PlanTimes {
       functions[function.name] = try tried(function, parameters)
     }
     guard !isTried && !variants.isEmpty || functions.count < others.count else { return }
-    let rates = try WorkRates(sampling: sample(smaller))
+    let sample = try smaller().functions.map {
+      try Executable($0, parameters: parameters, threads: threads)
+    }
+    let rates = WorkRates(sampling: sample)
     if !isTried {
       steps = variants.indices.map { scaled($0, rates) }
     }
@@ -135,15 +138,6 @@ public struct PlanTimes {
     }
     let parts = Double(step.microBatches) * seconds(step.forwardBackward[variant])
     return Time(seconds: parts + (step.update.map(seconds) ?? 0), origin: .scaled)
-  }
-
-  /// The functions of a step for a few tokens, with memory of their own.
-  private func sample(_ smaller: () throws -> Plan) throws -> [Executable] {
-    let plan = try smaller()
-    let parameters = try plan.sampleParameters()
-    return try plan.functions.map {
-      try Executable($0, parameters: parameters, threads: threads)
-    }
   }
 }
 

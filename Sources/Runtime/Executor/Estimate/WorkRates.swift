@@ -11,7 +11,7 @@ struct WorkRates {
   /// Additions and multiplications a second and thread that nearly every machine does; only decides what is tried.
   static let modest = 25e9
   /// Seconds of the sample for each kernel, at this pace.
-  private static let share = 0.02
+  private static let share = 0.008
 
   private var seconds: [String: Double] = [:]
   private var work: [String: Double] = [:]
