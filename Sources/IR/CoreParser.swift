@@ -156,7 +156,8 @@ public struct CoreParser {
     let name = try word("a precision")
     if name == "f32" { return .f32 }
     if name == "f16" { return .f16 }
-    guard name.hasPrefix("int"), let bits = Int(name.dropFirst(3)), Quantizer.allBits.contains(bits) else {
+    guard name.hasPrefix("int"), let bits = Int(name.dropFirst(3)), Quantizer.allBits.contains(bits)
+    else {
       throw OpError("unknown precision \(name); f32, f16 and int2 to int8 are known")
     }
     try expect("per_row")

@@ -10,7 +10,8 @@ import Runtime
 struct EstimateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "estimate",
-    abstract: "Say what a run will take: FLOPs, memory, seconds on this machine, bytes of the artifact.",
+    abstract:
+      "Say what a run will take: FLOPs, memory, seconds on this machine, bytes of the artifact.",
     discussion: """
       Nothing is trained. Functions that take a moment are tried on random tokens (measured); the others \
       are told by the work of their kernels from a batch of a few tokens (scaled). Bytes come from the graph: \
@@ -56,7 +57,8 @@ struct EstimateCommand: ParsableCommand {
     let plan = try loadPlan(file, choices: model.choices(), compute: compute.precision)
     let settings = plan.model.settings
     guard let train = settings.train else {
-      throw Failure(exitCode: 3, message: "error: \(file) has no train section; nothing to estimate")
+      throw Failure(
+        exitCode: 3, message: "error: \(file) has no train section; nothing to estimate")
     }
     if ttt && settings.ttt == nil {
       throw Failure.usage("--ttt: the ttt section of \(file) is off or missing")

@@ -114,7 +114,8 @@ struct EstimateReport {
   }
 
   private var verdict: SizeEstimate.Verdict {
-    infeasible != nil ? .infeasible : artifact.verdict == .infeasible ? .uncertain : artifact.verdict
+    infeasible != nil
+      ? .infeasible : artifact.verdict == .infeasible ? .uncertain : artifact.verdict
   }
 
   private func name(of batch: MemoryNeed.Batch) -> String {

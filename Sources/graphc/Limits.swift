@@ -39,7 +39,8 @@ extension OverLimit {
     guard let unfinished else {
       return "error: \(work) took \(fixed(seconds, 1)) s, \(limits)"
     }
-    return "error: \(unfinished) was stopped after \(fixed(seconds, 1)) s of \(work): it would have taken "
+    return
+      "error: \(unfinished) was stopped after \(fixed(seconds, 1)) s of \(work): it would have taken "
       + "longer than the \(shortest(limit)) s that the file allows. What was scored before is saved; evaluate "
       + "fewer windows (a larger stride), or raise 'limit \(work)'."
   }
@@ -63,7 +64,8 @@ extension TrainingLength {
     }
     let isReplaced = steps != nil || seconds != nil
     self.init(
-      steps: isReplaced ? steps : train.stopSteps, seconds: isReplaced ? seconds : train.stopSeconds,
+      steps: isReplaced ? steps : train.stopSteps,
+      seconds: isReplaced ? seconds : train.stopSeconds,
       limit: train.limitSeconds)
     if self == TrainingLength(steps: nil, seconds: nil) {
       throw Failure.usage(

@@ -32,7 +32,9 @@ struct PrecisionExplanation {
 
   /// A row a param: its rule and form, and the change of bytes and of bits per byte by a bit.
   var text: String {
-    let head = ["param", "rule", "stored as", "bytes", "bpb", "less", "bytes", "bpb", "more", "bytes", "bpb"]
+    let head = [
+      "param", "rule", "stored as", "bytes", "bpb", "less", "bytes", "bpb", "more", "bytes", "bpb",
+    ]
     let rows = account.entries.map { entry in
       [entry.path, rule(of: entry), entry.stored.precision, grouped(entry.stored.bytes)]
         + [damage(entry.stored.damage)]
@@ -43,7 +45,8 @@ struct PrecisionExplanation {
 
   private var legend: String {
     let unit = account.bitsPerNat == nil ? "nats per token" : "bits per byte of held-out text"
-    return "bpb: what the form adds to the loss, in \(unit), as predicted from how training text reacts to "
+    return
+      "bpb: what the form adds to the loss, in \(unit), as predicted from how training text reacts to "
       + "an error of that matrix.\nless, more: the form with one bit less or more, and what it changes. "
       + "Bytes are those before the last coder: codes by their entropy."
   }

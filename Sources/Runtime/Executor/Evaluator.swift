@@ -37,14 +37,14 @@ public final class Evaluator {
     }
     var scores = EvaluationScores()
     var hashes: [ScoredWeights: String] = [:]
-    var governor = EvaluationGovernor(limit: settings.evaluationLimit, clock: clock)
+    let governor = EvaluationGovernor(limit: settings.evaluationLimit, clock: clock)
     for entry in settings.evaluate {
       guard let weights = entry.onFloat ? float : quantized else {
         scores.leftOut.append(entry.name)
         continue
       }
       let start = clock()
-      let score = try governor.run { try self.score(entry, weights, $0) }
+      let score = try governor.run { try self.score(entry, weights, governor) }
       guard let score else { return try stopped(entry.name, governor, audit, scores) }
       scores.entries.append(
         EvaluationScore(
@@ -58,7 +58,7 @@ public final class Evaluator {
       try audit.append(.evaluation(event(entry, score, weights: hash)))
     }
     if adapts {
-      let isDone: Void? = try governor.run { try adapt(quantized, audit, &scores, $0) }
+      let isDone: Void? = try governor.run { try adapt(quantized, audit, &scores, governor) }
       guard isDone != nil else {
         return try stopped(PhaseClock.Name.adapt, governor, audit, scores)
       }
@@ -129,8 +129,11 @@ public final class Evaluator {
     try audit?.append(.begin(begin))
     let adaptation = try Adaptation(
       functions, settings: ttt, parameters: weights.copy(), threads: threads)
+    var steps = 0
     let result = try adaptation.run(stream.tokens, audit: audit) {
-      try governor.check($0)
+      steps += 1
+      // Scores and updates take turns: their pace is that of both.
+      if steps % 2 == 0 { try governor.check($0) }
       try observe(.progress($0))
     }
     let score = Score(result.nll, targets: stream.targets, of: stream)
@@ -164,9 +167,7 @@ extension Scorer {
     for window in windows { try ledger.mark(window.firstScored..<window.end) }
     try ledger.checkComplete()
     var nll = [Float](repeating: 0, count: stream.targets)
-    try score(windows, of: stream.tokens, into: &nll) {
-      try progress(Double($0) / Double(windows.count))
-    }
+    try score(windows, of: stream.tokens, into: &nll, progress: progress)
     return Score(nll, targets: windows.last?.end ?? 0, of: stream)
   }
 }

@@ -120,7 +120,9 @@ public struct Packing {
   }
 
   /// What the stored form of each param costs, and what the forms next to it would.
-  public func account(of packed: Packed, madeFrom weights: ParameterBlock) throws -> PrecisionAccount {
+  public func account(of packed: Packed, madeFrom weights: ParameterBlock) throws
+    -> PrecisionAccount
+  {
     try observe(.phase("weigh-precision"))
     let search = try search(weights, packed.moments, tokens: Self.lossTokens.account)
     let matrices = plan.model.graph.parameters.filter { $0.type.rank == 2 }

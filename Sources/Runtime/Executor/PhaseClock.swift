@@ -50,9 +50,10 @@ public final class PhaseClock {
     let outer = self.phase
     enter(phase)
     let start = latest
-    defer { enter(outer) }
+    defer { if self.phase == phase { enter(outer) } }
     try body()
-    return clock() - start
+    enter(outer)
+    return latest - start
   }
 
   /// Adds seconds that an earlier process of the same run spent.

@@ -141,7 +141,8 @@ extension PrecisionAccount {
     guard Folder.exists(path) else {
       throw FormatError(
         .notFound, file: path,
-        "the run has stored nothing yet, or an older graphc did it: 'graphc run --resume' writes it")
+        "the run has stored nothing yet, or an older graphc did it: 'graphc run --resume' writes it"
+      )
     }
     let json = try JSONValue.parse(try readFile(path, limit: 1 << 28), file: path)
     guard let entries = json["params"]?.arrayValue?.compactMap(Entry.init(json:)),

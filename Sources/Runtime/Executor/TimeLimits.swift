@@ -48,14 +48,16 @@ struct TrainingGovernor {
 }
 
 /// Stops evaluations that would not end in time.
-struct EvaluationGovernor {
+final class EvaluationGovernor {
   /// Thrown out of an evaluation that would take too long.
   private struct Stop: Error {}
 
-  let limit: Double?
-  let clock: () -> Double
+  private let limit: Double?
+  private let clock: () -> Double
   private let began: Double
   private var entryBegan: Double
+  /// The first look at the entry. What is done but once, as to touch memory, lies before it.
+  private var first: (part: Double, seconds: Double)?
   /// Parts of an entry and of the limit after which the pace of the entry is believed.
   private static let believed = 0.1
 
@@ -65,14 +67,14 @@ struct EvaluationGovernor {
     entryBegan = began
   }
 
-  var seconds: Double { clock() - began }
+  private var seconds: Double { clock() - began }
 
   /// Runs an evaluation, which calls `check` on its way; nil where it was stopped.
-  mutating func run<Result>(_ body: (EvaluationGovernor) throws -> Result) throws -> Result? {
-    entryBegan = clock()
+  func run<Result>(_ body: () throws -> Result) throws -> Result? {
+    (entryBegan, first) = (clock(), nil)
     do {
-      try check(0)
-      return try body(self)
+      if let limit, seconds >= limit { throw Stop() }
+      return try body()
     } catch is Stop {
       return nil
     }
@@ -83,13 +85,19 @@ struct EvaluationGovernor {
   func check(_ part: Double) throws {
     guard let limit, part < 1 else { return }
     let (used, entry) = (seconds, clock() - entryBegan)
-    let isBelieved = part >= Self.believed || entry >= Self.believed * limit
-    let left = part > 0 ? entry * (1 - part) / part : 0
-    if used >= limit || isBelieved && used + left > limit { throw Stop() }
+    if used >= limit { throw Stop() }
+    guard let first, part > first.part else {
+      first = first ?? (part, entry)
+      return
+    }
+    guard part >= Self.believed || entry >= Self.believed * limit else { return }
+    let left = (entry - first.seconds) * (1 - part) / (part - first.part)
+    if used + left > limit { throw Stop() }
   }
 
   /// What is wrong with the seconds that all evaluations took; `unfinished` is the one that was stopped.
   func excess(unfinished: String?) -> OverLimit? {
+    let seconds = seconds
     guard let limit, unfinished != nil || seconds > limit else { return nil }
     return OverLimit(work: "evaluation", limit: limit, seconds: seconds, unfinished: unfinished)
   }

@@ -9,6 +9,11 @@ final class TrainingLoop {
   /// Of the last steps, in nats per token.
   private(set) var losses: [Double] = []
   private var seconds: [Double] = []
+  /// Of the last steps with all that belongs to them, on the clock of the limit.
+  private var paces: [Double] = []
+  private var paced = 0.0
+  private var savedStep: Int?
+  private var validatedStep: Int?
   private let trainer: Trainer
   private let directory: RunDirectory
   private let settings: TrainSettings
@@ -57,23 +62,24 @@ final class TrainingLoop {
             + "text is not scored while training"))
     }
     try observe(.phase(PhaseClock.Name.train))
+    paced = phases.sum([PhaseClock.Name.train])
     noteTime()
-    var savedStep = trainer.moment.step
-    let profiledStep = profiles ? savedStep + RunOptions.profiledStep : nil
-    while !trainer.schedule.isOver(trainer.moment) {
+    let profiledStep = profiles ? trainer.moment.step + RunOptions.profiledStep : nil
+    // A limit that is too short for a step is told after it.
+    var isOver = trainer.moment.step > 0 && trainer.schedule.isOver(trainer.moment)
+    while !isOver {
       let report = try step(isProfiled: trainer.moment.step + 1 == profiledStep)
+      noteTime(isStep: true)
+      let isLast = trainer.schedule.isOver(trainer.moment)
+      if report.step % settings.validateEvery == 0 || isLast { try validate(step: report.step) }
+      if report.step % settings.checkpointEvery == 0 || isLast { try save() }
       noteTime()
-      let isOver = trainer.schedule.isOver(trainer.moment)
-      if report.step % settings.validateEvery == 0 || isOver, validation.targets >= window {
-        governor.noteValidation(
-          try phases.bill(PhaseClock.Name.validate) { try validate(step: report.step) })
-      }
-      if report.step % settings.checkpointEvery == 0 || isOver {
-        try save()
-        savedStep = report.step
-      }
-      noteTime()
-      if isInterrupted(), !isOver {
+      isOver = isLast || trainer.schedule.isOver(trainer.moment)
+      if isOver {
+        // What was due took the rest of the time.
+        if validatedStep != report.step, try validate(step: report.step) { savedStep = nil }
+        if savedStep != report.step { try save() }
+      } else if isInterrupted() {
         if savedStep != report.step { try save() }
         throw Interrupted(step: report.step)
       }
@@ -86,9 +92,14 @@ final class TrainingLoop {
   // MARK: Time
 
   /// Tells the schedule how much of the limit was spent outside of steps, and what there is to come.
-  private func noteTime() {
+  private func noteTime(isStep: Bool = false) {
+    let spent = phases.sum([PhaseClock.Name.train])
+    if isStep {
+      paces = Array((paces + [spent - paced]).suffix(50))
+      paced = spent
+    }
     trainer.moment.overhead = phases.sum(TrainingGovernor.phases) - trainer.moment.seconds
-    trainer.moment.reserve = governor.reserve(steps: seconds)
+    trainer.moment.reserve = governor.reserve(steps: paces)
   }
 
   /// What is wrong with the seconds that training took; nil where they are within the file's limit.
@@ -130,7 +141,17 @@ final class TrainingLoop {
     return report
   }
 
-  private func validate(step: Int) throws {
+  /// Scores held-out text, if there is a window of it; says whether it did.
+  @discardableResult
+  private func validate(step: Int) throws -> Bool {
+    guard validation.targets >= window else { return false }
+    governor.noteValidation(
+      try phases.bill(PhaseClock.Name.validate) { try score(step: step) })
+    validatedStep = step
+    return true
+  }
+
+  private func score(step: Int) throws {
     scorer.parametersChanged()
     let score = try scorer.evaluate(validation, stride: nil)
     guard score.nats.isFinite else {
@@ -161,11 +182,13 @@ final class TrainingLoop {
     for (phase, seconds) in checkpoint.metadata["phases"]?.objectValue ?? [:] {
       phases.add(seconds.doubleValue ?? 0, to: phase)
     }
+    savedStep = checkpoint.step
     try observe(.resumed(step: checkpoint.step))
   }
 
   private func save() throws {
     governor.noteCheckpoint(try phases.bill(PhaseClock.Name.checkpoint) { try writeCheckpoint() })
+    savedStep = trainer.moment.step
     try observe(.checkpoint(step: trainer.moment.step))
   }
 

@@ -75,7 +75,8 @@ public struct AuditChain: Sendable {
     }
     if let stop {
       guard case .result = event else {
-        throw violation(line, "evaluation was stopped in line \(stop.line), only a result can follow")
+        throw violation(
+          line, "evaluation was stopped in line \(stop.line), only a result can follow")
       }
     }
     switch event {

@@ -113,7 +113,9 @@ public struct PhaseEstimates {
 
   private mutating func pack() {
     let model = plan.model
-    if let tokens = model.settings.quantize?.calibration, let moments = times.functions[FunctionName.moments] {
+    if let tokens = model.settings.quantize?.calibration,
+      let moments = times.functions[FunctionName.moments]
+    {
       let passes = (tokens + model.calibrationSizes.count - 1) / model.calibrationSizes.count
       phases.append(PhaseEstimate("calibrate", Double(passes) * moments.seconds, moments.origin))
     }
@@ -126,7 +128,8 @@ public struct PhaseEstimates {
     }
     if model.settings.quantize?.isAutomatic ?? false {
       phases.append(
-        PhaseEstimate("choose-precision", losses(Packing.lossTokens.choice), loss?.origin ?? .scaled))
+        PhaseEstimate(
+          "choose-precision", losses(Packing.lossTokens.choice), loss?.origin ?? .scaled))
     }
     phases.append(PhaseEstimate("pack", rates.seconds(model)))
     phases.append(

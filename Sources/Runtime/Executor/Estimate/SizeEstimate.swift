@@ -33,7 +33,8 @@ public struct SizeEstimate: Sendable, Equatable {
     var names: [String] = []
     var sums: [String: Interval] = [:]
     for parameter in model.graph.parameters {
-      let forms = free.contains(parameter.path)
+      let forms =
+        free.contains(parameter.path)
         ? [PrecisionSearch.forms.coarsest, PrecisionSearch.forms.finest]
         : [declared.precisionTable[parameter.path] ?? .f32]
       let streams = forms.map { $0.expectedStreams(parameter, prior) }

@@ -48,7 +48,9 @@ public struct SizePredictor {
 extension PrecisionSearch {
   /// The first and the last form that a matrix may be given, where its weights reach four deviations.
   static var forms: (finest: Precision, coarsest: Precision) {
-    func form(_ step: Double) -> Precision { Precision.int(quantizer(step: step, reach: 4)).nearest }
+    func form(_ step: Double) -> Precision {
+      Precision.int(quantizer(step: step, reach: 4)).nearest
+    }
     return (form(steps[0]), form(steps[steps.count - 1]))
   }
 }

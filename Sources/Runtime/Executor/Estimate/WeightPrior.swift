@@ -43,7 +43,8 @@ struct WeightPrior {
     let graph = model.scored.graph
     let paths = Dictionary(
       uniqueKeysWithValues: zip(graph.parameterValues, graph.parameters.map(\.path)))
-    gathered = Set(graph.nodes.filter { $0.op == .embed }.flatMap(\.operands).compactMap { paths[$0] })
+    gathered = Set(
+      graph.nodes.filter { $0.op == .embed }.flatMap(\.operands).compactMap { paths[$0] })
   }
 
   /// Whether little can be said because training may be over before it began.
