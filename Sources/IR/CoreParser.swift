@@ -6,7 +6,7 @@ public struct CoreParser {
   private let path: String
   private let lines: [String]
   private var lineIndex: Int
-  private var rest: Substring = ""
+  var rest: Substring = ""
   private var builder = Builder(name: "")
   private var named: [String: Value] = [:]
 
@@ -152,54 +152,8 @@ public struct CoreParser {
     }
   }
 
-  private mutating func precision() throws -> Precision {
-    let name = try word("a precision")
-    if name == "f32" { return .f32 }
-    if name == "f16" { return .f16 }
-    guard name.hasPrefix("int"), let bits = Int(name.dropFirst(3)), Quantizer.allBits.contains(bits)
-    else {
-      throw OpError("unknown precision \(name); f32, f16 and int2 to int8 are known")
-    }
-    try expect("per_row")
-    var quantizer = Quantizer(bits: bits, clip: .max)
-    while true {
-      skipSpace()
-      guard let first = rest.first, first.isLetter else { return .int(quantizer) }
-      let word = try self.word("a word of the quantiser")
-      if let kind = Quantizer.Clip.Kind(rawValue: word) {
-        quantizer.clip = Quantizer.Clip(kind, try numbers(of: kind))
-        continue
-      }
-      switch word {
-      case "floor": quantizer.floor = try argument()
-      case "half_floor": quantizer.halfFloor = try argument()
-      case "asymmetric": quantizer.isAsymmetric = true
-      case "unrounded": quantizer.codesFromUnrounded = true
-      case "gptq": quantizer.isSolved = true
-      default: throw OpError("unknown word \(word) in a precision")
-      }
-    }
-  }
-
-  private mutating func argument() throws -> Double {
-    try expect("(")
-    let value = try number()
-    try expect(")")
-    return value
-  }
-
-  private mutating func numbers(of kind: Quantizer.Clip.Kind) throws -> [Double] {
-    guard let argument = kind.argument else { return [] }
-    try expect("(")
-    let numbers = try numbers(until: ")")
-    guard argument.count.contains(numbers.count) else {
-      throw OpError("\(kind.rawValue) does not take \(numbers.count) numbers")
-    }
-    return numbers
-  }
-
   /// Numbers with commas between, and what ends them.
-  private mutating func numbers(until end: String) throws -> [Double] {
+  mutating func numbers(until end: String) throws -> [Double] {
     var numbers: [Double] = []
     if take(end) { return [] }
     repeat { numbers.append(try number()) } while take(",")
@@ -294,23 +248,23 @@ public struct CoreParser {
 
   // MARK: Tokens
 
-  private mutating func skipSpace() { rest = rest.drop { $0 == " " } }
+  mutating func skipSpace() { rest = rest.drop { $0 == " " } }
 
-  private mutating func take(_ text: String) -> Bool {
+  mutating func take(_ text: String) -> Bool {
     skipSpace()
     guard rest.hasPrefix(text) else { return false }
     rest = rest.dropFirst(text.count)
     return true
   }
 
-  private mutating func expect(_ text: String) throws {
+  mutating func expect(_ text: String) throws {
     if !take(text) {
       let found = rest.isEmpty ? "the end of the line" : "'\(rest.prefix(12))'"
       throw OpError("expected '\(text)', found \(found)")
     }
   }
 
-  private mutating func word(_ what: String) throws -> String {
+  mutating func word(_ what: String) throws -> String {
     skipSpace()
     let word = rest.prefix { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "." || $0 == "-" }
     if word.isEmpty { throw OpError("expected \(what)") }
@@ -337,7 +291,7 @@ public struct CoreParser {
     return value
   }
 
-  private mutating func number() throws -> Double {
+  mutating func number() throws -> Double {
     skipSpace()
     let text = rest.prefix {
       $0.isNumber || "+-.eE".contains($0) || $0 == "i" || $0 == "n" || $0 == "f"

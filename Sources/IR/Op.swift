@@ -56,6 +56,7 @@ public enum Op: String, Hashable, Sendable, CaseIterable {
   // Quantisation
   case fakeQuant = "fake_quant"
   case fakeQuantBackward = "fake_quant_backward"
+  case fakeFloat8 = "fake_float8"
   // Optimiser
   case clipFactor = "clip_factor"
   case adamwUpdate = "adamw_update"
@@ -119,6 +120,7 @@ public enum Op: String, Hashable, Sendable, CaseIterable {
     case .dot: return .dot
     case .fakeQuant: return .fakeQuant
     case .fakeQuantBackward: return .fakeQuantBackward
+    case .fakeFloat8: return .fakeFloat8
     case .clipFactor: return .clipFactor
     case .adamwUpdate: return .adamwUpdate
     case .sgdUpdate: return .sgdUpdate

@@ -5,13 +5,16 @@
 public enum Precision: Hashable, Sendable, CustomStringConvertible {
   case f32
   case f16
-  /// Integer codes, one scale a row.
+  /// Eight bits each, E4M3 without infinities (Micikevicius et al., 2022), without a scale.
+  case fp8
+  /// Integer codes, one scale a row or group.
   case int(Quantizer)
 
   public var description: String {
     switch self {
     case .f32: return "f32"
     case .f16: return "f16"
+    case .fp8: return "fp8"
     case .int(let quantizer): return quantizer.description
     }
   }
@@ -23,6 +26,14 @@ extension Precision {
     if case .int(let quantizer) = self { quantizer.isSolved } else { false }
   }
 
+  /// Whether training can see the rounding.
+  public var isRounded: Bool {
+    switch self {
+    case .f32, .f16: false
+    case .fp8, .int: true
+    }
+  }
+
   /// The same scales, codes rounded to nearest: what QAT and readers see of it.
   public var nearest: Precision {
     guard case .int(var quantizer) = self else { return self }
@@ -31,7 +42,8 @@ extension Precision {
   }
 }
 
-/// A row quantiser: w ≈ scale * code, with one scale a row.
+/// A quantiser: w ≈ scale * code, with one scale for each row, or for each group of its columns. What is
+/// said of a row below holds for a group where there are some.
 ///
 /// scale = max(clip / qmax, floor), rounded to f16 and raised to `halfFloor`;
 /// code = clamp(round half to even(w / scale), qmin, qmax). QAT node, export and loader read this.
@@ -41,6 +53,8 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
     public enum Kind: String, Hashable, Sendable, CaseIterable {
       /// max |w|.
       case max
+      /// The mean of |w|: with codes of -1, 0 and 1 the ternary weights of BitNet b1.58 (Ma et al., 2024).
+      case mean
       /// The q-quantile of |w|, linearly interpolated at q (n - 1).
       case quantile
       /// k times the standard deviation (n - 1).
@@ -52,7 +66,7 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
       /// The numbers that it takes: how many, and which.
       public var argument: (name: String, range: NumberRange, count: ClosedRange<Int>)? {
         switch self {
-        case .max: nil
+        case .max, .mean: nil
         case .quantile: ("q", .share, 1...1)
         case .sdclip: ("k", .positive, 1...1)
         case .search: ("q", .share, 2...8)
@@ -85,6 +99,8 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
   /// One of `allBits`.
   public var bits: Int
   public var clip: Clip
+  /// Adjacent columns that share a scale, which divide a row; 0: the whole row does.
+  public var group = 0
   /// Smallest step before rounding to f16.
   public var floor: Double
   /// Smallest step after rounding to f16.
@@ -96,6 +112,9 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
   /// Whether the codes of an artifact make up for each other's errors (GPTQ) instead of being nearest. QAT
   /// rounds to nearest.
   public var isSolved = false
+  /// Whether the stored scale is divided by the mean of |code|, so that rows whose clip is their mean keep it. It
+  /// is for weights that were not trained with the rounding.
+  public var keepsMean = false
 
   public init(
     bits: Int, clip: Clip, floor: Double = 1e-10, halfFloor: Double = 0, isAsymmetric: Bool = false,
@@ -108,14 +127,31 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
   public var qmax: Int { (1 << (bits - 1)) - 1 }
   public var qmin: Int { isAsymmetric ? -qmax - 1 : -qmax }
 
+  /// Scales of a matrix [rows, columns].
+  public func scales(rows: Int, columns: Int) -> Int {
+    group == 0 ? rows : rows * (columns / group)
+  }
+
+  private var isTernary: Bool { bits == 2 && clip.kind == .mean && group > 0 && !isAsymmetric }
+
+  /// Ternary codes of groups.
+  public static func ternary(group: Int) -> Quantizer {
+    var quantizer = Quantizer(bits: 2, clip: Clip(.mean))
+    quantizer.group = group
+    return quantizer
+  }
+
   /// The rule as it stands in a `quantize` section.
   public var description: String {
-    var text = "int\(bits) per_row \(clip)"
+    var text =
+      isTernary
+      ? "ternary(\(group))" : "int\(bits) \(group == 0 ? "per_row" : "groups(\(group))") \(clip)"
     if floor != 1e-10 { text += " floor(\(shortest(floor)))" }
     if halfFloor != 0 { text += " half_floor(\(shortest(halfFloor)))" }
     if isAsymmetric { text += " asymmetric" }
     if codesFromUnrounded { text += " unrounded" }
     if isSolved { text += " gptq" }
+    if keepsMean { text += " shrink_fix" }
     return text
   }
 }

@@ -2,10 +2,15 @@
 // Which stored form a param can have: the one place that decides, for files and for core text.
 
 extension Precision {
-  /// Whether a param of this type can be stored so: codes need the rows of a matrix.
-  public func fits(_ type: TensorType) -> Bool {
-    if case .int = self { return type.rank == 2 }
-    return true
+  /// Whether a param of this type can be stored so: codes need the rows of a matrix, and groups divide them.
+  public func fits(_ type: TensorType) -> Bool { misfit(type) == nil }
+
+  /// Why a param of this type cannot be stored so.
+  fileprivate func misfit(_ type: TensorType) -> String? {
+    guard case .int(let quantizer) = self else { return nil }
+    guard type.rank == 2 else { return "has no rows to quantise: only matrices have" }
+    guard quantizer.group > 0, type.sizes[1] % quantizer.group != 0 else { return nil }
+    return "has rows of \(type.sizes[1]), which groups of \(quantizer.group) do not divide"
   }
 }
 
@@ -73,7 +78,8 @@ extension QuantizeSettings {
       errors.append(
         Diagnostic(
           .wrongKind,
-          "'\(parameter.path)' is \(parameter.type) and has no rows to quantise: only matrices have",
+          "'\(parameter.path)' is \(parameter.type) and "
+            + (rule.precision.misfit(parameter.type) ?? ""),
           at: rule.location, suggestion: suggestion))
     }
     return errors

@@ -16,7 +16,8 @@ extension Pass {
       for parameter in graph.parameters where parameter.role == .param {
         guard table[parameter.path]?.fits(parameter.type) == false else { continue }
         throw OpError(
-          "@\(parameter.path) is \(parameter.type), it cannot be stored in rows of codes")
+          "@\(parameter.path) is \(parameter.type), it cannot be stored as \(table[parameter.path]!)"
+        )
       }
       var copy = Rebuilder(
         graph,

@@ -24,7 +24,7 @@ struct Graphc: ParsableCommand {
     version: "graphc \(version)",
     subcommands: [
       CompileCommand.self, DiffCommand.self, RunCommand.self, EvalCommand.self,
-      QuantizeCommand.self, GenerateCommand.self,
+      QuantizeCommand.self, StudyCommand.self, GenerateCommand.self,
       ExecCommand.self, BenchCommand.self, CheckCommand.self, FormatCommand.self,
       DumpCommand.self, AuditCommand.self, DataCommand.self, DoctorCommand.self,
       ExplainCommand.self, EstimateCommand.self,
@@ -58,6 +58,9 @@ struct Graphc: ParsableCommand {
     case let error as Interrupted:
       code = 128 + Interruption.signal
       message = "interrupted after step \(error.step); everything is saved, continue with --resume"
+    case is StudyInterrupted:
+      code = 128 + Interruption.signal
+      message = "interrupted; what is done is saved, go on with --resume"
     case is EvaluationInterrupted:
       code = 128 + Interruption.signal
       message = "interrupted; training is saved, continue with --resume"

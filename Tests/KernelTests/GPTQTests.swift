@@ -47,7 +47,7 @@ extension KernelTests {
     }
 
     static func codes(
-      _ w: [Float], _ u: [[Double]], _ order: [Int32], _ dead: [UInt8], _ second: [UInt8],
+      _ w: [Float], _ u: [[Double]], _ order: [Int32], _ dead: [UInt8], _ second: [Int32],
       _ grids: [Grid]
     ) -> [Int8] {
       let k = order.count
@@ -90,7 +90,7 @@ extension KernelTests {
         Grid(
           lines: scales + scales.map { $0 * 0.99 } + scales.map { $0 * 12 }, qmin: -16, qmax: 15),
       ]
-      let second = (0..<k).map { UInt8($0 % 3 == 1 ? 1 : 0) }
+      let second = (0..<k).map { Int32($0 % 3 == 1 ? 1 : 0) }
       let one = Self.codes(w, u, order, dead, second.map { _ in 0 }, grids)
       let two = Self.codes(w, u, order, dead, second, grids)
       let stride = Int(gptq_stride(Int64(k)))
@@ -110,16 +110,16 @@ extension KernelTests {
               let pair = [(first, grids[0]), (other, grids[1])].map {
                 gptq_grid(lines: $0.baseAddress, qmin: Int32($1.qmin), qmax: Int32($1.qmax))
               }
-              for (mask, want) in [([UInt8]?.none, one), (second, two)] {
+              for (mask, want) in [([Int32]?.none, one), (second, two)] {
                 var codes = [Int8](repeating: 99, count: rows * k)
                 if let mask {
                   gptq_codes(
-                    &codes, w, Int64(rows), Int64(k), factor, order, dead, mask, pair[0], pair[1],
-                    &room, Int32(threads))
+                    &codes, w, Int64(rows), Int64(k), factor, order, dead, mask, pair, &room,
+                    Int32(threads))
                 } else {
                   gptq_codes(
-                    &codes, w, Int64(rows), Int64(k), factor, order, dead, nil, pair[0], pair[0],
-                    &room, Int32(threads))
+                    &codes, w, Int64(rows), Int64(k), factor, order, dead, nil, pair, &room,
+                    Int32(threads))
                 }
                 #expect(codes == want, "\(rows) by \(k), \(isa), \(threads) threads")
               }

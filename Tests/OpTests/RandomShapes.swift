@@ -142,6 +142,7 @@ extension OpSample {
     case .crossEntropyBackward:
       return sample([reals(b, t, f), tokens([b, t], f), reals(b, t), reals(b, t)])
     case .dot: return sample([reals(b, t, f), reals(b, t, f)])
+    case .fakeFloat8: return sample([reals(b, t, f), reals()])
     case .fakeQuant, .fakeQuantBackward, .clipFactor, .adamwUpdate, .sgdUpdate, .muonUpdate, .fused:
       return nil
     }

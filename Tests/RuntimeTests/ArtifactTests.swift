@@ -35,6 +35,7 @@ extension RuntimeTests {
           switch tensor.precision {
           case .f32: return "f32"
           case .f16: return "f16"
+          case .fp8: return "fp8"
           case .int: return "int"
           }
         })

@@ -90,6 +90,12 @@ extension OpSample {
       ], [.cap: .double(3)]),
     large(.dot, "of many elements", [reals(100_003), reals(100_003)]),
     large(.fakeQuant, "of odd sizes", [reals(67, 515), number(1)], quantizer("straight_through")),
+    large(.fakeFloat8, "of many numbers", [reals(67, 515, scale: 30), number(1)]),
+    large(
+      .fakeQuant, "in groups", [reals(67, 515), number(1)],
+      quantizer("straight_through").merging([
+        .group: .int(103), .clip: .word("mean"), .parameters: .doubles([]),
+      ]) { $1 }),
     large(.fakeQuant, "softly", [reals(67, 515), number(4)], quantizer("soft_round")),
     large(
       .fakeQuantBackward, "softly", [reals(67, 515), reals(67, 515), number(4)],

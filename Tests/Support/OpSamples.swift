@@ -297,9 +297,18 @@ package struct OpSample: Sendable, CustomStringConvertible {
       ]
     case .dot: return [make(op, "", [reals(3, 5), reals(3, 5)])]
 
-    case .fakeQuant: return fakeQuantSamples(op, [reals(3, 7), number(5)])
+    case .fakeQuant:
+      return fakeQuantSamples(op, [reals(3, 7), number(5)])
+        + fakeQuantSamples(op, [reals(3, 6), number(5)], group: 3)
     case .fakeQuantBackward:
       return fakeQuantSamples(op, [reals(3, 7), reals(3, 7), number(5)])
+        + fakeQuantSamples(op, [reals(3, 6), reals(3, 6), number(5)], group: 3)
+    case .fakeFloat8:
+      var through = make(op, "", [reals(3, 7, scale: 400), number(1)])
+      through.passesGradientThrough = true
+      var small = make(op, "of small weights", [reals(3, 7, scale: 0.01), number(1)])
+      small.passesGradientThrough = true
+      return [through, small, make(op, "off", [reals(3, 7), number(0)])]
 
     case .clipFactor:
       return [make(op, "", [reals(3, 5), reals(7), number(0.3)], [.limit: .double(0.5)])]
@@ -328,20 +337,26 @@ package struct OpSample: Sendable, CustomStringConvertible {
   }
 
   /// A floor above every clip keeps the step constant, as the gradient rules take it to be.
-  private static func fakeQuantSamples(_ op: Op, _ operands: [Operand]) -> [OpSample] {
+  private static func fakeQuantSamples(
+    _ op: Op, _ operands: [Operand], group: Int = 0
+  ) -> [OpSample] {
     func attributes(_ form: String, _ floor: Double) -> [AttributeName: AttributeValue] {
-      [.bits: .int(4), .clip: .word("max"), .form: .word(form), .floor: .double(floor)]
+      [
+        .bits: .int(4), .clip: .word(group > 0 ? "mean" : "max"), .form: .word(form),
+        .floor: .double(floor), .group: .int(group),
+      ]
     }
+    let note = group > 0 ? " in groups" : ""
     let searched = attributes("straight_through", 0.01).merging(
       [.clip: .word("search"), .parameters: .doubles([0.5, 0.9, 1])]) { $1 }
-    var search = make(op, "search", operands, searched)
+    var search = make(op, "search" + note, operands, searched)
     search.passesGradientThrough = true
-    var through = make(op, "straight through", operands, attributes("straight_through", 0.3))
+    var through = make(op, "straight through" + note, operands, attributes("straight_through", 0.3))
     through.passesGradientThrough = true
     return [
-      through, search, make(op, "soft", operands, attributes("soft_round", 0.3)),
-      make(op, "logistic", operands, attributes("soft_round_logistic", 0.3)),
-      make(op, "off", operands.dropLast() + [number(0)], attributes("soft_round", 0.3)),
+      through, search, make(op, "soft" + note, operands, attributes("soft_round", 0.3)),
+      make(op, "logistic" + note, operands, attributes("soft_round_logistic", 0.3)),
+      make(op, "off" + note, operands.dropLast() + [number(0)], attributes("soft_round", 0.3)),
     ]
   }
 }

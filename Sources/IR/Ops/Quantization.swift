@@ -5,13 +5,15 @@ private let quantizerAttributes: [AttributeName: AttributeKind] = [
   .bits: .int(), .clip: .word(Quantizer.Clip.Kind.allCases.map(\.rawValue)),
   .parameters: .doubles(default: []),
   .floor: .double(default: 1e-10), .halfFloor: .double(default: 0),
-  .asymmetric: .bool(default: false),
+  .asymmetric: .bool(default: false), .group: .int(default: 0),
   .form: .word(Kernel.Rounding.allCases.map(\.rawValue)),
 ]
 
 extension OpDefinition {
   static let fakeQuant = OpDefinition(
-    summary: "y = the value w would have after quantisation to int rows; alpha 0 is off (y = w). "
+    summary:
+      "y = the value w would have after quantisation to int rows, or groups of so many columns; "
+      + "alpha 0 is off (y = w). "
       + "Straight-through: code * scale. Soft round: floor(r) + 1/2 + tanh(alpha (frac - 1/2)) / "
       + "(2 tanh(alpha/2)), clamped, times scale. The scale has no gradient.",
     operands: ["w", "alpha"], attributes: quantizerAttributes,
@@ -20,6 +22,10 @@ extension OpDefinition {
       try operands.needReal(1, rank: 0)
       guard Quantizer.allBits.contains(operands.int(.bits)) else {
         throw operands.fail("bits must be 2 to 8, found \(operands.int(.bits))")
+      }
+      let (group, columns) = (operands.int(.group), operands[0].sizes.last ?? 0)
+      guard group == 0 || group > 0 && columns % group == 0 else {
+        throw operands.fail("groups of \(group) do not divide rows of \(columns)")
       }
       let clip = Quantizer.Clip(operands.attributes)
       guard (clip.kind.argument?.count ?? 0...0).contains(clip.parameters.count) else {
@@ -50,6 +56,23 @@ extension OpDefinition {
     reads: ReadRule("dy at its place, the whole row of w, alpha") { _ in
       [ReadRule.leading(2), [.same(axis: 0), .all], []]
     }, lowering: .kernel(quantize), isSurface: false)
+
+  static let fakeFloat8 = OpDefinition(
+    summary:
+      "y = the value w would have after storing it in E4M3, half to even and at most 448; alpha 0 is "
+      + "off (y = w). Straight-through.",
+    operands: ["w", "alpha"],
+    shape: { operands in
+      try operands.needReal(0)
+      try operands.needReal(1, rank: 0)
+      return [operands[0]]
+    },
+    gradient: .rule { _, _, dy in [dy[0]!, nil] },
+    reads: .elementwise, lowering: .row(.init("float8", operands: 2, flops: 4)), isSurface: false)
+}
+
+extension AttributeName {
+  public static let group = Self("group")
 }
 
 // MARK: Lowering
@@ -60,11 +83,14 @@ extension OpDefinition {
   let weight = node.operands[isBackward ? 1 : 0]
   let sizes = context.sizes(weight)
   let quantizer = node.quantizer
+  // Groups are rows of their own to the kernels.
+  let lines = quantizer.scales(rows: sizes[0], columns: sizes[1])
+  let length = sizes[0] * sizes[1] / max(lines, 1)
   let scale = context.derived(
-    Kernel.QuantScale(rows: sizes[0], columns: sizes[1], quantizer: quantizer), from: weight,
+    Kernel.QuantScale(rows: lines, columns: length, quantizer: quantizer), from: weight,
     source: weight)
   let arguments = Kernel.FakeQuantArguments(
-    rows: sizes[0], columns: sizes[1], qmin: quantizer.qmin, qmax: quantizer.qmax,
+    rows: lines, columns: length, qmin: quantizer.qmin, qmax: quantizer.qmax,
     rounding: Kernel.Rounding(rawValue: node.word(.form))!)
   let kernel: any KernelArguments =
     isBackward
@@ -77,9 +103,11 @@ extension OpDefinition {
 extension Node {
   /// The quantiser that a fake_quant node stands for.
   public var quantizer: Quantizer {
-    Quantizer(
+    var quantizer = Quantizer(
       bits: int(.bits), clip: Quantizer.Clip(attributes),
       floor: double(.floor), halfFloor: double(.halfFloor), isAsymmetric: bool(.asymmetric))
+    quantizer.group = int(.group)
+    return quantizer
   }
 }
 

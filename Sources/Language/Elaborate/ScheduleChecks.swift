@@ -87,7 +87,7 @@ extension ModelChecks {
   /// rounding only others, as a rule that misses them would, is a mistake.
   private mutating func checkRounded(_ quantize: QuantizeSettings?, at place: SourceLocation?) {
     let rounded = parameters.filter { parameter in
-      if case .int? = quantize?.rule(for: parameter)?.precision { true } else { false }
+      quantize?.rule(for: parameter)?.precision.isRounded ?? false
     }
     if rounded.isEmpty {
       report(

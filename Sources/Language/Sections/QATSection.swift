@@ -70,7 +70,7 @@ extension SectionTable {
 extension Model {
   fileprivate func qatFeature(_ start: ScheduleStart) -> Feature {
     let precision = precisionTable
-    let rounded = paths { if case .int? = precision[$0] { true } else { false } }
+    let rounded = paths { precision[$0]?.isRounded ?? false }
     return Feature(.qat, "qat", "from \(start.text)", rounded)
   }
 }

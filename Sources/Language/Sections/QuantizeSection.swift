@@ -13,23 +13,27 @@ extension SectionTable {
           .target("target"),
           .rule(
             "precision",
-            ["f32", "f16", "int2", "int3", "int4", "int5", "int6", "int7", "int8"].map {
+            ["f32", "f16", "fp8", "int2", "int3", "int4", "int5", "int6", "int7", "int8"].map {
               RuleSignature($0)
-            }),
+            } + [ternary]),
           .optional([.word("per_row")]),
+          .optional([one("groups", "columns", .whole(atLeast: 1))]),
         ] + clips.map { .optional([$0]) } + [
           .optional([one("floor", "step", .nonnegative)]),
           .optional([one("half_floor", "step", .nonnegative)]),
           .optional([.word("asymmetric")]),
           .optional([.word("unrounded")]), .optional([.word("gptq")]),
+          .optional([.word("shrink_fix")]),
         ],
-        shown: "TARGET (f32 | f16 | (int2 | int3 | int4 | int5 | int6 | int7 | int8) per_row "
+        shown: "TARGET (f32 | f16 | fp8 | ternary(COLUMNS) [gptq] [shrink_fix] | "
+          + "(int2 | int3 | int4 | int5 | int6 | int7 | int8) (per_row | groups(COLUMNS)) "
           + "(\(clips.map(\.text).joined(separator: " | "))) [floor(STEP)] [half_floor(STEP)] "
           + "[asymmetric] [unrounded] [gptq])",
-        "The precision; for integers, which only matrices have, what the largest code stands for "
-          + "(the row's maximum, a "
-          + "quantile of |w|, k standard deviations, or the one of 2 to 8 quantiles that leaves the "
-          + "row the least squared error) and the smallest step.",
+        "The precision. For integers, which only matrices have: what shares a scale (a row, or each so many "
+          + "columns of it), what the largest code stands for (the maximum or mean of |w|, a quantile of it, k "
+          + "standard deviations, or the one of 2 to 8 quantiles that leaves the least squared error) and the "
+          + "smallest step. ternary is int2 of groups by their mean; shrink_fix divides its scale by the "
+          + "mean of |code|, for weights that were not trained with the rounding. fp8 is E4M3 without a scale.",
         repeats: true,
         read: { match, quantize, reader in
           guard let target = match.target("target"), let precision = reader.precision(match) else {
@@ -126,6 +130,9 @@ extension SectionTable {
     header: { $0.quantize.map { _ in "quantize" } })
 }
 
+private let ternary = RuleSignature(
+  "ternary", [RuleParameter("columns", .number(.whole(atLeast: 1)), positional: true)])
+
 /// How each clip is written.
 private let clips: [EntryElement] = Quantizer.Clip.Kind.allCases.map { kind in
   guard let argument = kind.argument else { return .word(kind.rawValue) }
@@ -140,26 +147,35 @@ extension SectionReader {
   /// The precision of a matched rule; nil with an error if its words do not fit each other.
   fileprivate mutating func precision(_ match: EntryMatch) -> Precision? {
     guard let name = match.rule("precision")?.name else { return nil }
-    if name == "f32" || name == "f16" {
-      let words =
-        ["per_row"] + Quantizer.Clip.Kind.allCases.map(\.rawValue)
-        + ["floor", "half_floor", "asymmetric", "unrounded", "gptq"]
-      if let word = words.first(where: { match.has($0) }) {
-        report(
-          .malformedEntry, "'\(word)' has no meaning for \(name)", at: match.location(of: word))
-      }
-      return name == "f32" ? .f32 : .f16
+    let clips = Quantizer.Clip.Kind.allCases.map(\.rawValue)
+    let scaling =
+      ["per_row", "groups"] + clips + ["floor", "half_floor", "asymmetric", "unrounded"]
+    func refused(_ words: [String]) -> Bool {
+      guard let word = words.first(where: { match.has($0) }) else { return false }
+      report(.malformedEntry, "'\(word)' has no meaning for \(name)", at: match.location(of: word))
+      return true
+    }
+    if let float = ["f32": Precision.f32, "f16": .f16, "fp8": .fp8][name] {
+      return refused(scaling + ["gptq", "shrink_fix"]) ? nil : float
     }
     func argument(_ rule: String) -> Double? {
       match.rule(rule)?.arguments.values.compactMap(\.number).first
     }
+    if name == "ternary" {
+      guard !refused(scaling) else { return nil }
+      var quantizer = Quantizer.ternary(group: Int(argument("precision") ?? 1))
+      (quantizer.isSolved, quantizer.keepsMean) = (match.has("gptq"), match.has("shrink_fix"))
+      return .int(quantizer)
+    }
+    guard !refused(["shrink_fix"]) else { return nil }
     let kinds = Quantizer.Clip.Kind.allCases.filter { match.has($0.rawValue) }
-    guard match.has("per_row"), kinds.count == 1 else {
+    guard match.has("per_row") != match.has("groups"), kinds.count == 1 else {
       report(
         .malformedEntry,
         kinds.count > 1
           ? "'\(kinds[0])' and '\(kinds[1])' both say what the largest code stands for"
-          : "an integer precision needs 'per_row' and one of max, quantile(q), sdclip(k), search(q, …)",
+          : "an integer precision needs 'per_row' or 'groups(n)', and one of max, mean, quantile(q), "
+            + "sdclip(k), search(q, …)",
         at: match.location(of: "precision"), suggestion: "such as: \(name) per_row sdclip(12.85)")
       return nil
     }
@@ -171,6 +187,7 @@ extension SectionReader {
       }
     let clip = Quantizer.Clip(kinds[0], numbers)
     var quantizer = Quantizer(bits: Int(name.dropFirst(3)) ?? 8, clip: clip)
+    quantizer.group = argument("groups").map { Int($0) } ?? 0
     quantizer.floor = argument("floor") ?? quantizer.floor
     quantizer.halfFloor = argument("half_floor") ?? quantizer.halfFloor
     quantizer.isAsymmetric = match.has("asymmetric")

@@ -67,9 +67,9 @@ extension GPTQ {
   ) -> MixedCodes {
     let scales = quantizer.scales(of: weights, rows: rows)
     let fineScales = finer.scales(of: weights, rows: rows)
-    let second: [UInt8] = (0..<columns).map { fine.columns.contains($0) ? 1 : 0 }
     let codes = codes(
-      weights, [(quantizer, scales), (finer, fineScales)], second: second, threads: threads)
+      weights, rows: rows, [Grid(quantizer, scales), Grid(finer, fineScales)],
+      of: (0..<columns).map { fine.columns.contains($0) ? 1 : 0 }, threads: threads)
     return MixedCodes(
       codes: RowCodes(codes: codes, scales: scales), fine: fine, fineScales: fineScales)
   }

@@ -71,31 +71,62 @@ public struct GPTQ: Sendable {
     scales: RowScales? = nil, threads: Int
   ) -> RowCodes {
     let scales = scales ?? quantizer.scales(of: weights, rows: rows)
+    let grids = grids(quantizer, scales, rows: rows)
+    let width = columns / grids.count
     return RowCodes(
-      codes: codes(weights, [(quantizer, scales)], second: nil, threads: threads), scales: scales)
+      codes: codes(
+        weights, rows: rows, grids, of: (0..<columns).map { Int32($0 / width) }, threads: threads),
+      scales: scales)
   }
 
-  /// The codes by one grid, or by two of which the second has the marked columns.
+  /// The codes of a quantiser for some columns: scale, step and limit of each row.
+  struct Grid {
+    let quantizer: Quantizer
+    let lines: [Float]
+
+    init(_ quantizer: Quantizer, _ scales: RowScales) {
+      self.quantizer = quantizer
+      let stored = scales.stored
+      lines =
+        quantizer.codesFromUnrounded
+        ? stored + scales.unrounded + scales.clips
+        : stored + stored + [Float](repeating: .infinity, count: stored.count)
+    }
+  }
+
+  /// The grid of a quantiser, or those of its groups of columns.
+  private func grids(_ quantizer: Quantizer, _ scales: RowScales, rows: Int) -> [Grid] {
+    let count = scales.stored.count / max(rows, 1)
+    return (0..<count).map { group in
+      var part = RowScales(rows: rows)
+      for row in 0..<rows {
+        part.stored[row] = scales.stored[row * count + group]
+        part.unrounded[row] = scales.unrounded[row * count + group]
+        part.clips[row] = scales.clips[row * count + group]
+      }
+      return Grid(quantizer, part)
+    }
+  }
+
+  /// The codes by several grids; `place` says which one a column has.
   func codes(
-    _ weights: UnsafeBufferPointer<Float>, _ grids: [(Quantizer, RowScales)], second: [UInt8]?,
+    _ weights: UnsafeBufferPointer<Float>, rows: Int, _ grids: [Grid], of place: [Int32],
     threads: Int
   ) -> [Int8] {
-    let rows = grids[0].1.stored.count
     precondition(weights.count == rows * columns, "weights are [rows, columns]")
     var codes = [Int8](repeating: 0, count: weights.count)
     let threads = max(1, threads)
     var room = [Double](repeating: 0, count: threads * Int(gptq_room(Int64(columns))))
-    let (first, last) = (grids[0], grids[grids.count - 1])
-    first.1.lines(of: first.0).withUnsafeBufferPointer { firstLines in
-      last.1.lines(of: last.0).withUnsafeBufferPointer { lastLines in
-        func grid(_ quantizer: Quantizer, _ lines: UnsafeBufferPointer<Float>) -> gptq_grid {
-          gptq_grid(
-            lines: lines.baseAddress, qmin: Int32(quantizer.qmin), qmax: Int32(quantizer.qmax))
-        }
-        gptq_codes(
-          &codes, weights.baseAddress, Int64(rows), Int64(columns), factor, order, dead, second,
-          grid(first.0, firstLines), grid(last.0, lastLines), &room, Int32(threads))
+    let lines = grids.flatMap(\.lines)
+    lines.withUnsafeBufferPointer { lines in
+      let all = grids.enumerated().map { index, grid in
+        gptq_grid(
+          lines: lines.baseAddress.map { $0 + index * 3 * rows },
+          qmin: Int32(grid.quantizer.qmin), qmax: Int32(grid.quantizer.qmax))
       }
+      gptq_codes(
+        &codes, weights.baseAddress, Int64(rows), Int64(columns), factor, order, dead, place, all,
+        &room, Int32(threads))
     }
     return codes
   }
@@ -113,14 +144,5 @@ extension GPTQ {
       all += Double(hessian[column * columns + column])
     }
     return all > 0 ? min(1, left / all) : 1
-  }
-}
-
-extension RowScales {
-  /// Scale, step and limit of each row, as the kernel takes them.
-  fileprivate func lines(of quantizer: Quantizer) -> [Float] {
-    quantizer.codesFromUnrounded
-      ? stored + unrounded + clips
-      : stored + stored + [Float](repeating: .infinity, count: stored.count)
   }
 }

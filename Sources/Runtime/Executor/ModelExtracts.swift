@@ -36,7 +36,7 @@ extension Model {
 
   /// What training reads of the declaration. Equal ones train to equal weights, whatever is done to
   /// these afterwards, however long it takes and however often one looks.
-  var forTraining: Model {
+  public var forTraining: Model {
     var model = withoutLocations
     model.settings.evaluate = []
     model.settings.evaluationLimit = nil

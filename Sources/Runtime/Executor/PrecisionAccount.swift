@@ -75,6 +75,7 @@ extension Precision {
     switch self {
     case .f32: return .f16
     case .f16: return .int(Quantizer(bits: 8, clip: .max))
+    case .fp8: return .int(Quantizer(bits: 7, clip: .max))
     case .int(let quantizer): return quantizer.with(bits: quantizer.bits - 1)
     }
   }
@@ -84,6 +85,7 @@ extension Precision {
     switch self {
     case .f32: return nil
     case .f16: return .f32
+    case .fp8: return .f16
     case .int(let quantizer): return quantizer.with(bits: quantizer.bits + 1) ?? .f16
     }
   }

@@ -100,7 +100,8 @@ struct PrecisionSearch {
       let codes = RowCodes(
         rounding: weights, quantizer.scales(of: weights, rows: rows), quantizer)
       let form = Form(
-        quantizer: quantizer, bytes: entropyBits(of: codes.codes) / 8 + 2 * Double(rows),
+        quantizer: quantizer,
+        bytes: entropyBits(of: codes.codes) / 8 + 2 * Double(codes.scales.stored.count),
         error: (quantizer.isSolved ? gain ?? 1 : 1)
           * codes.error(weights, importance, columns: columns))
       lock.withLock { forms[index] = form }
@@ -171,12 +172,13 @@ extension RowCodes {
     _ weights: UnsafeBufferPointer<Float>, _ importance: [Float], columns: Int
   ) -> Double {
     var sum = 0.0
-    for (row, scale) in scales.stored.enumerated() {
+    // A row, or a group of it.
+    let width = codes.count / max(scales.stored.count, 1)
+    for (place, scale) in scales.stored.enumerated() {
       var line: Float = 0
-      for column in 0..<columns {
-        let index = row * columns + column
+      for index in place * width..<(place + 1) * width {
         let difference = weights[index] - scale * Float(codes[index])
-        line += importance[column] * difference * difference
+        line += importance[index % columns] * difference * difference
       }
       sum += Double(line)
     }

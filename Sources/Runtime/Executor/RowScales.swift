@@ -4,7 +4,7 @@
 import CKernels
 import IR
 
-/// The steps of the rows of a matrix, one number a row each.
+/// The steps of the rows of a matrix, one number a row each, or of their groups, row by row.
 public struct RowScales: Hashable, Sendable {
   /// What codes are multiplied by: rounded to f16 and raised to the half floor.
   public internal(set) var stored: [Float]
@@ -23,8 +23,9 @@ public struct RowScales: Hashable, Sendable {
 }
 
 extension Quantizer {
-  /// The steps of weights [rows, columns].
+  /// The steps of weights [rows, columns]. Groups are rows of their own to the kernel.
   public func scales(of weights: UnsafeBufferPointer<Float>, rows: Int) -> RowScales {
+    let rows = self.scales(rows: rows, columns: weights.count / max(rows, 1))
     var scales = RowScales(rows: rows)
     let columns = weights.count / max(rows, 1)
     let kernel = Kernel(Kernel.QuantScale(rows: rows, columns: columns, quantizer: self))
@@ -56,7 +57,7 @@ extension Quantizer {
   }
 }
 
-/// A matrix [rows, columns] in codes: w ≈ scale * code, with one scale a row.
+/// A matrix [rows, columns] in codes: w ≈ scale * code, with one scale a row or group.
 public struct RowCodes: Hashable, Sendable {
   public internal(set) var codes: [Int8]
   public internal(set) var scales: RowScales
@@ -80,10 +81,24 @@ public struct RowCodes: Hashable, Sendable {
 
   init(codes: [Int8], scales: RowScales) { (self.codes, self.scales) = (codes, scales) }
 
+  /// The scales divided by the mean of |code|: rows whose step is the mean of |w| then keep that mean, however
+  /// many of their codes are 0 (the shrinkage fix of Parameter Golf's ternary record).
+  func keepingMeans() -> RowCodes {
+    var result = self
+    let columns = codes.count / max(scales.stored.count, 1)
+    for row in scales.stored.indices {
+      let sum = codes[row * columns..<(row + 1) * columns].reduce(0) { $0 + Int($1.magnitude) }
+      guard sum > 0 else { continue }
+      let step = Double(scales.unrounded[row]) * Double(columns) / Double(sum)
+      result.scales.stored[row] = quantise_from_half(quantise_half(step))
+    }
+    return result
+  }
+
   /// As an artifact stores integer codes: codes, and scales in half precision.
   public var streams: [StoredElements] { [.codes(codes), .halves(scales.halves)] }
 
-  /// What the codes stand for, [rows, columns].
+  /// What the codes stand for, by rows.
   public var values: [Float] {
     let (rows, columns) = (scales.stored.count, codes.count / max(scales.stored.count, 1))
     var values = [Float](repeating: 0, count: codes.count)

@@ -48,6 +48,7 @@ extension Precision {
     switch self {
     case .f32: return .f32
     case .f16: return .f16
+    case .fp8: return .fp8
     case .int(let quantizer): return .codes(quantizer, name: description)
     }
   }
@@ -76,7 +77,16 @@ extension StoredForm {
       }
     })
 
-  /// Codes in rows and a scale a row. Codes are grouped by tensor class over all layers, because equal
+  static let fp8 = StoredForm(
+    streams: [Stream(element: .float8, what: "weight", group: { _ in "fp8" }, count: \.count)],
+    store: { values, _, _ in [.floats8(values.map { quantise_float8($0) })] },
+    restore: { streams, values in
+      for (index, bits) in streams[0].floats8.enumerated() {
+        values[index] = quantise_from_float8(bits)
+      }
+    })
+
+  /// Codes in rows and a scale a row or group. Codes are grouped by tensor class over all layers, because equal
   /// classes have equal statistics.
   static func codes(_ quantizer: Quantizer, name: String) -> StoredForm {
     StoredForm(
@@ -85,15 +95,19 @@ extension StoredForm {
           element: .code(quantizer.qmin...quantizer.qmax, rule: name), what: "code",
           group: { "codes " + $0.tensorClass }, count: \.count),
         Stream(
-          element: .half, what: "scale", group: { _ in "scales" }, count: { $0.sizes[0] }),
+          element: .half, what: "scale", group: { _ in "scales" },
+          count: { quantizer.scales(rows: $0.sizes[0], columns: $0.count / max(1, $0.sizes[0])) }),
       ],
       store: { values, rows, solver in
         let weights = UnsafeBufferPointer(values)
-        guard quantizer.isSolved, let solver else {
-          return RowCodes(rounding: weights, quantizer.scales(of: weights, rows: rows), quantizer)
-            .streams
+        var codes: RowCodes
+        if quantizer.isSolved, let solver {
+          codes = solver.gptq.quantise(weights, rows: rows, quantizer, threads: solver.threads)
+        } else {
+          codes = RowCodes(
+            rounding: weights, quantizer.scales(of: weights, rows: rows), quantizer)
         }
-        return solver.gptq.quantise(weights, rows: rows, quantizer, threads: solver.threads).streams
+        return (quantizer.keepsMean ? codes.keepingMeans() : codes).streams
       },
       restore: { streams, values in
         let (codes, scales) = (streams[0].codes, streams[1].halves.map { quantise_from_half($0) })

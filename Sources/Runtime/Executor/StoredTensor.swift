@@ -8,6 +8,8 @@ public enum StoredElement: Sendable {
   case float
   /// Bits of IEEE half precision.
   case half
+  /// Bits of E4M3.
+  case float8
   /// A code of a rule, for messages, that has these.
   case code(ClosedRange<Int>, rule: String)
 
@@ -15,7 +17,7 @@ public enum StoredElement: Sendable {
     switch self {
     case .float: return 4
     case .half: return 2
-    case .code: return 1
+    case .float8, .code: return 1
     }
   }
 
@@ -24,6 +26,7 @@ public enum StoredElement: Sendable {
     switch self {
     case .float: return .floats(UInt32.littleEndian(bytes).map(Float.init(bitPattern:)))
     case .half: return .halves(UInt16.littleEndian(bytes))
+    case .float8: return .floats8(Array(bytes))
     case .code: return .codes(bytes.map { Int8(bitPattern: $0) })
     }
   }
@@ -33,10 +36,12 @@ public enum StoredElement: Sendable {
 public enum StoredElements: Equatable, Sendable {
   case floats([Float])
   case halves([UInt16])
+  case floats8([UInt8])
   case codes([Int8])
 
   public var floats: [Float] { if case .floats(let values) = self { values } else { [] } }
   public var halves: [UInt16] { if case .halves(let bits) = self { bits } else { [] } }
+  public var floats8: [UInt8] { if case .floats8(let bits) = self { bits } else { [] } }
   public var codes: [Int8] { if case .codes(let codes) = self { codes } else { [] } }
 
   /// Little-endian.
@@ -44,6 +49,7 @@ public enum StoredElements: Equatable, Sendable {
     switch self {
     case .floats(let values): return values.map(\.bitPattern).littleEndianBytes
     case .halves(let bits): return bits.littleEndianBytes
+    case .floats8(let bits): return bits
     case .codes(let codes): return codes.map { UInt8(bitPattern: $0) }
     }
   }
@@ -78,6 +84,9 @@ extension StoredElements {
     case .halves(let bits):
       // All bits of the exponent are set in infinities and NaN.
       return bits.firstIndex { $0 & 0x7c00 == 0x7c00 }.map { "\(what) \($0) is not finite" }
+    case .floats8(let bits):
+      // The one pattern that is no number; there are no infinities.
+      return bits.firstIndex { $0 & 0x7f == 0x7f }.map { "\(what) \($0) is not finite" }
     case .codes(let codes):
       guard case .code(let range, let rule) = element else { return nil }
       return codes.firstIndex { !range.contains(Int($0)) }.map {

@@ -110,11 +110,10 @@ int32_t gptq_factor(double *u, double *work, const double *h, const double *diag
 }
 
 void gptq_codes(int8_t *codes, const float *w, int64_t rows, int64_t columns, const double *u,
-                const int32_t *order, const uint8_t *dead, const uint8_t *second,
-                gptq_grid first_grid, gptq_grid second_grid, double *room, int32_t threads) {
+                const int32_t *order, const uint8_t *dead, const int32_t *grid_of,
+                const gptq_grid *grids, double *room, int32_t threads) {
   const kernel_table *table = kernels_table();
-  const gptq_weights weights = {
-      codes, w, rows, columns, u, order, dead, second, {first_grid, second_grid}};
+  const gptq_weights weights = {codes, w, rows, columns, u, order, dead, grid_of, grids};
   const int32_t bind = machine_binds(threads);
   atomic_llong next = 0;
 #pragma omp parallel num_threads(threads)

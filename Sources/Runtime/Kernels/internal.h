@@ -31,8 +31,9 @@ typedef struct gptq_weights {
   int64_t rows, columns;
   const double *u;
   const int32_t *order;
-  const uint8_t *dead, *second; // [columns]
-  gptq_grid grid[2];
+  const uint8_t *dead;    // [columns]
+  const int32_t *grid_of; // [columns], or NULL
+  const gptq_grid *grids;
 } gptq_weights;
 
 // What every kernel has for each ISA: a body, which computes one tile, and a layout, which sets the

@@ -35,6 +35,28 @@ uint16_t quantise_half(double x) {
   return sign | (uint16_t)(normal ? ((least_exponent + 13) << 10) + steps : steps);
 }
 
+uint8_t quantise_float8(float x) {
+  const uint8_t sign = signbit(x) ? 0x80 : 0;
+  const double size = fabs((double)x);
+  if (x != x) return sign | 0x7F;
+  if (size >= 448.0) return sign | 0x7E;
+  if (size == 0) return sign;
+  int exponent;
+  frexp(size, &exponent);
+  const int least_exponent = exponent < -5 ? -5 : exponent;
+  // As above: three bits of fraction.
+  const uint8_t steps = (uint8_t)nearbyint(ldexp(size, 4 - least_exponent));
+  const int normal = least_exponent > -5 || steps >= 8;
+  return sign | (uint8_t)(normal ? ((least_exponent + 5) << 3) + steps : steps);
+}
+
+float quantise_from_float8(uint8_t bits) {
+  const int exponent = bits >> 3 & 15, fraction = bits & 7;
+  const float sign = bits & 0x80 ? -1.0f : 1.0f;
+  if ((bits & 0x7F) == 0x7F) return NAN;
+  return sign * ldexpf((float)(exponent ? fraction + 8 : fraction), (exponent ? exponent : 1) - 10);
+}
+
 float quantise_from_half(uint16_t bits) {
   const int exponent = bits >> 10 & 31, fraction = bits & 1023;
   const float sign = bits & 0x8000 ? -1.0f : 1.0f;

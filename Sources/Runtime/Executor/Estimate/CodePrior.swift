@@ -5,7 +5,7 @@ import Foundation
 import IR
 
 extension Quantizer {
-  /// Bits of a code of normal rows of so many columns, whose weights have the deviation `deviation`.
+  /// Bits of a code of normal rows, or groups, of so many columns, whose weights have the deviation `deviation`.
   ///
   /// -Σ p log2 p over the probabilities of the codes; for a step of r deviations, small and far from the clip,
   /// that is 2.047 - log2 r.
@@ -29,6 +29,7 @@ extension Quantizer {
     }
     switch clip.kind {
     case .max: return quantile(1)
+    case .mean: return (2 / Double.pi).squareRoot()
     case .sdclip: return clip.parameters[0]
     case .quantile: return quantile(clip.parameters[0])
     case .search:

@@ -110,13 +110,14 @@ extension Precision {
     _ parameter: Parameter, _ prior: WeightPrior
   ) -> [(group: String, bytes: Interval)] {
     form.streams.map { stream in
-      let bytes: Interval
+      let bytes = stream.bytes(of: parameter)
+      let expected: Interval
       switch (stream.element, self) {
-      case (.code, .int(let quantizer)): bytes = prior.codes(parameter, quantizer)
-      case (.half, .int): bytes = prior.scales(parameter)
-      default: bytes = prior.numbers(parameter, bytes: stream.bytes(of: parameter))
+      case (.code, .int(let quantizer)): expected = prior.codes(parameter, quantizer)
+      case (.half, .int): expected = prior.scales(bytes: bytes)
+      default: expected = prior.numbers(parameter, bytes: bytes, isFloat8: self == .fp8)
       }
-      return (stream.group(of: parameter), bytes)
+      return (stream.group(of: parameter), expected)
     }
   }
 }

@@ -52,7 +52,9 @@ struct WeightPrior {
 
   /// Bytes of a stream of codes.
   func codes(_ parameter: Parameter, _ quantizer: Quantizer) -> Interval {
-    let columns = parameter.type.count / max(parameter.type.sizes[0], 1)
+    let columns =
+      quantizer.group > 0
+      ? quantizer.group : parameter.type.count / max(parameter.type.sizes[0], 1)
     func bytes(_ deviation: Double) -> Double {
       quantizer.expectedBits(columns: columns, deviation: deviation) * Double(parameter.type.count)
         / 8
@@ -81,16 +83,15 @@ struct WeightPrior {
     return Interval(isUntouched ? 0 : 0.8, 0.98, 1.05)
   }
 
-  /// Bytes of numbers of 16 or 32 bits, in parts of those before compression.
-  func numbers(_ parameter: Parameter, bytes: Int) -> Interval {
+  /// Bytes of numbers, in parts of those before compression. In fp8 small numbers are few different ones.
+  func numbers(_ parameter: Parameter, bytes: Int, isFloat8: Bool = false) -> Interval {
     let low = startsEqual(parameter) ? (isShort ? 0 : 0.3) : 0.6
-    return Interval(low, startsEqual(parameter) ? 0.7 : 0.8, 1) * Double(bytes)
+    let factor = Interval(isFloat8 ? min(low, 0.1) : low, startsEqual(parameter) ? 0.7 : 0.8, 1)
+    return factor * Double(bytes)
   }
 
-  /// Bytes of the scales of a matrix, two a row before compression.
-  func scales(_ parameter: Parameter) -> Interval {
-    Interval(0, 0.65, 1) * Double(2 * parameter.type.sizes[0])
-  }
+  /// Bytes of the scales of a matrix, of which there are so many before compression.
+  func scales(bytes: Int) -> Interval { Interval(0, 0.65, 1) * Double(bytes) }
 
   private func startsEqual(_ parameter: Parameter) -> Bool {
     switch parameter.initial {

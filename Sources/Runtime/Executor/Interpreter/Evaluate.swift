@@ -134,6 +134,7 @@ extension Interpreter {
     case .fakeQuant: return [try Reference.fakeQuant(x[0], alpha: x[1], FakeQuantRule(node))]
     case .fakeQuantBackward:
       return [try Reference.fakeQuantBackward(x[0], x[1], alpha: x[2], FakeQuantRule(node))]
+    case .fakeFloat8: return [try Reference.fakeFloat8(x[0], alpha: x[1])]
 
     // Optimiser
     case .clipFactor: return try Reference.clipFactor(x, limit: node.double(.limit))

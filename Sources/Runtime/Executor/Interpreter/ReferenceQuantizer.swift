@@ -73,6 +73,7 @@ public struct ReferenceQuantizer: Hashable, Sendable {
     let parameters = quantizer.clip.parameters
     switch quantizer.clip.kind {
     case .max: return [row.reduce(0) { max($0, abs($1)) }]
+    case .mean: return [row.reduce(0) { $0 + abs($1) } / Double(row.count)]
     case .quantile, .search: return parameters.map { Self.quantile(row.map { abs($0) }, $0) }
     case .sdclip: return parameters.map { $0 * Self.standardDeviation(row) }
     }
@@ -102,6 +103,14 @@ public struct ReferenceQuantizer: Hashable, Sendable {
     let step = scalbn(1, max(Int(value.exponent), -14) - 10)
     let rounded = (value / step).rounded(.toNearestOrEven) * step
     return abs(rounded) > 65504 ? (value < 0 ? -.infinity : .infinity) : rounded
+  }
+
+  /// The nearest number of E4M3, half to even; what is larger than 448 becomes that.
+  public static func roundedToFloat8(_ value: Double) -> Double {
+    guard value.isFinite, value != 0 else { return value }
+    // 4 significant bits; below 2^-6 steps stay 2^-9.
+    let step = scalbn(1, max(Int(value.exponent), -6) - 3)
+    return min(max((value / step).rounded(.toNearestOrEven) * step, -448), 448)
   }
 }
 

@@ -165,6 +165,17 @@ INLINE v16 quintic_slope(v16 u) {
   return y * y < 1.0f ? inside : splat(0.0f);
 }
 
+// E4M3: half to even, at most 448. Four significant bits are what is left of x when x times 2^20 + 1 loses
+// the rest; below 2^-6 steps are 2^-9.
+INLINE v16 float8(v16 x) {
+#pragma clang fp contract(off)
+  x = x > 448.0f ? splat(448.0f) : x;
+  x = x < -448.0f ? splat(-448.0f) : x;
+  const v16 wide = x * 1048577.0f, magic = splat(1.5f * (1 << 14));
+  const v16 small = (x + magic) - magic, normal = wide - (wide - x);
+  return __builtin_elementwise_abs(x) < 0.015625f ? small : normal;
+}
+
 // d(s tanh(x/s))/ds with u = x/s.
 INLINE v16 slope_of_cap(v16 u) {
   const v16 t = tanh16(u);

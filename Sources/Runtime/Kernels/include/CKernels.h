@@ -94,7 +94,8 @@ typedef enum row_shape {
   X(SOFTCAP_ASYMMETRIC, softcap_asymmetric, 3)             /* s tanh(a / s), s = a > 0 ? b : c */  \
   X(SOFTCAP_BY_BACKWARD, softcap_by_backward, 3) /* a = dy, b = y, c = s: dy (1 - (y/s)^2) */      \
   /* a = dy, b = x, c = s: dy (t - u (1 - t^2)), u = x/s, t = tanh u */                            \
-  X(SOFTCAP_BY_BACKWARD_CAP, softcap_by_backward_cap, 3)
+  X(SOFTCAP_BY_BACKWARD_CAP, softcap_by_backward_cap, 3)                                           \
+  X(FLOAT8, float8, 2) /* b > 0 ? a rounded to E4M3 : a */
 #define ROW_OPERATIONS(X)                                                                            \
   ROW_ELEMENTWISE_OPERATIONS(X)                                                                      \
   X(RMS_NORM, rms_norm, 1) /* a * r, r = 1/sqrt(mean(a^2) + immediate); all full */                  \
@@ -258,6 +259,9 @@ void kernels_orthonormalise(double *v, int64_t count, int64_t length);
 
 uint16_t quantise_half(double x); // to f16 bits, nearest, ties to even
 float quantise_from_half(uint16_t bits);
+// E4M3 without infinities: nearest, half to even, what is larger than 448 becomes that.
+uint8_t quantise_float8(float x);
+float quantise_from_float8(uint8_t bits);
 
 // ---- GPTQ -----------------------------------------------------------------------------------------
 // Codes of rows whose errors are taken over by the columns that follow. All in double, every number by
@@ -283,11 +287,12 @@ typedef struct gptq_grid {
 } gptq_grid;
 
 // codes[rows,columns] of w[rows,columns]. Columns are taken in the order of u: e = (w - code * scale) /
-// u[c,c], and the columns j behind c lose e u[c,j]. Dead columns count as zeros. Columns that `second`
-// (may be NULL) marks have the second grid. `room` holds threads * gptq_room(columns) numbers.
+// u[c,c], and the columns j behind c lose e u[c,j]. Dead columns count as zeros. Column c has the grid
+// grids[grid_of[c]], the first one where grid_of is NULL. `room` holds threads * gptq_room(columns)
+// numbers.
 void gptq_codes(int8_t *codes, const float *w, int64_t rows, int64_t columns, const double *u,
-                const int32_t *order, const uint8_t *dead, const uint8_t *second,
-                gptq_grid first_grid, gptq_grid second_grid, double *room, int32_t threads);
+                const int32_t *order, const uint8_t *dead, const int32_t *grid_of,
+                const gptq_grid *grids, double *room, int32_t threads);
 
 // out[m,n] = aᵀ b of a[depth,m] and b[depth,n], each by gptq_stride of its columns. Behind the columns
 // operands have zeros.

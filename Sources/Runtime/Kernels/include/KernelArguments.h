@@ -181,7 +181,7 @@ enum { MUON_W, MUON_M, MUON_G, MUON_LR, MUON_FACTOR, MUON_MOMENTUM, MUON_TAPER, 
 // clip is a quantiser_clip, after its word in plans.
 #define QUANTISER_CLIPS(X)                                                                         \
   X(CLIP_MAX, max)                                                                                 \
-  X(CLIP_QUANTILE, quantile) X(CLIP_DEVIATIONS, sdclip) X(CLIP_SEARCH, search)
+  X(CLIP_QUANTILE, quantile) X(CLIP_DEVIATIONS, sdclip) X(CLIP_SEARCH, search) X(CLIP_MEAN, mean)
 #define QUANT_SCALE_ARGUMENTS(X)                                                                   \
   X(int64_t, rows)                                                                                 \
   X(int64_t, columns)                                                                              \
