@@ -34,10 +34,19 @@ extension Precision {
     }
   }
 
-  /// The same scales, codes rounded to nearest: what QAT and readers see of it.
+  /// Whether the moments of what a param multiplies decide how it is stored.
+  public var needsMoments: Bool {
+    if case .int(let quantizer) = self {
+      quantizer.isSolved || quantizer.sensitivity > 0
+    } else {
+      false
+    }
+  }
+
+  /// The same form without what decides its codes alone: what QAT and readers see of it.
   public var nearest: Precision {
     guard case .int(var quantizer) = self else { return self }
-    quantizer.isSolved = false
+    (quantizer.isSolved, quantizer.sensitivity, quantizer.pruned) = (false, 0, 0)
     return .int(quantizer)
   }
 }
@@ -96,6 +105,27 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
 
   public static let allBits = 2...8
 
+  /// Adjacent columns that are stored in more bits (AWQ-lite, pull request #1908 of Parameter Golf).
+  public struct FineRange: Hashable, Sendable {
+    public var (start, count, bits): (Int, Int, Int)
+
+    public init(start: Int, count: Int, bits: Int) {
+      (self.start, self.count, self.bits) = (start, count, bits)
+    }
+  }
+
+  /// Factors A [rows, rank] and B [rank, columns] whose product is added to what codes stand for (LQER, Zhang
+  /// et al., 2024).
+  public struct LowRank: Hashable, Sendable {
+    public var (rank, aBits, bBits): (Int, Int, Int)
+    /// Numbers of B that share a scale, while A has one; 0: each row of both has one.
+    public var group: Int
+
+    public init(rank: Int, aBits: Int, bBits: Int, group: Int) {
+      (self.rank, self.aBits, self.bBits, self.group) = (rank, aBits, bBits, group)
+    }
+  }
+
   /// One of `allBits`.
   public var bits: Int
   public var clip: Clip
@@ -112,6 +142,15 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
   /// Whether the codes of an artifact make up for each other's errors (GPTQ) instead of being nearest. QAT
   /// rounds to nearest.
   public var isSolved = false
+  /// The share of weights, the smallest, that are zeros before anything else.
+  public var pruned = 0.0
+  /// λ of clips that are wider for rows which act on larger inputs (Hessian-aware SDClip, pull request #1412 of
+  /// Parameter Golf): k (1 + λ (r - 1)); 0: all alike.
+  public var sensitivity = 0.0
+  /// Columns with more bits and scales of their own.
+  public var fine: FineRange?
+  /// A low-rank part of what codes leave.
+  public var correction: LowRank?
   /// Whether the stored scale is divided by the mean of |code|, so that rows whose clip is their mean keep it. It
   /// is for weights that were not trained with the rounding.
   public var keepsMean = false
@@ -130,6 +169,15 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
   /// Scales of a matrix [rows, columns].
   public func scales(rows: Int, columns: Int) -> Int {
     group == 0 ? rows : rows * (columns / group)
+  }
+
+  /// The quantiser of the fine columns, if there are some: another range for the same clip.
+  public var finer: Quantizer? {
+    fine.map { fine in
+      var quantizer = self
+      quantizer.bits = fine.bits
+      return quantizer
+    }
   }
 
   private var isTernary: Bool { bits == 2 && clip.kind == .mean && group > 0 && !isAsymmetric }
@@ -152,6 +200,13 @@ public struct Quantizer: Hashable, Sendable, CustomStringConvertible {
     if codesFromUnrounded { text += " unrounded" }
     if isSolved { text += " gptq" }
     if keepsMean { text += " shrink_fix" }
+    if pruned != 0 { text += " prune(\(shortest(pruned)))" }
+    if sensitivity != 0 { text += " sensitive(\(shortest(sensitivity)))" }
+    if let fine { text += " fine(\(fine.start), \(fine.count), \(fine.bits))" }
+    if let correction {
+      text +=
+        " lqer(\(correction.rank), \(correction.aBits), \(correction.bBits), \(correction.group))"
+    }
     return text
   }
 }

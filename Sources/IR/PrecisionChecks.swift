@@ -9,8 +9,24 @@ extension Precision {
   fileprivate func misfit(_ type: TensorType) -> String? {
     guard case .int(let quantizer) = self else { return nil }
     guard type.rank == 2 else { return "has no rows to quantise: only matrices have" }
-    guard quantizer.group > 0, type.sizes[1] % quantizer.group != 0 else { return nil }
-    return "has rows of \(type.sizes[1]), which groups of \(quantizer.group) do not divide"
+    let columns = type.sizes[1]
+    if quantizer.group > 0, columns % quantizer.group != 0 {
+      return "has rows of \(columns), which groups of \(quantizer.group) do not divide"
+    }
+    if let fine = quantizer.fine {
+      let isInside = fine.start >= 0 && fine.count > 0 && fine.start <= columns - fine.count
+      guard isInside, quantizer.group == 0, (quantizer.bits...8).contains(fine.bits) else {
+        return
+          "has no columns \(fine.start) to \(fine.start + fine.count - 1) for \(fine.bits) bits"
+      }
+    }
+    if let low = quantizer.correction {
+      let bits = Quantizer.allBits
+      guard low.rank > 0, low.rank <= min(type.sizes[0], columns), low.group >= 0,
+        bits.contains(low.aBits), bits.contains(low.bBits)
+      else { return "has no correction of rank \(low.rank) in \(low.aBits) and \(low.bBits) bits" }
+    }
+    return nil
   }
 }
 
@@ -20,7 +36,7 @@ extension QuantizeSettings {
     var settings = self
     if !isAutomatic {
       settings.rules.removeAll {
-        if case .int = $0.precision { true } else { false }
+        if case .int = $0.precision { $0.bounds == nil } else { false }
       }
     }
     (settings.isAutomatic, settings.budget) = (true, budget)
@@ -28,18 +44,31 @@ extension QuantizeSettings {
     return settings
   }
 
-  /// Whether the form of a param is chosen: a matrix that no rule stores.
+  /// Whether the form of a param is chosen: a matrix that no rule stores, or whose rule only bounds its bits.
   public func isFree(_ parameter: Parameter) -> Bool {
-    isAutomatic && parameter.type.rank == 2 && rule(for: parameter) == nil
+    guard isAutomatic, parameter.type.rank == 2 else { return false }
+    let rule = rule(for: parameter)
+    return rule == nil || rule?.bounds != nil
+  }
+
+  /// The bits that a free param may have.
+  public func bits(of parameter: Parameter) -> ClosedRange<Int> {
+    rule(for: parameter)?.bounds ?? Quantizer.allBits
+  }
+
+  /// With a rule more for each path.
+  public func adding(_ forms: [(path: String, precision: Precision)]) -> QuantizeSettings {
+    var settings = self
+    settings.rules += forms.compactMap { path, precision in
+      Glob(path).map { PrecisionRule(target: .glob($0), precision: precision) }
+    }
+    return settings
   }
 
   /// With the chosen forms as rules.
   public func fixed(_ chosen: [(path: String, precision: Precision)]) -> QuantizeSettings {
-    var settings = self
+    var settings = adding(chosen)
     settings.isAutomatic = false
-    settings.rules += chosen.compactMap { path, precision in
-      Glob(path).map { PrecisionRule(target: .glob($0), precision: precision) }
-    }
     return settings
   }
 

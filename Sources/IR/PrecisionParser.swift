@@ -40,6 +40,14 @@ extension CoreParser {
       case "unrounded": quantizer.codesFromUnrounded = true
       case "gptq": quantizer.isSolved = true
       case "shrink_fix": quantizer.keepsMean = true
+      case "prune": quantizer.pruned = try argument()
+      case "sensitive": quantizer.sensitivity = try argument()
+      case "fine":
+        let n = try counts(3)
+        quantizer.fine = .init(start: n[0], count: n[1], bits: n[2])
+      case "lqer":
+        let n = try counts(4)
+        quantizer.correction = .init(rank: n[0], aBits: n[1], bBits: n[2], group: n[3])
       default: throw OpError("unknown word \(word) in a precision")
       }
     }
@@ -60,6 +68,16 @@ extension CoreParser {
       throw OpError("\(kind.rawValue) does not take \(numbers.count) numbers")
     }
     return numbers
+  }
+
+  private mutating func counts(_ expected: Int) throws -> [Int] {
+    try expect("(")
+    let numbers = try numbers(until: ")")
+    let counts = numbers.compactMap { Int32(exactly: $0) }.map(Int.init)
+    guard numbers.count == expected, counts.count == expected else {
+      throw OpError("expected \(expected) whole numbers")
+    }
+    return counts
   }
 
   private mutating func columns() throws -> Int {

@@ -153,10 +153,16 @@ public enum QATSettings: Equatable, Sendable {
 public struct PrecisionRule: TargetedRule, Equatable, Sendable {
   public var target: Target
   public var precision: Precision
+  /// Bits that the compiler may choose among; nil: the form is `precision`.
+  public var bounds: ClosedRange<Int>?
   @Uncompared public var location: SourceLocation?
 
-  public init(target: Target, precision: Precision, location: SourceLocation? = nil) {
-    (self.target, self.precision, self.location) = (target, precision, location)
+  public init(
+    target: Target, precision: Precision, bounds: ClosedRange<Int>? = nil,
+    location: SourceLocation? = nil
+  ) {
+    (self.target, self.precision, self.bounds) = (target, precision, bounds)
+    self.location = location
   }
 }
 
@@ -167,8 +173,26 @@ public struct QuantizeSettings: Equatable, Sendable {
   public var isAutomatic = false
   /// Tokens of training text for second moments; nil where no rule needs any.
   public var calibration: Int?
+  public struct Correction: Hashable, Sendable {
+    public var worst: Int
+    public var form: Quantizer.LowRank
+
+    public init(worst: Int, form: Quantizer.LowRank) { (self.worst, self.form) = (worst, form) }
+  }
+
+  public struct Protection: Hashable, Sendable {
+    public var columns: Int
+    public var bits: Int
+
+    public init(columns: Int, bits: Int) { (self.columns, self.bits) = (columns, bits) }
+  }
+
   /// Tokens where the file does not say.
   public static let usualCalibration = 32_768
+  /// How many tensors get a low-rank correction, those of the largest error, and which.
+  public var correction: Correction?
+  /// The one group of columns of the whole model that gets more bits.
+  public var protection: Protection?
   /// Largest size of artifact and code.
   public var budget: Int?
   /// Bytes of code that count against the budget.

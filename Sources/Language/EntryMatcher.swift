@@ -26,6 +26,7 @@ enum RuleValue: Equatable {
   case ramp(Ramp)
 
   var number: Double? { if case .number(let number) = self { number } else { nil } }
+  var name: String? { if case .word(let word) = self { word } else { nil } }
 }
 
 /// An entry that was matched, with what its slots held.

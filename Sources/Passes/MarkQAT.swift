@@ -38,6 +38,11 @@ extension Pass {
             "qat: \(parameter.path) takes its codes from the unrounded scale, which the QAT node "
               + "does not have; drop `unrounded` from its quantize rule or turn qat off")
         }
+        if quantizer.fine != nil || quantizer.correction != nil {
+          throw OpError(
+            "qat: \(parameter.path) has fine columns or a correction, which training does not see; drop "
+              + "`fine` and `lqer` from its quantize rule or turn qat off")
+        }
         if quantizer.keepsMean {
           throw OpError(
             "qat: training sees the codes of \(parameter.path) times the scale of its weights, which "

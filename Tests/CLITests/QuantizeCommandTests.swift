@@ -138,6 +138,44 @@ import Testing
     #expect(try graphc(arguments + ["lower"]).code == 2)
   }
 
+  @Test func boundsHoldWhatIsChosen() throws {
+    let trained = try Trained()
+    let text = try String(contentsOfFile: trained.graph, encoding: .utf8)
+    let bounded = try trained.folder.write(
+      "bounded.graph",
+      text.replacing(
+        "default int8 per_row max", with: "precision auto\n    \"tok_emb\" int7 to int8")
+        .replacing("1_000_000 bytes", with: "22_000 bytes"))
+    let report = try trained.document(trained.quantize(["--graph", bounded]))
+    let forms = Dictionary(
+      uniqueKeysWithValues: (report["tensors"]?.arrayValue ?? []).map {
+        ($0["path"]?.stringValue ?? "", $0["precision"]?.stringValue ?? "")
+      })
+    #expect(["int7", "int8"].contains(forms["tok_emb"]?.prefix(4)), "\(forms)")
+    #expect(!["int7", "int8"].contains(forms["head"]?.prefix(4)), "\(forms)")
+    #expect(try #require(report["artifact"]?["bytes"]?.intValue) <= 22_000)
+  }
+
+  @Test func correctionsAndProtectionAreAddedAndAudited() throws {
+    let trained = try Trained(
+      "default int4 per_row sdclip(3) gptq\n    correct lqer(worst: 1, rank: 2)\n"
+        + "    protect 8 columns int8")
+    let report = try trained.document(trained.quantize([]))
+    let forms = (report["tensors"]?.arrayValue ?? []).compactMap { $0["precision"]?.stringValue }
+    #expect(forms.count { $0.contains("lqer(2, 2, 4, 64)") } == 1, "\(forms)")
+    // Matrices this small are not protected.
+    #expect(forms.allSatisfy { !$0.contains("fine(") })
+    let audit = try graphc("audit", trained.run, "--data", trained.data, "--replay", "all")
+    #expect(audit.code == 0, "\(audit.output)\(audit.errors)")
+    let plain = try trained.folder.write(
+      "plain.graph",
+      try String(contentsOfFile: trained.graph, encoding: .utf8)
+        .replacing("correct lqer(worst: 1, rank: 2)", with: ""))
+    let without = try trained.document(trained.quantize(["--graph", plain]))
+    let bits = [report, without].compactMap { $0["eval"]?["bpb_quantized"]?.doubleValue }
+    #expect(bits.count == 2 && bits[0] != bits[1])
+  }
+
   @Test func weightsOfAFileNeedAGraph() throws {
     let trained = try Trained()
     let weights = trained.folder.file("weights.safetensors")

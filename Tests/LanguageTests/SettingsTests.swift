@@ -155,6 +155,42 @@ import Testing
     #expect(try Self.model(sections).settings.qat == expected)
   }
 
+  @Test(arguments: [
+    "fp8", "int4 groups(2) mean gptq", "ternary(2)", "ternary(1) gptq shrink_fix",
+    "int6 per_row sdclip(12.85) gptq prune(0.03) sensitive(0.175)",
+    "int3 per_row max fine(0, 1, 8) lqer(1, 2, 4, 64)", "int5 to int8",
+  ])
+  func formsPrintTextThatReadsBack(_ form: String) throws {
+    let sections = """
+      train {
+        read 2 rows of seq
+        stop at 50 steps
+        optimizer default sgd(lr: rate)
+      }
+      quantize {
+        default f16
+        "proj" \(form)
+        precision auto
+        correct lqer(worst: 2, rank: 3, a: int3, b: int5, group: 0)
+        protect 32 columns int7
+        budget 100_000 bytes
+      }
+      """
+    let model = try Self.model(sections)
+    let quantize = try #require(model.settings.quantize)
+    #expect(
+      quantize.correction == .init(worst: 2, form: .init(rank: 3, aBits: 3, bBits: 5, group: 0)))
+    #expect(quantize.protection == .init(columns: 32, bits: 7))
+    if form.contains(" to ") {
+      #expect(quantize.rules.last?.bounds == 5...8)
+    } else {
+      #expect(model.precisionTable["proj"]?.description == form)
+    }
+    let text = model.printed()
+    let again = try Model.parse(path: "core", text: text)
+    #expect(again.settings == model.settings && again.printed() == text)
+  }
+
   @Test func chunksThatFitAreAccepted() throws {
     let sections = """
       ttt adapt_first {

@@ -18,6 +18,9 @@ extension RuntimeTests {
       "int4 per_row search(0.9, 1)", "int5 per_row quantile(0.99)", "int6 per_row max floor(0.02)",
       "int7 per_row max asymmetric", "int8 per_row max half_floor(6.1e-5)", "int4 groups(3) max",
       "int6 groups(4) sdclip(3)", "int3 groups(12) mean", "ternary(4)", "ternary(3) shrink_fix",
+      "int4 per_row sdclip(3) fine(2, 3, 8)", "int3 per_row max lqer(1, 2, 4, 5)",
+      "int3 per_row max lqer(2, 3, 4, 0)", "int4 per_row max prune(0.3)",
+      "int2 per_row sdclip(2) fine(0, 12, 3) lqer(2, 2, 4, 64)",
     ]
 
     private static func model(_ rule: String, columns: Int = 12) throws -> Model {
@@ -62,7 +65,10 @@ extension RuntimeTests {
     }
 
     /// What a straight-through step sees is what the loader makes.
-    @Test(arguments: rules.filter { $0 != "f32" && $0 != "f16" && !$0.contains("shrink_fix") })
+    @Test(arguments: rules.filter { rule in
+        rule != "f32" && rule != "f16"
+          && ["shrink_fix", "fine", "lqer", "prune"].allSatisfy { !rule.contains($0) }
+      })
     func trainingSeesWhatIsStored(_ rule: String) throws {
       let model = try Self.model(rule)
       let weights = try Self.weights(model, seed: 3)
@@ -114,6 +120,27 @@ extension RuntimeTests {
         model: plain.model, parameters: stored,
         precision: try Self.model("ternary(4)").precisionTable)
       #expect(again.tensors["w"]?.streams[0] == plain.tensors["w"]?.streams[0])
+    }
+
+    /// Fine columns and corrections leave less of an error, pruning more.
+    @Test(
+      arguments: [
+        ("int3 per_row max", "int3 per_row max lqer(2, 4, 4, 0)"),
+        ("int3 per_row max", "int3 per_row max fine(4, 4, 8)"),
+        ("int8 per_row max prune(0.5)", "int8 per_row max"),
+      ])
+    func aRicherFormIsNearer(_ plain: String, _ richer: String) throws {
+      let errors = try [plain, richer].map { rule in
+        let model = try Self.model(rule)
+        let weights = try Self.weights(model, seed: 6)
+        let stored = try Artifact(
+          model: model.forArtifact, parameters: weights, precision: model.precisionTable
+        ).parameters()
+        return zip(weights.floats("w"), stored.floats("w")).reduce(0) {
+          $0 + ($1.0 - $1.1) * ($1.0 - $1.1)
+        }
+      }
+      #expect(errors[1] < 0.9 * errors[0])
     }
 
     @Test func everyByteIsTheFloatThatE4M3Says() {

@@ -16,38 +16,52 @@ extension SectionTable {
             ["f32", "f16", "fp8", "int2", "int3", "int4", "int5", "int6", "int7", "int8"].map {
               RuleSignature($0)
             } + [ternary]),
-          .optional([.word("per_row")]),
+          .optional([.word("to"), .choice("most", integers)]), .optional([.word("per_row")]),
           .optional([one("groups", "columns", .whole(atLeast: 1))]),
         ] + clips.map { .optional([$0]) } + [
           .optional([one("floor", "step", .nonnegative)]),
           .optional([one("half_floor", "step", .nonnegative)]),
           .optional([.word("asymmetric")]),
           .optional([.word("unrounded")]), .optional([.word("gptq")]),
-          .optional([.word("shrink_fix")]),
+          .optional([.word("shrink_fix")]), .optional([one("prune", "share", .share)]),
+          .optional([one("sensitive", "lambda", .positive)]),
+          .optional([counts("fine", ["start", "count", "bits"])]),
+          .optional([counts("lqer", ["rank", "a_bits", "b_bits", "group"])]),
         ],
-        shown: "TARGET (f32 | f16 | fp8 | ternary(COLUMNS) [gptq] [shrink_fix] | "
+        shown:
+          "TARGET (f32 | f16 | fp8 | (int2 | …) to (int2 | …) | ternary(COLUMNS) [gptq] [shrink_fix] | "
           + "(int2 | int3 | int4 | int5 | int6 | int7 | int8) (per_row | groups(COLUMNS)) "
           + "(\(clips.map(\.text).joined(separator: " | "))) [floor(STEP)] [half_floor(STEP)] "
-          + "[asymmetric] [unrounded] [gptq])",
+          + "[asymmetric] [unrounded] [gptq] [prune(SHARE)] [sensitive(LAMBDA)] "
+          + "[fine(START, COUNT, BITS)] [lqer(RANK, A_BITS, B_BITS, GROUP)])",
         "The precision. For integers, which only matrices have: what shares a scale (a row, or each so many "
           + "columns of it), what the largest code stands for (the maximum or mean of |w|, a quantile of it, k "
           + "standard deviations, or the one of 2 to 8 quantiles that leaves the least squared error) and the "
           + "smallest step. ternary is int2 of groups by their mean; shrink_fix divides its scale by the "
-          + "mean of |code|, for weights that were not trained with the rounding. fp8 is E4M3 without a scale.",
+          + "mean of |code|, for weights that were not trained with the rounding. fp8 is E4M3 without a scale. "
+          + "int5 to int8 bounds what `precision auto` chooses. "
+          + "prune zeroes that share of the weights, the smallest, first; sensitive widens the sdclip of rows that "
+          + "act on larger inputs; fine and lqer are what `protect` and `correct` add to an artifact's rules.",
         repeats: true,
         read: { match, quantize, reader in
-          guard let target = match.target("target"), let precision = reader.precision(match) else {
-            return
+          guard let target = match.target("target") else { return }
+          if match.has("to") {
+            guard let bounds = reader.bounds(match) else { return }
+            let most = Quantizer(bits: bounds.upperBound, clip: .max)
+            return quantize.rules.append(
+              PrecisionRule(
+                target: target, precision: .int(most), bounds: bounds, location: match.location))
           }
+          guard let precision = reader.precision(match) else { return }
           quantize.rules.append(
             PrecisionRule(target: target, precision: precision, location: match.location))
         },
-        prints: { $0.rules.map { "\($0.target.text) \($0.precision)" } },
+        prints: { $0.rules.map { "\($0.target.text) \($0.formText)" } },
         live: { quantize, model in
           let owners = quantize.rules.winners(model.graph.parameters)
           return quantize.rules.enumerated().map { index, rule in
             Feature(
-              .quantize, "quantize \(rule.target.text)", "\(rule.precision)",
+              .quantize, "quantize \(rule.target.text)", rule.formText,
               model.paths { owners[$0] == index })
           }
         }),
@@ -101,14 +115,72 @@ extension SectionTable {
                 model.graph.parameters.filter(quantize.isFree).map(\.path)) : nil
           ]
         }),
-      .later(
-        "correct", "Low-rank corrections of the worst matrices.", instead: "leave it out"),
+      SectionEntry(
+        \.quantize, "correct",
+        [
+          .word("correct"),
+          .rule(
+            "form",
+            [
+              RuleSignature(
+                "lqer",
+                [
+                  RuleParameter("worst", .number(.whole(atLeast: 1))),
+                  RuleParameter("rank", .number(.whole(atLeast: 1)), default: "4"),
+                  RuleParameter("a", .word(integers), default: "int2"),
+                  RuleParameter("b", .word(integers), default: "int4"),
+                  RuleParameter("group", .number(.whole(atLeast: 0)), default: "64"),
+                ])
+            ]),
+        ],
+        "The matrices whose codes leave the largest errors, so many of them, get factors A and B of that rank, "
+          + "whose product is added: a scale for each `group` numbers of B and one for A; 0: one a row of both.",
+        read: { match, quantize, _ in
+          let values = match.rule("form")?.arguments ?? [:]
+          func whole(_ name: String) -> Int { Int(values[name]?.number ?? 0) }
+          func bits(_ name: String) -> Int { Int(values[name]?.name?.dropFirst(3) ?? "") ?? 8 }
+          quantize.correction = .init(
+            worst: whole("worst"),
+            form: .init(
+              rank: whole("rank"), aBits: bits("a"), bBits: bits("b"), group: whole("group")))
+        },
+        prints: { [$0.correction.map { "correct \($0.text)" }] },
+        live: { quantize, model in
+          [quantize.correction.map { Feature(.quantize, "correct", $0.text, model.codedPaths) }]
+        }),
+      SectionEntry(
+        \.quantize, "protect",
+        [
+          .word("protect"), .number("columns", .whole(atLeast: 1)), .word("columns"),
+          .choice("bits", integers),
+        ],
+        "Of all groups of so many columns, in matrices that have fewer bits and more than 65,536 numbers, the one "
+          + "with the largest inputs and weights gets these bits and scales of its own (AWQ-lite).",
+        read: { match, quantize, _ in
+          quantize.protection = .init(
+            columns: match.whole("columns") ?? 64,
+            bits: Int(match.word("bits")?.dropFirst(3) ?? "") ?? 8)
+        },
+        prints: { [$0.protection.map { "protect \($0.columns) columns int\($0.bits)" }] },
+        live: { quantize, model in
+          [
+            quantize.protection.map {
+              Feature(
+                .quantize, "protect", "\($0.columns) columns in int\($0.bits)", model.codedPaths)
+            }
+          ]
+        }),
     ],
     read: { given, reader in
       reader.settings.quantize = QuantizeSettings()
       given.read(into: &reader)
       let quantize = reader.settings.quantize!
       reader.reportOverruled(quantize.rules)
+      if !quantize.isAutomatic, let rule = quantize.rules.first(where: { $0.bounds != nil }) {
+        reader.report(
+          .missingEntry, "'\(rule.formText)' bounds what is chosen, and nothing is",
+          at: rule.location ?? given.place, suggestion: "write: precision auto")
+      }
       if quantize.isAutomatic, quantize.budget == nil {
         reader.report(
           .missingEntry, "'precision auto' needs a budget to choose within",
@@ -116,7 +188,8 @@ extension SectionTable {
           suggestion: "write: budget 16_000_000 bytes")
       }
       let needsMoments =
-        quantize.isAutomatic || quantize.rules.contains { $0.precision.isSolved }
+        quantize.isAutomatic || quantize.protection != nil
+        || quantize.rules.contains { $0.precision.needsMoments }
       if needsMoments {
         reader.settings.quantize?.calibration =
           quantize.calibration ?? QuantizeSettings.usualCalibration
@@ -128,6 +201,40 @@ extension SectionTable {
       }
     },
     header: { $0.quantize.map { _ in "quantize" } })
+}
+
+private let scalingWords =
+  ["per_row", "groups"] + Quantizer.Clip.Kind.allCases.map(\.rawValue)
+  + ["floor", "half_floor", "asymmetric", "unrounded"]
+private let packingWords = ["prune", "sensitive", "fine", "lqer"]
+
+private let integers = Quantizer.allBits.map { "int\($0)" }
+
+/// A rule of whole numbers without labels.
+private func counts(_ name: String, _ parameters: [String]) -> EntryElement {
+  .rule(
+    name,
+    [
+      RuleSignature(
+        name,
+        parameters.map { RuleParameter($0, .number(.whole(atLeast: 0)), positional: true) })
+    ])
+}
+
+extension QuantizeSettings.Correction {
+  /// As the entry has it.
+  fileprivate var text: String {
+    "lqer(worst: \(worst), rank: \(form.rank), a: int\(form.aBits), b: int\(form.bBits), "
+      + "group: \(form.group))"
+  }
+}
+
+extension Model {
+  /// Params in codes.
+  fileprivate var codedPaths: [String] {
+    let table = precisionTable
+    return paths { if case .int? = table[$0] { true } else { false } }
+  }
 }
 
 private let ternary = RuleSignature(
@@ -143,26 +250,50 @@ private let clips: [EntryElement] = Quantizer.Clip.Kind.allCases.map { kind in
     [RuleSignature(kind.rawValue, [RuleParameter(argument.name, numbers, positional: true)])])
 }
 
+extension PrecisionRule {
+  /// The form, or the bounds of what is chosen.
+  fileprivate var formText: String {
+    bounds.map { "int\($0.lowerBound) to int\($0.upperBound)" } ?? "\(precision)"
+  }
+}
+
 extension SectionReader {
+  /// The bits of a rule such as `int5 to int8`; nil with an error if it says more, or they are none.
+  fileprivate mutating func bounds(_ match: EntryMatch) -> ClosedRange<Int>? {
+    let names = [match.rule("precision")?.name, match.word("most")]
+    let bits = names.compactMap { $0.flatMap { Int($0.dropFirst(3)) } }
+    let words = scalingWords + ["gptq", "shrink_fix"] + packingWords
+    if let word = words.first(where: { match.has($0) }) {
+      report(
+        .malformedEntry, "'\(word)' has no meaning for bounds", at: match.location(of: word))
+      return nil
+    }
+    guard bits.count == 2, bits[0] <= bits[1] else {
+      report(
+        .malformedEntry, "bounds go from fewer bits to more", at: match.location(of: "precision"),
+        suggestion: "such as: int5 to int8")
+      return nil
+    }
+    return bits[0]...bits[1]
+  }
+
   /// The precision of a matched rule; nil with an error if its words do not fit each other.
   fileprivate mutating func precision(_ match: EntryMatch) -> Precision? {
     guard let name = match.rule("precision")?.name else { return nil }
-    let clips = Quantizer.Clip.Kind.allCases.map(\.rawValue)
-    let scaling =
-      ["per_row", "groups"] + clips + ["floor", "half_floor", "asymmetric", "unrounded"]
+    let (scaling, more) = (scalingWords, packingWords)
     func refused(_ words: [String]) -> Bool {
       guard let word = words.first(where: { match.has($0) }) else { return false }
       report(.malformedEntry, "'\(word)' has no meaning for \(name)", at: match.location(of: word))
       return true
     }
     if let float = ["f32": Precision.f32, "f16": .f16, "fp8": .fp8][name] {
-      return refused(scaling + ["gptq", "shrink_fix"]) ? nil : float
+      return refused(scaling + more + ["gptq", "shrink_fix"]) ? nil : float
     }
     func argument(_ rule: String) -> Double? {
       match.rule(rule)?.arguments.values.compactMap(\.number).first
     }
     if name == "ternary" {
-      guard !refused(scaling) else { return nil }
+      guard !refused(scaling + more) else { return nil }
       var quantizer = Quantizer.ternary(group: Int(argument("precision") ?? 1))
       (quantizer.isSolved, quantizer.keepsMean) = (match.has("gptq"), match.has("shrink_fix"))
       return .int(quantizer)
@@ -193,6 +324,23 @@ extension SectionReader {
     quantizer.isAsymmetric = match.has("asymmetric")
     quantizer.codesFromUnrounded = match.has("unrounded")
     quantizer.isSolved = match.has("gptq")
+    quantizer.pruned = argument("prune") ?? 0
+    quantizer.sensitivity = argument("sensitive") ?? 0
+    if quantizer.sensitivity > 0, clip.kind != .sdclip || quantizer.group > 0 {
+      report(
+        .malformedEntry, "'sensitive' widens sdclip(k) per_row alone",
+        at: match.location(of: "sensitive"),
+        suggestion: "such as: \(name) per_row sdclip(12.85) sensitive(0.175)")
+    }
+    func counts(_ rule: String, _ names: [String]) -> [Int]? {
+      match.rule(rule).map { rule in names.map { Int(rule.arguments[$0]?.number ?? 0) } }
+    }
+    if let n = counts("fine", ["start", "count", "bits"]) {
+      quantizer.fine = .init(start: n[0], count: n[1], bits: n[2])
+    }
+    if let n = counts("lqer", ["rank", "a_bits", "b_bits", "group"]) {
+      quantizer.correction = .init(rank: n[0], aBits: n[1], bBits: n[2], group: n[3])
+    }
     return .int(quantizer)
   }
 }

@@ -23,18 +23,21 @@ public struct Artifact: Sendable {
     for entry in parameters.layout.entries {
       let parameter = entry.parameter
       let form = precision[parameter.path] ?? .f32
-      if form.isSolved, let moments, let place = moments.place(of: parameter.path),
-        solver?.place != place
-      {
+      let place = form.needsMoments ? moments?.place(of: parameter.path) : nil
+      if let moments, let place, solver?.place != place || solver?.solver.gptq == nil {
         let columns = parameter.type.sizes[1]
-        let gptq = try GPTQ(
-          hessian: moments.sums[place], columns: columns, threads: threads)
-        solver = (place, CodeSolver(gptq: gptq, threads: threads))
+        let sums = moments.sums[place]
+        solver = (
+          place,
+          CodeSolver(
+            gptq: try form.isSolved
+              ? GPTQ(hessian: sums, columns: columns, threads: threads) : nil,
+            diagonal: (0..<columns).map { Double(sums[$0 * columns + $0]) }, threads: threads)
+        )
       }
-      let isSolved = form.isSolved && moments?.place(of: parameter.path) != nil
       tensors[parameter.path] = form.store(
         parameters[parameter.path]!, rows: parameter.type.sizes.first ?? 1,
-        solver: isSolved ? solver?.solver : nil)
+        solver: place != nil ? solver?.solver : nil)
     }
     self.tensors = tensors
   }

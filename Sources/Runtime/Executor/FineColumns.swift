@@ -10,6 +10,8 @@ public struct FineColumns: Hashable, Sendable {
   /// Σ over the columns of rms_j times the mean of |W_ij| over rows.
   public let score: Double
 
+  init(columns: Range<Int>) { (self.columns, score) = (columns, 0) }
+
   /// The group of `width` adjacent columns with the highest score, of equal ones the first; groups begin
   /// at multiples of the width, and a narrower rest takes no part. Nil where there is no whole group.
   ///
@@ -45,6 +47,34 @@ public struct MixedCodes: Hashable, Sendable {
   public let fine: FineColumns
   public let fineScales: RowScales
 
+  /// The codes of weights [rows, columns] by one quantiser, those of the fine columns by another: scales
+  /// of both are of whole rows. Solved ones come from one sweep, which passes errors on from each to the other.
+  init(
+    _ weights: UnsafeBufferPointer<Float>, rows: Int, _ coarse: (Quantizer, RowScales),
+    _ finer: (Quantizer, RowScales), _ fine: FineColumns, _ solver: CodeSolver?
+  ) {
+    (self.fine, fineScales) = (fine, finer.1)
+    let columns = weights.count / max(rows, 1)
+    if coarse.0.isSolved, let gptq = solver?.gptq {
+      let codes = gptq.codes(
+        weights, rows: rows, [GPTQ.Grid(coarse.0, coarse.1), GPTQ.Grid(finer.0, finer.1)],
+        of: (0..<columns).map { fine.columns.contains($0) ? 1 : 0 }, threads: solver?.threads ?? 1)
+      self.codes = RowCodes(codes: codes, scales: coarse.1)
+      return
+    }
+    var codes = RowCodes(rounding: weights, coarse.1, coarse.0)
+    let others = RowCodes(rounding: weights, finer.1, finer.0)
+    for row in 0..<rows {
+      for place in fine.columns.map({ row * columns + $0 }) {
+        codes.codes[place] = others.codes[place]
+      }
+    }
+    self.codes = codes
+  }
+
+  /// As an artifact stores them.
+  var streams: [StoredElements] { codes.streams + [.halves(fineScales.halves)] }
+
   /// What the codes stand for, [rows, columns].
   public var values: [Float] {
     var values = codes.values
@@ -59,18 +89,16 @@ public struct MixedCodes: Hashable, Sendable {
 }
 
 extension GPTQ {
-  /// The codes of weights [rows, columns] by one quantiser, those of the fine columns by another: scales
-  /// of both are of whole rows, and one sweep passes errors on from each to the other.
+  /// The codes of weights [rows, columns] by one quantiser, those of the fine columns by another.
   public func quantise(
     _ weights: UnsafeBufferPointer<Float>, rows: Int, _ quantizer: Quantizer, fine: FineColumns,
     _ finer: Quantizer, threads: Int
   ) -> MixedCodes {
-    let scales = quantizer.scales(of: weights, rows: rows)
-    let fineScales = finer.scales(of: weights, rows: rows)
-    let codes = codes(
-      weights, rows: rows, [Grid(quantizer, scales), Grid(finer, fineScales)],
-      of: (0..<columns).map { fine.columns.contains($0) ? 1 : 0 }, threads: threads)
+    var quantizer = quantizer
+    quantizer.isSolved = true
     return MixedCodes(
-      codes: RowCodes(codes: codes, scales: scales), fine: fine, fineScales: fineScales)
+      weights, rows: rows, (quantizer, quantizer.scales(of: weights, rows: rows)),
+      (finer, finer.scales(of: weights, rows: rows)), fine,
+      CodeSolver(gptq: self, diagonal: [], threads: threads))
   }
 }

@@ -29,6 +29,12 @@ public struct LowRankCorrection: Hashable, Sendable {
     /// Bits of half precision.
     public let scales: [UInt16]
 
+    /// A factor that was stored.
+    init(rows: Int, columns: Int, group: Int, codes: [Int8], scales: [UInt16]) {
+      (self.rows, self.columns, self.group) = (rows, columns, group)
+      (self.codes, self.scales) = (codes, scales)
+    }
+
     /// Codes of numbers [rows, columns]. A step is the largest magnitude of the group, 1e-10 at least,
     /// over 2^(bits-1) - 1/2, or over 2^(bits-1) - 1 for `rows`; codes come from the step in half
     /// precision, nearest, ties to even.
@@ -68,6 +74,8 @@ public struct LowRankCorrection: Hashable, Sendable {
   public let a: Factor
   public let b: Factor
 
+  init(a: Factor, b: Factor) { (self.a, self.b) = (a, b) }
+
   /// The correction of an error [rows, columns] as #1797 stores it: A in two bits with one scale, B in
   /// four with one for each 64 numbers.
   public init(
@@ -82,6 +90,11 @@ public struct LowRankCorrection: Hashable, Sendable {
 
   /// Adds A B to weights [rows, columns].
   public func add(to weights: inout [Float]) {
+    weights.withUnsafeMutableBufferPointer { add(to: $0) }
+  }
+
+  /// The same in place.
+  func add(to weights: UnsafeMutableBufferPointer<Float>) {
     let (left, right) = (a.values, b.values)
     for row in 0..<a.rows {
       for k in 0..<a.columns {

@@ -19,17 +19,22 @@ extension Model {
   }
 
   /// The same, with the rules that an artifact adds to those of the file where the file lets the compiler choose:
-  /// to those that it has, for matrices that none of them stores.
+  /// for matrices that none of them stores, for protected columns and for corrections.
   func forArtifact(like artifact: Model) -> Model {
     var model = forArtifact
-    guard let declared = settings.quantize, declared.isAutomatic,
-      let stored = artifact.settings.quantize?.rules, stored.starts(with: declared.rules)
+    guard let declared = settings.quantize,
+      declared.isAutomatic || declared.correction != nil || declared.protection != nil,
+      let stored = artifact.settings.quantize?.rules,
+      let rules = model.settings.quantize?.rules, stored.starts(with: rules)
     else { return model }
-    let free = Set(graph.parameters.filter(declared.isFree).map(\.path))
-    let added = stored.dropFirst(declared.rules.count)
-    guard added.allSatisfy({ free.contains($0.target.text.filter { $0 != "\"" }) }) else {
-      return model
+    let parameters = Dictionary(uniqueKeysWithValues: graph.parameters.map { ($0.path, $0) })
+    let isAllowed = stored.dropFirst(rules.count).allSatisfy { added in
+      guard case .glob(let path) = added.target, let parameter = parameters[path.pattern] else {
+        return false
+      }
+      return declared.mayAdd(added.precision, for: parameter)
     }
+    guard isAllowed else { return model }
     model.settings.quantize?.rules = stored
     return model
   }
@@ -72,7 +77,10 @@ extension Model {
 extension QuantizeSettings {
   /// How codes are chosen is no matter of who reads them, nor of QAT.
   fileprivate mutating func forgetCalibration() {
-    calibration = nil
-    for index in rules.indices { rules[index].precision = rules[index].precision.nearest }
+    (calibration, correction, protection) = (nil, nil, nil)
+    for index in rules.indices {
+      rules[index].precision = rules[index].precision.nearest
+      rules[index].bounds = nil
+    }
   }
 }

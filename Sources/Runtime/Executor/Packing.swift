@@ -50,11 +50,15 @@ public struct Packing {
     _ weights: ParameterBlock, _ quantize: QuantizeSettings?, _ moments: SecondMoments?
   ) throws -> Packed {
     var model = plan.model
-    model.settings.quantize = quantize
+    model.settings.quantize = quantize?.protecting(model.graph.parameters, weights, moments)
+    var artifact = try Artifact(
+      model: model.forArtifact, parameters: weights, precision: model.precisionTable,
+      moments: moments, threads: threads)
+    if let correction = quantize?.correction {
+      artifact = try artifact.corrected(
+        correction, madeFrom: weights, declaring: &model, threads: threads)
+    }
     let precision = model.precisionTable
-    let artifact = try Artifact(
-      model: model.forArtifact, parameters: weights, precision: precision, moments: moments,
-      threads: threads)
     try artifact.checkFinite(madeFrom: weights)
     return Packed(
       artifact: artifact, container: try artifact.container(), precision: precision,
@@ -79,7 +83,7 @@ public struct Packing {
     let free = plan.model.graph.parameters.filter(quantize.isFree)
     let search = try search(weights, moments, tokens: Self.lossTokens.choice)
     let sensitivities = try search.sensitivities(of: free) { try observe(.progress($0)) }
-    var table = try search.table(of: free, sensitivities)
+    var table = try search.table(of: free, sensitivities, bits: quantize.bits)
     try observe(.phase("pack"))
     let limit = Double(budget - quantize.codeBytes)
     var best: Packed?

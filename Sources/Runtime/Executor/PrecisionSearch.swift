@@ -48,12 +48,17 @@ struct PrecisionSearch {
       })
   }
 
-  /// A table of the free matrices.
-  func table(of free: [Parameter], _ sensitivities: [String: Double]) throws -> PrecisionTable {
+  /// A table of the free matrices, whose forms have the bits that are allowed.
+  func table(
+    of free: [Parameter], _ sensitivities: [String: Double], bits: (Parameter) -> ClosedRange<Int>
+  ) throws -> PrecisionTable {
     PrecisionTable(
       entries: try free.map { parameter in
         let reach = reach(weights[parameter.path]!, rows: parameter.type.sizes[0])
+        let bits = bits(parameter)
+        // Where the weights reach so far that no step has so few bits, the nearest bits clip them.
         let quantizers = Self.steps.map { Self.quantizer(step: $0, reach: reach) }
+          .filter { bits.contains($0.bits) }
         return PrecisionTable.Entry(
           path: parameter.path,
           candidates: try forms(of: parameter, quantizers).map { form in

@@ -16,6 +16,8 @@ public struct StoredForm: Sendable {
     let what: String
     let group: @Sendable (_ path: String) -> String
     let count: @Sendable (TensorType) -> Int
+    /// Of codes, the rows that they lie in.
+    var rows: @Sendable (TensorType) -> Int = { $0.sizes[0] }
 
     /// The group of the container that a parameter's stream lies in.
     public func group(of parameter: Parameter) -> String { group(parameter.path) }
@@ -28,7 +30,7 @@ public struct StoredForm: Sendable {
     /// The codes that a parameter's stream holds, in rows; nil if it holds other numbers.
     public func matrix(of parameter: Parameter) -> CodeMatrix? {
       guard case .code(let range, _) = element else { return nil }
-      let rows = parameter.type.sizes[0]
+      let rows = rows(parameter.type)
       return CodeMatrix(rows: rows, columns: count(parameter.type) / max(1, rows), codes: range)
     }
   }
@@ -86,40 +88,20 @@ extension StoredForm {
       }
     })
 
-  /// Codes in rows and a scale a row or group. Codes are grouped by tensor class over all layers, because equal
-  /// classes have equal statistics.
+  /// Codes and scales, and what else the quantiser asks for.
   static func codes(_ quantizer: Quantizer, name: String) -> StoredForm {
     StoredForm(
-      streams: [
-        Stream(
-          element: .code(quantizer.qmin...quantizer.qmax, rule: name), what: "code",
-          group: { "codes " + $0.tensorClass }, count: \.count),
-        Stream(
-          element: .half, what: "scale", group: { _ in "scales" },
-          count: { quantizer.scales(rows: $0.sizes[0], columns: $0.count / max(1, $0.sizes[0])) }),
-      ],
-      store: { values, rows, solver in
-        let weights = UnsafeBufferPointer(values)
-        var codes: RowCodes
-        if quantizer.isSolved, let solver {
-          codes = solver.gptq.quantise(weights, rows: rows, quantizer, threads: solver.threads)
-        } else {
-          codes = RowCodes(
-            rounding: weights, quantizer.scales(of: weights, rows: rows), quantizer)
-        }
-        return (quantizer.keepsMean ? codes.keepingMeans() : codes).streams
-      },
-      restore: { streams, values in
-        let (codes, scales) = (streams[0].codes, streams[1].halves.map { quantise_from_half($0) })
-        quantise_dequantise(
-          values.baseAddress, codes, scales, Int64(scales.count),
-          Int64(codes.count / scales.count))
-      })
+      streams: quantizer.streams(rule: name),
+      store: { quantizer.elements(of: UnsafeBufferPointer($0), rows: $1, $2) },
+      restore: { quantizer.restore($0, to: $1) })
   }
 }
 
-/// What makes the codes of forms that ask for second moments.
+/// What a quantiser knows of the text that a matrix reads.
 public struct CodeSolver: Sendable {
-  let gptq: GPTQ
+  /// For codes that make up for each other.
+  let gptq: GPTQ?
+  /// Second moments of each column's input, up to a factor.
+  let diagonal: [Double]
   let threads: Int
 }
