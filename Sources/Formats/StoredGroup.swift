@@ -46,7 +46,7 @@ public struct StoredGroup: Sendable, Equatable {
 
   /// Content larger than this is given to the slow compressors only where a fast one comes near the
   /// range coder: they take minutes, and win where rows repeat, which a fast one sees too.
-  static let largestForAll = 1 << 20
+  public static let largestForAll = 1 << 20
   private static let quickLevel: Int32 = 3
 
   /// A group whose frame is there.

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What changes from step to step: learning rate, momentum, QAT, the variant that trains.
 
-/// How long training lasts. With both limits the nearer one counts.
+/// How long training lasts. Of several limits the nearest one counts.
 public struct TrainingLength: Sendable, Equatable {
   public var steps: Int?
+  /// Of steps alone.
   public var seconds: Double?
-  public init(steps: Int?, seconds: Double?) {
-    (self.steps, self.seconds) = (steps, seconds)
+  /// Of steps, validations and checkpoints, the last ones included.
+  public var limit: Double?
+
+  public init(steps: Int?, seconds: Double?, limit: Double? = nil) {
+    (self.steps, self.seconds, self.limit) = (steps, seconds, limit)
   }
 }
 
@@ -16,6 +20,10 @@ public struct TrainingMoment: Sendable, Equatable {
   public var step: Int
   /// Seconds spent in steps; evaluation, checkpoints and pauses do not count.
   public var seconds: Double
+  /// Seconds of training that were spent outside of steps.
+  public var overhead = 0.0
+  /// Seconds that a further step and the end of training are expected to take.
+  public var reserve = 0.0
   /// The variant of the step before, and the step in which it began. A clock alone does not tell.
   public var variant = 0
   public var variantStep = 0
@@ -80,14 +88,23 @@ public struct Schedule: Sendable {
   /// Whether training is over.
   public func isOver(_ moment: TrainingMoment) -> Bool {
     if let steps = length.steps, moment.step >= steps { return true }
-    if let seconds = length.seconds, moment.seconds >= seconds { return true }
-    return false
+    return clocks(moment).contains { $0.spent >= $0.total }
+  }
+
+  /// The clocks that limit training: seconds that are over, and those that there are.
+  private func clocks(_ moment: TrainingMoment) -> [(spent: Double, total: Double)] {
+    var clocks: [(spent: Double, total: Double)] = []
+    if let seconds = length.seconds { clocks.append((moment.seconds, seconds)) }
+    if let limit = length.limit {
+      clocks.append((moment.seconds + moment.overhead, max(limit - moment.reserve, 1e-9)))
+    }
+    return clocks
   }
 
   public func settings(_ moment: TrainingMoment) -> StepSettings {
     var fraction = 0.0
     if let steps = length.steps { fraction = Double(moment.step) / Double(steps) }
-    if let seconds = length.seconds { fraction = max(fraction, moment.seconds / seconds) }
+    for clock in clocks(moment) { fraction = max(fraction, clock.spent / clock.total) }
     fraction = min(fraction, 1)
     let (decay, warmdown) = decay(moment, fraction)
     var settings = StepSettings(
@@ -144,9 +161,9 @@ public struct Schedule: Sendable {
     case .steps(let steps)? where steps > 0:
       var remaining = Double.infinity
       if let total = length.steps { remaining = Double(total - moment.step) }
-      if let seconds = length.seconds, moment.step > 0 {
-        let perStep = moment.seconds / Double(moment.step)
-        remaining = min(remaining, (seconds - moment.seconds) / max(perStep, 1e-9))
+      for clock in clocks(moment) where moment.step > 0 {
+        let perStep = clock.spent / Double(moment.step)
+        remaining = min(remaining, (clock.total - clock.spent) / max(perStep, 1e-9))
       }
       rate = min(1, remaining / Double(steps))
     case .steps?: break

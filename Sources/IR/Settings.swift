@@ -9,6 +9,8 @@ public struct Settings: Equatable, Sendable {
   public var evaluate: [Evaluation]
   public var ttt: TTTSettings?
   public var expect: ExpectSettings
+  /// Seconds that all evaluations and test-time training may take together.
+  public var evaluationLimit: Double?
 
   public init(
     train: TrainSettings? = nil, qat: QATSettings = .off, quantize: QuantizeSettings? = nil,
@@ -112,6 +114,8 @@ public struct TrainSettings: Equatable, Sendable {
   public var accumulate = 1
   public var stopSteps: Int?
   public var stopSeconds: Double?
+  /// Seconds that training may take with its validations and checkpoints.
+  public var limitSeconds: Double?
   public var optimizers: [OptimizerEntry] = []
   /// Largest global norm of the gradients.
   public var clip: Double?

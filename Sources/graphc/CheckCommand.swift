@@ -118,14 +118,14 @@ extension Model {
   }
 
   /// FLOPs of one token in the sizes of the train section; nil without one.
-  fileprivate var flopsPerToken: (forward: Double, training: Double)? {
+  var flopsPerToken: (forward: Double, training: Double)? {
     guard let train = settings.train else { return nil }
     let usesMuon = train.optimizers.contains { $0.rule.op == .muonUpdate }
     return ModelFlops(self).perToken(
       rows: train.rows * train.accumulate, seq: train.seq, optimizer: usesMuon ? .muon : .adamw)
   }
 
-  fileprivate var flopsDocument: JSONValue {
+  var flopsDocument: JSONValue {
     guard let flops = flopsPerToken else { return .null }
     return ["forward_per_token": .double(flops.forward), "step_per_token": .double(flops.training)]
   }

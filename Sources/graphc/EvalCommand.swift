@@ -66,10 +66,11 @@ struct EvalCommand: ParsableCommand {
     try data.requireEvidence()
     try model.settings.checkScorable(data, limit: validationTokens, adapts: ttt)
     let progress = RunProgress(length: TrainingLength(steps: nil, seconds: nil))
+    let phases = PhaseClock(clock: now)
     let evaluator = Evaluator(
       functions: plan.functions, settings: model.settings,
       stream: try ValidationStream(data, limit: validationTokens), threads: threads, clock: now,
-      observe: progress.observe)
+      observe: phases.billing(progress.observe))
     let directory = try out.map { out in
       try EvaluationDirectory(
         out, artifact: artifact, codeBytes: model.settings.quantize?.codeBytes ?? 0,
@@ -81,14 +82,16 @@ struct EvalCommand: ParsableCommand {
     let scores = try evaluator.evaluate(
       float: nil, quantized: loaded.parameters(), adapts: ttt, audit: directory?.audit)
     progress.end()
-    let report = Report(
+    var report = Report(
       precision: plan.target.compute,
       artifact: Report.ArtifactFile(path: artifact, bytes: try OpenFile(artifact).count),
       scores: scores)
+    report.seconds = phases.seconds
     try directory?.finish(report)
     try printOutput(
       form.json
         ? report.json.text : report.table(isPartial: validationTokens != nil, evidence: out))
+    if let excess = scores.excess { throw excess }
   }
 
   /// The file's evaluations with the window and stride of the command line.

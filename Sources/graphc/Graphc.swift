@@ -27,7 +27,7 @@ struct Graphc: ParsableCommand {
       QuantizeCommand.self, StudyCommand.self, GenerateCommand.self,
       ExecCommand.self, BenchCommand.self, CheckCommand.self, FormatCommand.self,
       DumpCommand.self, AuditCommand.self, DataCommand.self, DoctorCommand.self,
-      ExplainCommand.self,
+      ExplainCommand.self, EstimateCommand.self,
     ])
 
   static func main() {
@@ -52,6 +52,8 @@ struct Graphc: ParsableCommand {
     case is InternalError: (code, message) = (4, "internal error: \(error)")
     case is LegalityError: (code, message) = (5, "error: not legal: \(error)")
     case let error as OverBudget: (code, message) = (6, error.message)
+    case let error as InfeasibleBudget: (code, message) = (6, error.message)
+    case let error as OverLimit: (code, message) = (6, error.message)
     case is NumericFailure: (code, message) = (8, "error: \(error)")
     case let error as Interrupted:
       code = 128 + Interruption.signal
@@ -109,18 +111,6 @@ extension String {
     var text = self[...]
     while text.last?.isWhitespace ?? false { text = text.dropLast() }
     return String(text)
-  }
-}
-
-extension OverBudget {
-  var message: String {
-    let over = bytes + code - budget
-    var text = "error: over budget: the artifact has \(bytes) bytes"
-    if code > 0 { text += " and the code \(code)" }
-    text += ", \(over) more than the budget of \(budget).\nWhat costs most, compressed:"
-    for group in largest { text += "\n  \(group.bytes) bytes  \(group.group)" }
-    return text
-      + "\nLower their bits or raise their clip in the quantize section, or shrink the model."
   }
 }
 

@@ -34,8 +34,16 @@ extension Report {
         "\(counted(training.steps, "step")) in \(duration(training.seconds)), "
           + "\(grouped(Int(training.tokensPerSecond))) tokens/s")
     }
+    if !seconds.isEmpty { lines.append(phaseLine) }
     lines += ["", "Next: graphc generate \(artifact.path) --data \(data) --prompt 'The '"]
     return lines.joined(separator: "\n")
+  }
+
+  /// `seconds: load 0.4, train 20.1, …, 31.6 in all`.
+  private var phaseLine: String {
+    let all = seconds.reduce(0) { $0 + $1.seconds }
+    let parts = seconds.filter { $0.seconds >= 0.05 }.map { "\($0.phase) \(fixed($0.seconds, 1))" }
+    return "seconds: " + (parts + ["\(fixed(all, 1)) in all"]).joined(separator: ", ")
   }
 
   /// The scores alone, one a line.

@@ -56,6 +56,7 @@ struct RunCommand: ParsableCommand {
   @OptionGroup var form: JSONOptions
 
   mutating func run() throws {
+    let phases = PhaseClock(clock: now)
     let threads = try threading.resolved()
     let validationTokens = try validation.limit()
     if let out { try Run.checkDirectory(out, resumes: resume) }
@@ -66,7 +67,9 @@ struct RunCommand: ParsableCommand {
     if ttt && plan.model.settings.ttt == nil {
       throw Failure.usage("--ttt: the ttt section of \(file) is off or missing")
     }
-    let length = try trainingLength(train)
+    let length = try TrainingLength(
+      of: train, steps: steps, seconds: maxSeconds, file: file)
+    try checkBudget(plan.model, length)
     let directory = try out ?? defaultDirectory(plan.model.name)
     try Run.checkDirectory(directory, resumes: resume)
     let adapts = ttt
@@ -84,7 +87,7 @@ struct RunCommand: ParsableCommand {
       resumes: resume, validationTokens: validationTokens, profiles: profile)
     let run = Run(
       plan: plan, data: data, options: options,
-      clock: now, isInterrupted: { Interruption.signal != 0 },
+      clock: now, phases: phases, isInterrupted: { Interruption.signal != 0 },
       observe: { event in
         if case .profiles(let recorded) = event { profiles = recorded }
         try progress.observe(event)
@@ -108,6 +111,7 @@ struct RunCommand: ParsableCommand {
           data: self.data))
     }
     if let overBudget = report.overBudget { throw overBudget }
+    if let excess = report.overtime ?? report.scores.excess { throw excess }
     if let limit = plan.model.settings.expect.artifactAtMost, report.artifact.bytes > limit {
       throw Failure.check(
         "error: the artifact has \(report.artifact.bytes) bytes, the expect section allows \(limit)"
@@ -126,19 +130,14 @@ struct RunCommand: ParsableCommand {
     return "runs/" + name
   }
 
-  /// The limits of the file, replaced by those of the command line. One limit there drops the other.
-  private func trainingLength(_ train: TrainSettings) throws -> TrainingLength {
-    if let steps, steps < 1 { throw Failure.usage("--steps takes a number from 1, found \(steps)") }
-    if let maxSeconds, !(maxSeconds > 0) {
-      throw Failure.usage("--max-seconds takes a positive number, found \(maxSeconds)")
-    }
-    if steps != nil || maxSeconds != nil {
-      return TrainingLength(steps: steps, seconds: maxSeconds)
-    }
-    guard train.stopSteps != nil || train.stopSeconds != nil else {
-      throw Failure.usage("\(file) does not say when training stops; give --steps or --max-seconds")
-    }
-    return TrainingLength(steps: train.stopSteps, seconds: train.stopSeconds)
+  /// Refuses a budget that no training can meet, and warns of one that it may miss.
+  private func checkBudget(_ model: Model, _ length: TrainingLength) throws {
+    let estimate = try SizeEstimate(model, steps: length.certainSteps)
+    if let infeasible = estimate.infeasible { throw infeasible }
+    guard estimate.verdict == .uncertain, let room = estimate.room else { return }
+    printError(
+      "warning: the artifact is expected to have \(estimate.bytes.text) bytes, the budget has room for "
+        + "\(grouped(room)); 'graphc estimate' says what takes them")
   }
 
   /// Writes profile.txt and trace.json; the table goes to stderr too.

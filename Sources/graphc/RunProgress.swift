@@ -29,14 +29,18 @@ final class RunProgress {
     switch event {
     case .resumed(let step): line("resumed after step \(step)")
     case .step(let report, let speed): drawStep(report, speed)
-    case .validation(let step, let bits, _):
-      latestValidation = "val \(fixed(bits, 4))"
-      if !isTerminal { line("step \(step): validation \(fixed(bits, 4)) bits per byte") }
+    case .validation(let step, let bits, _, let bytes):
+      latestValidation = "val \(fixed(bits, 4))  \(grouped(bytes)) bytes"
+      if !isTerminal {
+        line(
+          "step \(step): validation \(fixed(bits, 4)) bits per byte, artifact about "
+            + "\(grouped(bytes)) bytes")
+      }
     case .checkpoint, .profiles: break
     case .phase(let name):
       clear()
-      phase = name
-      if name != "train" { line(name == "pack" ? "quantise and pack" : "evaluate: \(name)") }
+      phase = PhaseClock.Name.entry(of: name).map(String.init) ?? name
+      if let text = Self.announcement(of: name) { line(text) }
     case .progress(let part):
       if Interruption.signal != 0 {
         clear()
@@ -51,6 +55,14 @@ final class RunProgress {
   }
 
   func end() { clear() }
+
+  private static func announcement(of phase: String) -> String? {
+    switch phase {
+    case PhaseClock.Name.train: nil
+    case "pack": "quantise and pack"
+    default: "evaluate: \(PhaseClock.Name.entry(of: phase) ?? phase[...])"
+    }
+  }
 
   private func drawStep(_ report: StepReport, _ speed: Double) {
     let time = now()

@@ -249,7 +249,7 @@ import Testing
     let honest = try Self.honest.get()
     let folder = try TemporaryFolder()
     let graph = try folder.write(
-      "tight.graph", smallGraph.replacing("budget 1_000_000", with: "budget 1_000"))
+      "tight.graph", smallGraph.replacing("budget 1_000_000", with: "budget 7_000"))
     let run = folder.file("tight")
     #expect(try graphc("run", graph, "--data", honest.data, "--out", run).code == 6)
     let tight = try graphc("audit", run)

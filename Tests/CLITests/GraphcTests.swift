@@ -11,7 +11,7 @@ import Testing
     "compile", "diff", "run", "quantize", "eval", "generate", "exec", "bench", "check", "fmt",
     "dump", "audit",
     "data",
-    "data prepare", "data inspect", "doctor", "explain", "study",
+    "data prepare", "data inspect", "doctor", "explain", "estimate", "study",
   ])
   func helpShowsAnExample(command: String) throws {
     let words = command.split(separator: " ").map(String.init) + ["--help"]

@@ -30,6 +30,7 @@ import Testing
     train {
       read 4 rows of seq;  accumulate 2
       stop at 60 s or 100 steps
+      limit training 90 s
       optimizer embedding adam(lr: 0.05, betas: [0.9, 0.99])
       optimizer scalar adamw(lr: rate, eps: 1e-10, decay: 0.1)
       optimizer matrix muon(
@@ -55,6 +56,7 @@ import Testing
     evaluate {
       float window seq on float
       sliding window seq stride 16 batch 8 rows
+      limit evaluation 600 s
     }
     ttt score_first {
       chunk 256 tokens window seq stride 16
@@ -70,7 +72,8 @@ import Testing
     let settings = try Self.model(Self.everything).settings
     let train = try #require(settings.train)
     #expect(train.rows == 4 && train.seq == 64 && train.accumulate == 2)
-    #expect(train.stopSteps == 100 && train.stopSeconds == 60)
+    #expect(train.stopSteps == 100 && train.stopSeconds == 60 && train.limitSeconds == 90)
+    #expect(settings.evaluationLimit == 600)
     #expect(train.warmdown == .fraction(0.85) && train.floor == 0.1 && train.warmup == 10)
     #expect(train.average == .ema(0.997) && train.zLoss == 1e-4 && train.clip == 0.3)
     #expect(train.validateEvery == 20 && train.validateTokens == 1024)

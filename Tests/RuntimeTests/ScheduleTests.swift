@@ -62,6 +62,28 @@ import Testing
     #expect(schedule.isOver(TrainingMoment(step: 100, seconds: 0)))
   }
 
+  @Test func aLimitCountsWhatIsSpentOutsideOfSteps() throws {
+    var schedule = try schedule(steps: 100) { $0.warmdown = .steps(5) }
+    schedule = Schedule(
+      model: try CompiledModel.small(layers: 2), train: schedule.train,
+      length: TrainingLength(steps: 100, seconds: nil, limit: 20))
+    func moment(_ step: Int, _ seconds: Double, overhead: Double, reserve: Double) -> TrainingMoment
+    {
+      var moment = TrainingMoment(step: step, seconds: seconds)
+      (moment.overhead, moment.reserve) = (overhead, reserve)
+      return moment
+    }
+    // Two seconds a step with what stands between, and four at the end: eight steps.
+    let middle = moment(4, 6, overhead: 2, reserve: 4)
+    #expect(schedule.settings(middle).fraction == 0.5)
+    #expect(schedule.settings(middle).rate == 0.8)
+    #expect(!schedule.isOver(moment(7, 11, overhead: 4, reserve: 4)))
+    #expect(schedule.isOver(moment(8, 12, overhead: 4, reserve: 4)))
+    // It stays with a moment from step to step.
+    let next = schedule.moment(after: middle, schedule.settings(middle), seconds: 1)
+    #expect(next.overhead == 2 && next.reserve == 4 && next.seconds == 7)
+  }
+
   @Test func softRoundsSteepenOverTheirWindow() throws {
     let schedule = try schedule(
       qat: .on(.softRound(form: .a, from: 1, to: 9), from: .training(0.5)))

@@ -166,7 +166,7 @@ extension ModelChecks {
       }
     }
     // On a clock the steps are not known before.
-    guard train.stopSeconds == nil else { return }
+    guard train.stopSeconds == nil, train.limitSeconds == nil else { return }
     let schedule = Schedule(
       train: train, qat: sections.settings.qat, variants: variants.map(VariantStart.init),
       length: TrainingLength(steps: steps, seconds: nil))

@@ -26,9 +26,18 @@ extension SectionTable {
               .evaluate, "evaluate \(entry.name)", "window \(entry.window)\(stride)\(weights)",
               model.paths())
           }
-        })
+        }),
+      SectionEntry(
+        "limit",
+        [.word("limit"), .word("evaluation"), .number("seconds", .positive), .word("s")],
+        "Seconds that all evaluations and test-time training may take together: what would take longer is stopped, "
+          + "and the run fails with what was scored before.",
+        read: { $1.settings.evaluationLimit = $0.number("seconds") },
+        prints: { [$0.evaluationLimit.map { "limit evaluation \(shortest($0)) s" }] },
+        live: { _ in [] }),
     ],
-    read: { $0.read(into: &$1) }, header: { $0.evaluate.isEmpty ? nil : "evaluate" })
+    read: { $0.read(into: &$1) },
+    header: { $0.evaluate.isEmpty && $0.evaluationLimit == nil ? nil : "evaluate" })
 
   static let expect = SectionTable(
     section: .expect, kinds: [], meaning: "What the author expects; compiling fails otherwise.",

@@ -145,6 +145,7 @@ public struct SectionReader {
   mutating func adopt(_ variant: SectionReader) {
     settings.quantize = variant.settings.quantize
     settings.evaluate = variant.settings.evaluate
+    settings.evaluationLimit = variant.settings.evaluationLimit
     settings.ttt = variant.settings.ttt
     settings.expect = variant.settings.expect
     places.merge(variant.places) { own, _ in own }

@@ -57,6 +57,13 @@ extension SectionTable {
           return [limits.isEmpty ? nil : "stop at " + limits.joined(separator: " or ")]
         }),
       SectionEntry(
+        \.train, "limit",
+        [.word("limit"), .word("training"), .number("seconds", .positive), .word("s")],
+        "Seconds that training may take on the clock, steps, validations and checkpoints together: it ends before "
+          + "them, and the schedule counts on them as on those of `stop`.",
+        read: { match, train, _ in train.limitSeconds = match.number("seconds") },
+        prints: { [$0.limitSeconds.map { "limit training \(shortest($0)) s" }] }),
+      SectionEntry(
         \.train, "optimizer",
         [
           .word("optimizer"), .optimizerTarget("target"),
@@ -193,7 +200,7 @@ extension SectionTable {
   for match in given.matches { reader.places[match.entry.word] = match.location }
   given.read(into: &reader)
   let train = reader.settings.train!
-  if train.stopSteps == nil, train.stopSeconds == nil {
+  if train.stopSteps == nil, train.stopSeconds == nil, train.limitSeconds == nil {
     reader.report(
       .missingEntry, "'train' needs 'stop', or it would never end", at: given.place,
       suggestion: "write: stop at 1000 steps or 600 s")

@@ -106,6 +106,18 @@ public struct Artifact: Sendable {
   /// The container with everything compressed, by class and coder; elements of several bytes stand in planes.
   public func container() throws(FormatError) -> ArtifactContainer {
     let pieces = Artifact.pieces(model)
+    let contents = contents(pieces)
+    return try ArtifactContainer(
+      graph: Array(model.printed().utf8),
+      groups: Artifact.groups(pieces).map {
+        ArtifactContainer.Content(
+          name: $0.name, content: planes(contents[$0.name]!, of: $0.elementBytes),
+          matrices: $0.matrices)
+      })
+  }
+
+  /// The bytes of all streams by group, elements of several bytes as they are.
+  func contents(_ pieces: [Piece]) -> [String: [UInt8]] {
     var contents: [String: [UInt8]] = [:]
     var next: [String: Int] = [:]
     for piece in pieces {
@@ -114,13 +126,7 @@ public struct Artifact: Sendable {
         .bytes
       next[piece.path, default: 0] += 1
     }
-    return try ArtifactContainer(
-      graph: Array(model.printed().utf8),
-      groups: Artifact.groups(pieces).map {
-        ArtifactContainer.Content(
-          name: $0.name, content: planes(contents[$0.name]!, of: $0.elementBytes),
-          matrices: $0.matrices)
-      })
+    return contents
   }
 
   /// Reads an artifact and unpacks its weights.

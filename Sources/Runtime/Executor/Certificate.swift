@@ -163,10 +163,3 @@ public struct Certificate: Sendable, Equatable {
     ]
   }
 }
-
-extension Model {
-  /// Size of the distribution that forward returns.
-  fileprivate var vocabulary: Int {
-    graph.type(graph.outputs[0].value).shape.last?.number ?? 0
-  }
-}

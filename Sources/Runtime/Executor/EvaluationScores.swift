@@ -42,6 +42,8 @@ public struct EvaluationScores: Sendable {
   public var updates: [AdaptationUpdate] = []
   /// Bytes of the original documents behind all targets, where they are known and were all scored.
   public var originalBytes: Int?
+  /// Set where the file's limit of seconds ended the evaluations, or they took longer.
+  public var excess: OverLimit?
 
   public init() {}
 
@@ -65,7 +67,7 @@ extension EvaluationScores {
   /// The `eval` object: null where nothing was scored. adapt_first never fills `bpb_ttt`.
   public var json: JSONValue {
     func bits(_ score: Score?) -> JSONValue { score.map { .double($0.bitsPerByte) } ?? .null }
-    return [
+    var members: [String: JSONValue] = [
       "scores": .array(entries.map(\.json)), "left_out": .array(leftOut.map(JSONValue.string)),
       "bpb_float": bits(first(.float, strided: false)),
       "bpb_quantized": bits(first(.quantized, strided: false)),
@@ -76,6 +78,9 @@ extension EvaluationScores {
       "bytes": counted.map { .int($0.bytes) } ?? .null,
       "bytes_original": originalBytes.map(JSONValue.int) ?? .null,
     ]
+    // The evaluation that the limit of seconds stopped; what would follow it was not begun.
+    if let unfinished = excess?.unfinished { members["stopped"] = .string(unfinished) }
+    return .object(members)
   }
 }
 

@@ -26,7 +26,8 @@ public final class Evaluator {
   /// that it names, then adapts.
   ///
   /// `float` may be nil: an artifact holds only quantised weights. Entries on float weights are
-  /// then listed as left out.
+  /// then listed as left out. What would take longer than the file's limit is stopped, with all that would
+  /// follow, and named in `excess` of the scores.
   public func evaluate(
     float: ParameterBlock?, quantized: ParameterBlock, adapts: Bool, audit: (any AuditSink)?
   ) throws -> EvaluationScores {
@@ -36,45 +37,71 @@ public final class Evaluator {
     }
     var scores = EvaluationScores()
     var hashes: [ScoredWeights: String] = [:]
+    let governor = EvaluationGovernor(limit: settings.evaluationLimit, clock: clock)
     for entry in settings.evaluate {
       guard let weights = entry.onFloat ? float : quantized else {
         scores.leftOut.append(entry.name)
         continue
       }
       let start = clock()
-      let score = try score(entry, weights)
+      let score = try governor.run { try self.score(entry, weights, governor) }
+      guard let score else { return try stopped(entry.name, governor, audit, scores) }
       scores.entries.append(
         EvaluationScore(
           name: entry.name, window: entry.window, stride: entry.stride, weights: entry.weights,
           score: score, seconds: clock() - start))
+      // Overlapping windows score every target, plain ones leave out the tail.
+      if entry.stride != nil { scores.originalBytes = stream.originalBytes }
       guard let audit else { continue }
       let hash = hashes[entry.weights] ?? weights.sha256()
       hashes[entry.weights] = hash
-      var event = EvaluationEvent()
-      event.entry = entry.name
-      event.window = entry.window
-      event.stride = entry.stride
-      event.on = entry.weights
-      event.weights = hash
-      event.targets = stream.targets
-      (event.tokens, event.bytes) = (score.tokens, score.bytes)
-      (event.nats, event.blocks) = (score.nats, score.blocks)
-      try audit.append(.evaluation(event))
+      try audit.append(.evaluation(event(entry, score, weights: hash)))
     }
-    // Overlapping windows score every target, plain ones leave out the tail.
-    if settings.evaluate.contains(where: { $0.stride != nil }) {
-      scores.originalBytes = stream.originalBytes
+    if adapts {
+      let isDone: Void? = try governor.run { try adapt(quantized, audit, &scores, governor) }
+      guard isDone != nil else {
+        return try stopped(PhaseClock.Name.adapt, governor, audit, scores)
+      }
     }
-    if adapts { try adapt(quantized, audit, &scores) }
+    scores.excess = governor.excess(unfinished: nil)
     return scores
   }
 
-  private func score(_ entry: Evaluation, _ weights: ParameterBlock) throws -> Score {
-    try observe(.phase(entry.name))
+  private func event(_ entry: Evaluation, _ score: Score, weights: String) -> EvaluationEvent {
+    var event = EvaluationEvent()
+    event.entry = entry.name
+    event.window = entry.window
+    event.stride = entry.stride
+    event.on = entry.weights
+    event.weights = weights
+    event.targets = stream.targets
+    (event.tokens, event.bytes) = (score.tokens, score.bytes)
+    (event.nats, event.blocks) = (score.nats, score.blocks)
+    return event
+  }
+
+  /// What there is when the limit ends an evaluation.
+  private func stopped(
+    _ name: String, _ governor: EvaluationGovernor, _ audit: (any AuditSink)?,
+    _ scores: EvaluationScores
+  ) throws -> EvaluationScores {
+    var scores = scores
+    scores.excess = governor.excess(unfinished: name)
+    try audit?.append(.stop(StopEvent(name)))
+    return scores
+  }
+
+  private func score(
+    _ entry: Evaluation, _ weights: ParameterBlock, _ governor: EvaluationGovernor
+  ) throws -> Score {
+    try observe(.phase(PhaseClock.Name.evaluation(entry.name)))
     let scorer = try Scorer(
       functions, window: entry.window, rows: entry.batch ?? scoringRows(window: entry.window),
       scored: entry.scoredPerWindow, parameters: weights, threads: threads)
-    let score = try scorer.evaluate(stream, stride: entry.stride) { try observe(.progress($0)) }
+    let score = try scorer.evaluate(stream, stride: entry.stride) {
+      try governor.check($0)
+      try observe(.progress($0))
+    }
     guard score.tokens > 0 else {
       throw FormatError(
         .usage,
@@ -86,12 +113,14 @@ public final class Evaluator {
   }
 
   private func adapt(
-    _ weights: ParameterBlock, _ audit: (any AuditSink)?, _ scores: inout EvaluationScores
+    _ weights: ParameterBlock, _ audit: (any AuditSink)?, _ scores: inout EvaluationScores,
+    _ governor: EvaluationGovernor
   ) throws {
     guard let ttt = settings.ttt else {
       throw FormatError(.usage, "--ttt was asked for, but the file's ttt section is off or missing")
     }
-    try observe(.phase(ttt.mode == .scoreFirst ? "ttt" : "adapt_first (not a score)"))
+    try observe(
+      .phase(ttt.mode == .scoreFirst ? PhaseClock.Name.adapt : "adapt_first (not a score)"))
     var begin = AdaptationBegin()
     (begin.mode, begin.chunk, begin.epochs) = (ttt.mode, ttt.chunk, ttt.epochs)
     (begin.window, begin.stride) = (ttt.window, ttt.stride)
@@ -100,7 +129,13 @@ public final class Evaluator {
     try audit?.append(.begin(begin))
     let adaptation = try Adaptation(
       functions, settings: ttt, parameters: weights.copy(), threads: threads)
-    let result = try adaptation.run(stream.tokens, audit: audit) { try observe(.progress($0)) }
+    var steps = 0
+    let result = try adaptation.run(stream.tokens, audit: audit) {
+      steps += 1
+      // Scores and updates take turns: their pace is that of both.
+      if steps % 2 == 0 { try governor.check($0) }
+      try observe(.progress($0))
+    }
     let score = Score(result.nll, targets: stream.targets, of: stream)
     try requireFinite(score, "ttt")
     var end = AdaptationEnd()
@@ -132,9 +167,7 @@ extension Scorer {
     for window in windows { try ledger.mark(window.firstScored..<window.end) }
     try ledger.checkComplete()
     var nll = [Float](repeating: 0, count: stream.targets)
-    try score(windows, of: stream.tokens, into: &nll) {
-      try progress(Double($0) / Double(windows.count))
-    }
+    try score(windows, of: stream.tokens, into: &nll, progress: progress)
     return Score(nll, targets: windows.last?.end ?? 0, of: stream)
   }
 }

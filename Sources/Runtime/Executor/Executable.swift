@@ -98,6 +98,22 @@ public final class Executable {
     return profile
   }
 
+  /// Runs some chains of the body, by the places of their first calls, twice, and records the second time. What
+  /// they compute is of no use: others are missing between them.
+  func profile(units heads: Set<Int>) -> Profile {
+    var (bound, calls): ([kernel_call], [KernelCall]) = ([], [])
+    for head in heads.sorted() {
+      let end = function.body[(head + 1)...].firstIndex { !$0.isChained } ?? function.body.count
+      bound += body.calls[head..<end]
+      calls += function.body[head..<end]
+      bound[bound.count - (end - head)].barrier = 1
+    }
+    execute(bound)
+    return Profile(
+      name: function.name, threads: threads, calls: calls,
+      events: bound.isEmpty ? [] : recordedEvents(bound, threads: threads))
+  }
+
   private func execute(_ calls: [kernel_call]) {
     guard !calls.isEmpty else { return }
     calls.withUnsafeBufferPointer {

@@ -44,6 +44,7 @@ extension Model {
   public var forTraining: Model {
     var model = withoutLocations
     model.settings.evaluate = []
+    model.settings.evaluationLimit = nil
     model.settings.ttt = nil
     model.settings.expect = ExpectSettings()
     model.settings.quantize?.budget = nil
@@ -53,6 +54,7 @@ extension Model {
     if model.settings.qat == .off { model.settings.quantize = nil }
     model.settings.train?.stopSteps = nil
     model.settings.train?.stopSeconds = nil
+    model.settings.train?.limitSeconds = nil
     if let train = model.settings.train {
       let usual = TrainSettings(rows: train.rows, seq: train.seq)
       model.settings.train?.validateEvery = usual.validateEvery

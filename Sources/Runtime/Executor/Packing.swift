@@ -73,7 +73,7 @@ public struct Packing {
   private static let attempts = 6
   /// About so many tokens of training text say what an error does to the loss: where forms are chosen by
   /// it, and where it is only told.
-  private static let lossTokens = (choice: 8192, account: 2048)
+  static let lossTokens = (choice: 8192, account: 2048)
 
   /// Chooses by the table of a search, and corrects its prediction by what the container really takes.
   private func choose(

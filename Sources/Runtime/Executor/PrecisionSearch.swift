@@ -21,7 +21,7 @@ struct PrecisionSearch {
   let loss: (ParameterBlock) throws -> Double
 
   /// Steps in standard deviations: four an octave, from what int8 reaches to where a code is a sign.
-  private static let steps = (0..<27).map { 0.02 * exp2(Double($0) / 4) }
+  static let steps = (0..<27).map { 0.02 * exp2(Double($0) / 4) }
   /// The form whose damage is measured: large enough to stand out from rounding, small enough to be of the
   /// same kind.
   private static let measured = 0.5
@@ -135,7 +135,7 @@ struct PrecisionSearch {
   }
 
   /// The fewest bits whose codes reach as far as the weights do, with a step of so many deviations.
-  private static func quantizer(step: Double, reach: Double) -> Quantizer {
+  static func quantizer(step: Double, reach: Double) -> Quantizer {
     let bits = Quantizer.allBits.first { Double((1 << ($0 - 1)) - 1) * step >= reach } ?? 8
     var quantizer = Quantizer(bits: bits, clip: .max)
     // Three digits: the rule stands in the artifact.

@@ -41,6 +41,10 @@ public struct Report: Sendable {
   public var manifest: [String: JSONValue] = [:]
   /// Set when the artifact does not fit. Everything was measured all the same.
   public var overBudget: OverBudget?
+  /// Set when training took longer than the file allows.
+  public var overtime: OverLimit?
+  /// Seconds by phase, in the order in which the phases ended.
+  public var seconds: [(phase: String, seconds: Double)] = []
   /// What ordinary compressors make of the text, where somebody asked.
   public var heldOut: HeldOutSizes?
 
@@ -68,6 +72,10 @@ public struct Report: Sendable {
       members["warnings"] = .array(warnings.map(JSONValue.string))
     }
     members["artifact"] = .object(file)
+    if !seconds.isEmpty {
+      members["seconds"] = .object(
+        Dictionary(uniqueKeysWithValues: seconds.map { ($0.phase, .double($0.seconds)) }))
+    }
     return .object(members)
   }
 }

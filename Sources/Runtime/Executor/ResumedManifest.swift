@@ -99,9 +99,12 @@ extension RunManifest {
 }
 
 extension TrainingLength: CustomStringConvertible {
-  /// `40 steps`, `120 s`, or both.
+  /// `40 steps`, `120 s`, or several of them.
   public var description: String {
-    let parts = [steps.map { $0 == 1 ? "1 step" : "\($0) steps" }, seconds.map { "\($0) s" }]
+    let parts = [
+      steps.map { $0 == 1 ? "1 step" : "\($0) steps" }, seconds.map { "\($0) s" },
+      limit.map { "\($0) s with validations and checkpoints" },
+    ]
     let known = parts.compactMap { $0 }
     return known.isEmpty ? "no limit" : known.joined(separator: " or ")
   }

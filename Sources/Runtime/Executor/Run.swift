@@ -34,7 +34,8 @@ public struct RunOptions: Sendable {
 public enum RunEvent: Sendable {
   case resumed(step: Int)
   case step(StepReport, tokensPerSecond: Double)
-  case validation(step: Int, bitsPerByte: Double, nll: Double)
+  /// `bytes`: what an artifact of the weights that would be exported now is expected to have.
+  case validation(step: Int, bitsPerByte: Double, nll: Double, bytes: Int)
   case checkpoint(step: Int)
   /// What ran in the recorded step, then in a scoring batch.
   case profiles([Profile])
@@ -54,15 +55,20 @@ public final class Run {
   private let data: DataFolder
   private let options: RunOptions
   private let clock: () -> Double
+  private let phases: PhaseClock
   private let isInterrupted: () -> Bool
   private let observe: (RunEvent) throws -> Void
 
+  /// `phases` has begun when the run's files and data began to be read; nil: they are read now.
   public init(
     plan: Plan, data: DataFolder, options: RunOptions, clock: @escaping () -> Double,
-    isInterrupted: @escaping () -> Bool, observe: @escaping (RunEvent) throws -> Void
+    phases: PhaseClock? = nil, isInterrupted: @escaping () -> Bool,
+    observe: @escaping (RunEvent) throws -> Void
   ) {
     (self.plan, self.data, self.options, self.clock) = (plan, data, options, clock)
-    (self.isInterrupted, self.observe) = (isInterrupted, observe)
+    self.phases = phases ?? PhaseClock(clock: clock)
+    self.isInterrupted = isInterrupted
+    self.observe = self.phases.billing(observe)
   }
 
   /// Refuses a directory that the run cannot begin or go on in, before anything is done.
@@ -94,6 +100,7 @@ public final class Run {
       .artifact(
         ArtifactEvent(
           bytes: file.bytes, codeBytes: file.codeBytes, sha256: try SHA256.hex(file: path))))
+    phases.enter(PhaseClock.Name.load)
     let evaluator = Evaluator(
       functions: plan.functions, settings: settings,
       stream: try ValidationStream(data, limit: options.validationTokens),
@@ -106,10 +113,12 @@ public final class Run {
       precision: plan.target.compute, training: trained.training, artifact: file, scores: scores)
     report.manifest = manifest.repeated
     (report.live, report.warnings) = (trained.live, trained.remarks + packed.remarks)
-    if options.adapts, let ttt = settings.ttt {
+    if scores.adaptation != nil, let ttt = settings.ttt {
       report.live += plan.model.live(ttt, scores.updates)
       report.warnings += plan.model.remarks(ttt, scores.updates)
     }
+    report.overtime = trained.overtime
+    report.seconds = phases.seconds
     try trained.directory.finish(report)
     report.overBudget = OverBudget.exceeding(
       settings.quantize, bytes: file.bytes, groups: container.groups)
@@ -126,6 +135,7 @@ public final class Run {
     let training: Report.Training
     let live: [LiveFeature]
     let remarks: [String]
+    let overtime: OverLimit?
   }
 
   /// The trainer's memory is free again before anything is scored.
@@ -137,8 +147,8 @@ public final class Run {
     let directory = try RunDirectory(
       options.directory, resumes: options.resumes, manifest: manifest)
     let loop = try TrainingLoop(
-      trainer, plan, data, in: directory, options: options, isInterrupted: isInterrupted,
-      observe: observe)
+      trainer, plan, data, in: directory, options: options, phases: phases,
+      isInterrupted: isInterrupted, observe: observe)
     try loop.run()
     let moment = trainer.moment
     let training = Report.Training(
@@ -146,6 +156,6 @@ public final class Run {
       tokens: Double(trainer.tokensPerStep * moment.step), seconds: moment.seconds)
     return Trained(
       weights: try trainer.exported(), directory: directory, training: training,
-      live: trainer.live, remarks: trainer.remarks)
+      live: trainer.live, remarks: trainer.remarks, overtime: loop.overtime)
   }
 }

@@ -195,20 +195,25 @@ public struct RunManifest: Sendable {
 extension TrainingLength {
   /// Reads the member `length` of a manifest.
   init(_ json: JSONValue?) {
-    self.init(steps: json?["steps"]?.intValue, seconds: json?["seconds"]?.doubleValue)
+    self.init(
+      steps: json?["steps"]?.intValue, seconds: json?["seconds"]?.doubleValue,
+      limit: json?["limit"]?.doubleValue)
   }
 
-  /// Whether training goes on at least as long by both limits.
+  /// Whether training goes on at least as long by all limits.
   func isAtLeast(_ other: TrainingLength) -> Bool {
     (steps ?? .max) >= (other.steps ?? .max)
       && (seconds ?? .infinity) >= (other.seconds ?? .infinity)
+      && (limit ?? .infinity) >= (other.limit ?? .infinity)
   }
 
   /// The member `length` of a manifest.
   var json: JSONValue {
-    [
+    var members: [String: JSONValue] = [
       "steps": steps.map(JSONValue.int) ?? .null,
       "seconds": seconds.map(JSONValue.double) ?? .null,
     ]
+    if let limit { members["limit"] = .double(limit) }
+    return .object(members)
   }
 }

@@ -58,13 +58,13 @@ public final class Scorer {
 
   /// Writes the nll of every scored target of `windows` to its place in `nll`.
   ///
-  /// `tokens` is the stream, targets + 1 long. `progress` gets the number of windows done.
+  /// `tokens` is the stream, targets + 1 long. `progress` gets the part of the calls that is done.
   public func score(
     _ windows: some Collection<Window>, of tokens: [Int32], into nll: inout [Float],
-    progress: (Int) throws -> Void = { _ in }
+    progress: (Double) throws -> Void = { _ in }
   ) throws {
-    var done = 0
-    for call in calls(Array(windows)) {
+    let calls = calls(Array(windows))
+    for (index, call) in calls.enumerated() {
       load(call, of: tokens)
       let results = run(call)
       for (row, window) in call.windows.enumerated() {
@@ -72,8 +72,7 @@ public final class Scorer {
           nll[target] = results[call.place(of: target, row: row)]
         }
       }
-      done += call.windows.count
-      try progress(done)
+      try progress(Double(index + 1) / Double(calls.count))
     }
   }
 

@@ -9,27 +9,35 @@ final class TrainingLoop {
   /// Of the last steps, in nats per token.
   private(set) var losses: [Double] = []
   private var seconds: [Double] = []
+  /// Of the last steps with all that belongs to them, on the clock of the limit.
+  private var paces: [Double] = []
+  private var paced = 0.0
+  private var savedStep: Int?
+  private var validatedStep: Int?
   private let trainer: Trainer
   private let directory: RunDirectory
   private let settings: TrainSettings
   /// Tokens of a sequence of validation text: the longest that training reads.
   private let window: Int
   private let scorer: Scorer
+  private let predictor: SizePredictor
   private let validation: ValidationStream
+  private let phases: PhaseClock
+  private var governor: TrainingGovernor
   private let profiles: Bool
   private let isInterrupted: () -> Bool
   private let observe: (RunEvent) throws -> Void
 
   init(
     _ trainer: Trainer, _ plan: Plan, _ data: DataFolder, in directory: RunDirectory,
-    options: RunOptions, isInterrupted: @escaping () -> Bool,
+    options: RunOptions, phases: PhaseClock, isInterrupted: @escaping () -> Bool,
     observe: @escaping (RunEvent) throws -> Void
   ) throws {
     guard let settings = plan.model.settings.train else {
       preconditionFailure("the plan was compiled without a train section")
     }
     (self.trainer, self.directory, self.settings) = (trainer, directory, settings)
-    profiles = options.profiles
+    (self.phases, profiles) = (phases, options.profiles)
     (self.isInterrupted, self.observe) = (isInterrupted, observe)
     validation = try ValidationStream(
       data, limit: min(settings.validateTokens, options.validationTokens ?? .max))
@@ -37,6 +45,11 @@ final class TrainingLoop {
     scorer = try Scorer(
       plan.functions, window: window, rows: scoringRows(window: window), scored: nil,
       parameters: trainer.parameters, threads: options.threads)
+    predictor = try SizePredictor(plan.model)
+    let tokens = validation.targets >= window ? validation.targets : 0
+    governor = TrainingGovernor(
+      checkpointBytes: plan.layout.bytes + trainer.holder.function.stateBytes,
+      validationPart: Double(tokens) / Double(trainer.tokensPerStep))
   }
 
   /// Trains to the end. Throws `Interrupted` after saving.
@@ -48,20 +61,25 @@ final class TrainingLoop {
           "\(validation.targets) validation targets do not fill a sequence of \(window): held-out "
             + "text is not scored while training"))
     }
-    try observe(.phase("train"))
-    var savedStep = trainer.moment.step
-    let profiledStep = profiles ? savedStep + RunOptions.profiledStep : nil
-    while !trainer.schedule.isOver(trainer.moment) {
+    try observe(.phase(PhaseClock.Name.train))
+    paced = phases.sum([PhaseClock.Name.train])
+    noteTime()
+    let profiledStep = profiles ? trainer.moment.step + RunOptions.profiledStep : nil
+    // A limit that is too short for a step is told after it.
+    var isOver = trainer.moment.step > 0 && trainer.schedule.isOver(trainer.moment)
+    while !isOver {
       let report = try step(isProfiled: trainer.moment.step + 1 == profiledStep)
-      let isOver = trainer.schedule.isOver(trainer.moment)
-      if report.step % settings.validateEvery == 0 || isOver, validation.targets >= window {
-        try validate(step: report.step)
-      }
-      if report.step % settings.checkpointEvery == 0 || isOver {
-        try save()
-        savedStep = report.step
-      }
-      if isInterrupted(), !isOver {
+      noteTime(isStep: true)
+      let isLast = trainer.schedule.isOver(trainer.moment)
+      if report.step % settings.validateEvery == 0 || isLast { try validate(step: report.step) }
+      if report.step % settings.checkpointEvery == 0 || isLast { try save() }
+      noteTime()
+      isOver = isLast || trainer.schedule.isOver(trainer.moment)
+      if isOver {
+        // What was due took the rest of the time.
+        if validatedStep != report.step, try validate(step: report.step) { savedStep = nil }
+        if savedStep != report.step { try save() }
+      } else if isInterrupted() {
         if savedStep != report.step { try save() }
         throw Interrupted(step: report.step)
       }
@@ -69,6 +87,26 @@ final class TrainingLoop {
     if let profiledStep, trainer.moment.step < profiledStep {
       try observe(.warning("nothing was profiled: training ended before step \(profiledStep)"))
     }
+  }
+
+  // MARK: Time
+
+  /// Tells the schedule how much of the limit was spent outside of steps, and what there is to come.
+  private func noteTime(isStep: Bool = false) {
+    let spent = phases.sum([PhaseClock.Name.train])
+    if isStep {
+      paces = Array((paces + [spent - paced]).suffix(50))
+      paced = spent
+    }
+    trainer.moment.overhead = phases.sum(TrainingGovernor.phases) - trainer.moment.seconds
+    trainer.moment.reserve = governor.reserve(steps: paces)
+  }
+
+  /// What is wrong with the seconds that training took; nil where they are within the file's limit.
+  var overtime: OverLimit? {
+    let spent = phases.sum(TrainingGovernor.phases)
+    guard let limit = settings.limitSeconds, spent > limit else { return nil }
+    return OverLimit(work: "training", limit: limit, seconds: spent)
   }
 
   // MARK: Steps
@@ -103,19 +141,32 @@ final class TrainingLoop {
     return report
   }
 
-  private func validate(step: Int) throws {
+  /// Scores held-out text, if there is a window of it; says whether it did.
+  @discardableResult
+  private func validate(step: Int) throws -> Bool {
+    guard validation.targets >= window else { return false }
+    governor.noteValidation(
+      try phases.bill(PhaseClock.Name.validate) { try score(step: step) })
+    validatedStep = step
+    return true
+  }
+
+  private func score(step: Int) throws {
     scorer.parametersChanged()
     let score = try scorer.evaluate(validation, stride: nil)
     guard score.nats.isFinite else {
       throw NumericFailure(
         "the validation score of step \(step) is not finite; lower the learning rates")
     }
+    let bytes = try predictor.bytes(of: try trainer.exported())
     try directory.log([
       "event": "validation", "step": .int(step), "nll": .double(score.nllPerToken),
       "bpb": .double(score.bitsPerByte), "tokens": .int(score.tokens),
+      "predicted_bytes": .int(bytes),
     ])
     try observe(
-      .validation(step: step, bitsPerByte: score.bitsPerByte, nll: score.nllPerToken))
+      .validation(
+        step: step, bitsPerByte: score.bitsPerByte, nll: score.nllPerToken, bytes: bytes))
   }
 
   // MARK: Checkpoints
@@ -128,10 +179,20 @@ final class TrainingLoop {
       throw FormatError(.corrupt, file: checkpoint.path, field: "losses", "missing")
     }
     self.losses = losses.compactMap(\.doubleValue)
+    for (phase, seconds) in checkpoint.metadata["phases"]?.objectValue ?? [:] {
+      phases.add(seconds.doubleValue ?? 0, to: phase)
+    }
+    savedStep = checkpoint.step
     try observe(.resumed(step: checkpoint.step))
   }
 
   private func save() throws {
+    governor.noteCheckpoint(try phases.bill(PhaseClock.Name.checkpoint) { try writeCheckpoint() })
+    savedStep = trainer.moment.step
+    try observe(.checkpoint(step: trainer.moment.step))
+  }
+
+  private func writeCheckpoint() throws {
     try directory.sync()
     let checkpoints = RunDirectory.checkpoints(in: directory.path)
     do {
@@ -140,6 +201,7 @@ final class TrainingLoop {
         metadata: [
           "trainer": trainer.savedCounters(), "log": .int(directory.logOffset),
           "audit": .int(directory.audit.offset), "losses": .array(losses.map(JSONValue.double)),
+          "phases": spent,
         ])
       try Checkpoint.prune(in: checkpoints)
     } catch {
@@ -147,7 +209,14 @@ final class TrainingLoop {
       try directory.sync()
       throw error
     }
-    try observe(.checkpoint(step: trainer.moment.step))
+  }
+
+  /// Seconds of training so far, by phase.
+  private var spent: JSONValue {
+    .object(
+      Dictionary(
+        uniqueKeysWithValues: phases.seconds.filter { TrainingGovernor.phases.contains($0.phase) }
+          .map { ($0.phase, .double($0.seconds)) }))
   }
 }
 

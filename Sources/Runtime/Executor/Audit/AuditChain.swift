@@ -39,6 +39,8 @@ public struct AuditChain: Sendable {
   public private(set) var artifact: AuditLine<ArtifactEvent>?
   public private(set) var evaluations: [AuditLine<EvaluationEvent>] = []
   public private(set) var adaptation: AdaptationLines?
+  /// Where the limit of seconds ended evaluation.
+  public private(set) var stop: AuditLine<StopEvent>?
   /// The last line of a run that is finished.
   public private(set) var result: AuditLine<ResultEvent>?
   private let path: String
@@ -52,7 +54,7 @@ public struct AuditChain: Sendable {
       throw LegalityError(description: "\(path): line 1: \(error.message)")
     }
     for (index, event) in events.enumerated().dropFirst() { try read(event, index + 1) }
-    if let adaptation, adaptation.end == nil {
+    if let adaptation, adaptation.end == nil, stop == nil {
       throw violation(events.count, "the log ends inside test-time training; resume the run")
     }
   }
@@ -70,6 +72,12 @@ public struct AuditChain: Sendable {
     }
     if let result {
       throw violation(line, "the log ended with the result in line \(result.line)")
+    }
+    if let stop {
+      guard case .result = event else {
+        throw violation(
+          line, "evaluation was stopped in line \(stop.line), only a result can follow")
+      }
     }
     switch event {
     case .artifact(let event):
@@ -97,12 +105,15 @@ public struct AuditChain: Sendable {
       case .score(let event): try read(event, line, &current)
       case .update(let event): try read(event, line, &current)
       case .end(let event): try read(event, line, &current)
-      case .artifact, .evaluation, .begin, .result: break
+      case .artifact, .evaluation, .begin, .stop, .result: break
       }
       adaptation = current
+    case .stop(let event):
+      try requireSealed("a stop", line)
+      stop = AuditLine(line: line, event: event)
     case .result(let event):
       try requireSealed("a result", line)
-      if let adaptation, adaptation.end == nil {
+      if let adaptation, adaptation.end == nil, stop == nil {
         throw violation(line, "a result inside of test-time training")
       }
       result = AuditLine(line: line, event: event)

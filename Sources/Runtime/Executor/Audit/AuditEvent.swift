@@ -14,6 +14,7 @@ public enum AuditEvent: Sendable, Equatable {
   case score(ScoreEvent)
   case update(UpdateEvent)
   case end(AdaptationEnd)
+  case stop(StopEvent)
   case result(ResultEvent)
 
   var record: any AuditRecord {
@@ -25,6 +26,7 @@ public enum AuditEvent: Sendable, Equatable {
     case .score(let event): event
     case .update(let event): event
     case .end(let event): event
+    case .stop(let event): event
     case .result(let event): event
     }
   }
@@ -45,6 +47,7 @@ public enum AuditEvent: Sendable, Equatable {
     case ScoreEvent.name: self = .score(try ScoreEvent(members: members))
     case UpdateEvent.name: self = .update(try UpdateEvent(members: members))
     case AdaptationEnd.name: self = .end(try AdaptationEnd(members: members))
+    case StopEvent.name: self = .stop(try StopEvent(members: members))
     case ResultEvent.name: self = .result(try ResultEvent(members: members))
     default:
       throw AuditEventError(message: "unknown event \(members["event"]?.text ?? "without a name")")
@@ -240,6 +243,20 @@ public struct AdaptationEnd: AuditRecord {
     .whole("tokens", \.tokens, from: 1), .whole("bytes", \.bytes, from: 1), .nats("nats", \.nats),
     .flag("legal", \.legal),
   ]
+}
+
+/// The file's limit of seconds ended an evaluation or test-time training; nothing is scored behind it.
+public struct StopEvent: AuditRecord {
+  public static let name = "stop"
+
+  /// The entry of the evaluate section, or `ttt`.
+  public var entry = ""
+
+  public init() {}
+
+  public init(_ entry: String) { self.entry = entry }
+
+  static let fields: [AuditField<Self>] = [.text("name", \.entry)]
 }
 
 /// Everything is done: the hash of result.json but for what differs from one run to its repetition,

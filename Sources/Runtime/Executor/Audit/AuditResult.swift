@@ -107,6 +107,10 @@ extension Audit {
         mode: begin.mode, window: begin.window, stride: begin.stride,
         score: Score(nats: end.nats, tokens: end.tokens, bytes: end.bytes))
     }
+    if let stop = chain.stop {
+      scores.excess = OverLimit(
+        work: "evaluation", limit: 0, seconds: 0, unfinished: stop.event.entry)
+    }
     if scores.entries.contains(where: { $0.stride != nil }) {
       scores.originalBytes = originalBytes ?? document["eval"]?["bytes_original"]?.intValue
     }

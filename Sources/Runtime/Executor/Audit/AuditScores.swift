@@ -42,6 +42,9 @@ extension Audit {
     if !missing.isEmpty {
       report.add(.missing, "evaluations: \(missing.joined(separator: ", ")) not scored")
     }
+    if let stop = chain.stop {
+      report.add(.missing, "limit: \(stop.event.entry) was stopped, it would have taken too long")
+    }
     if !chain.evaluations.isEmpty {
       report.add(
         .consistent,

@@ -2,18 +2,18 @@
 // Batches of random tokens, for measurements that need no data.
 
 import IR
-import Runtime
 
 /// Uniform random tokens.
-struct SyntheticBatch {
+public struct SyntheticBatch {
   private let tokens: [Int32]
 
-  init(_ index: Int, rows: Int, seq: Int, vocabulary: Int) {
+  public init(_ index: Int, rows: Int, seq: Int, vocabulary: Int) {
     let stream = RandomStream(seed: UInt64(index), path: "bench")
     tokens = (0..<(rows * (seq + 1))).map { Int32(stream.bits(UInt64($0)) % UInt64(vocabulary)) }
   }
 
-  func load(_ executable: Executable, rows: Int, seq: Int, scored: Int) {
+  /// Writes ids and targets; `scored` of these a row, its last ones.
+  public func load(_ executable: Executable, rows: Int, seq: Int, scored: Int) {
     let ids = executable.ids([rows, seq])
     let targets = executable.tokens(.targets, [rows, scored])
     for row in 0..<rows {
