@@ -29,12 +29,6 @@ public struct LowRankCorrection: Hashable, Sendable {
     /// Bits of half precision.
     public let scales: [UInt16]
 
-    /// A factor that was stored.
-    init(rows: Int, columns: Int, group: Int, codes: [Int8], scales: [UInt16]) {
-      (self.rows, self.columns, self.group) = (rows, columns, group)
-      (self.codes, self.scales) = (codes, scales)
-    }
-
     /// Codes of numbers [rows, columns]. A step is the largest magnitude of the group, 1e-10 at least,
     /// over 2^(bits-1) - 1/2, or over 2^(bits-1) - 1 for `rows`; codes come from the step in half
     /// precision, nearest, ties to even.
@@ -111,6 +105,14 @@ public struct LowRankCorrection: Hashable, Sendable {
   public static func worst(_ errors: [[Double]], count: Int = 3) -> [Int] {
     let norms = errors.map { $0.reduce(0) { $0 + $1 * $1 } }
     return Array(norms.indices.sorted { (-norms[$0], $0) < (-norms[$1], $1) }.prefix(count))
+  }
+}
+
+extension LowRankCorrection.Factor {
+  /// A factor that was stored.
+  init(rows: Int, columns: Int, group: Int, codes: [Int8], scales: [UInt16]) {
+    (self.rows, self.columns, self.group) = (rows, columns, group)
+    (self.codes, self.scales) = (codes, scales)
   }
 }
 
