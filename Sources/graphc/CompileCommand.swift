@@ -15,7 +15,8 @@ struct CompileCommand: ParsableCommand {
     discussion: """
       Example: graphc compile graphs/tiny.graph --dump-ir-after differentiate | less
 
-      Passes: \(Pipeline.names.joined(separator: ", ")).
+      Passes: \(passes.joined(separator: ", ")). choose-precision, which needs trained weights, is \
+      done here as if matrices were of normal numbers; 'graphc quantize' has it with weights.
       """)
 
   @Argument(help: "The .graph file, or - for standard input.")
@@ -40,10 +41,12 @@ struct CompileCommand: ParsableCommand {
   @Flag(help: "Print the processor time of every pass.")
   var timePasses = false
 
+  private static let choice = Pass.choosePrecision([:]).name
+  private static let passes = Pipeline.names + [choice]
+
   mutating func run() throws {
-    for name in dumpIrAfter
-    where name != "all" && !Pipeline.names.contains(name) {
-      let names = Pipeline.names
+    for name in dumpIrAfter where name != "all" && !Self.passes.contains(name) {
+      let names = Self.passes
       let hint = suggestion(for: name, among: names).map { "; " + $0 } ?? ""
       throw Failure.usage(
         "no pass is named '\(name)'\(hint). Passes: \(names.joined(separator: ", "))")
@@ -75,6 +78,12 @@ struct CompileCommand: ParsableCommand {
     let target = try Host.target(compute.precision)
     let plan = try compile(model, target: target, runner: &runner)
     if let lost { throw lost }
+    if wanted.contains(Self.choice), let table = try model.precisionByPrior() {
+      dumped.insert(Self.choice)
+      try printOutput(
+        "# after \(Self.choice), by what trained weights are like: there are none yet\n"
+          + Pass.choosePrecision(table).run(model.graph).printed())
+    }
     if let shortage = try MemoryShortage.of(plan, { MemoryNeed.run($0, adapts: true) }) {
       printError("warning: the plan does not run here: \(shortage.description)")
     }

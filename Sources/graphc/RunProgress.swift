@@ -57,10 +57,14 @@ final class RunProgress {
   func end() { clear() }
 
   private static func announcement(of phase: String) -> String? {
+    if let entry = PhaseClock.Name.entry(of: phase) { return "evaluate: \(entry)" }
     switch phase {
-    case PhaseClock.Name.train: nil
-    case "pack": "quantise and pack"
-    default: "evaluate: \(PhaseClock.Name.entry(of: phase) ?? phase[...])"
+    case PhaseClock.Name.train: return nil
+    case "calibrate": return "calibrate on training text"
+    case "choose-precision": return "choose precisions"
+    case "pack": return "quantise and pack"
+    case "weigh-precision": return "weigh the stored forms"
+    default: return phase
     }
   }
 

@@ -136,6 +136,23 @@ import Testing
     #expect(dumped.output.hasPrefix("# after choose-precision\n"))
     #expect(dumped.output.contains(/param @.*precision=int\d per_row sdclip\([0-9.]+\) gptq/))
     #expect(try graphc(arguments + ["lower"]).code == 2)
+    // Without weights, what they are like decides, and the text says so.
+    let text = try String(contentsOfFile: trained.graph, encoding: .utf8)
+    let chooses = try trained.folder.write(
+      "chooses.graph",
+      text.replacing("default int8 per_row max", with: "precision auto")
+        .replacing("1_000_000 bytes", with: "22_000 bytes"))
+    let compiled = try graphc("compile", chooses, "--dump-ir-after", "choose-precision")
+    #expect(compiled.code == 0, "\(compiled.errors)")
+    #expect(compiled.output.contains("there are none yet"))
+    #expect(compiled.output.contains(/param @.*precision=int\d per_row sdclip\([0-9.]+\) gptq/))
+    let tight = try graphc(
+      "compile",
+      try trained.folder.write(
+        "tight.graph",
+        text.replacing("default int8 per_row max", with: "precision auto")
+          .replacing("1_000_000 bytes", with: "900 bytes")), "--dump-ir-after", "choose-precision")
+    #expect(tight.code == 6, "\(tight.errors)")
   }
 
   @Test func boundsHoldWhatIsChosen() throws {

@@ -56,9 +56,7 @@ struct PrecisionSearch {
       entries: try free.map { parameter in
         let reach = reach(weights[parameter.path]!, rows: parameter.type.sizes[0])
         let bits = bits(parameter)
-        // Where the weights reach so far that no step has so few bits, the nearest bits clip them.
-        let quantizers = Self.steps.map { Self.quantizer(step: $0, reach: reach) }
-          .filter { bits.contains($0.bits) }
+        let quantizers = Self.quantizers(bits: bits, reach: reach)
         return PrecisionTable.Entry(
           path: parameter.path,
           candidates: try forms(of: parameter, quantizers).map { form in
@@ -80,6 +78,21 @@ struct PrecisionSearch {
   }
 
   // MARK: Forms
+
+  /// The forms of rows that reach so many deviations, with bits that are allowed: where no step has them, with
+  /// the nearest ones.
+  static func quantizers(bits: ClosedRange<Int>, reach: Double) -> [Quantizer] {
+    let all = steps.map { quantizer(step: $0, reach: reach) }
+    let allowed = all.filter { bits.contains($0.bits) }
+    if !allowed.isEmpty { return allowed }
+    return all.map { form in
+      var form = form
+      let step = form.clip.parameters[0] / Double(form.qmax)
+      form.bits = min(max(form.bits, bits.lowerBound), bits.upperBound)
+      form.clip = .sdclip(rounded(step * Double(form.qmax)))
+      return form
+    }
+  }
 
   struct Form {
     let quantizer: Quantizer
@@ -138,12 +151,15 @@ struct PrecisionSearch {
   static func quantizer(step: Double, reach: Double) -> Quantizer {
     let bits = Quantizer.allBits.first { Double((1 << ($0 - 1)) - 1) * step >= reach } ?? 8
     var quantizer = Quantizer(bits: bits, clip: .max)
-    // Three digits: the rule stands in the artifact.
-    let k = Double(quantizer.qmax) * step
-    let digit = pow(10, (2 - log10(k).rounded(.down)))
-    quantizer.clip = .sdclip((k * digit).rounded() / digit)
+    quantizer.clip = .sdclip(rounded(Double(quantizer.qmax) * step))
     quantizer.isSolved = true
     return quantizer
+  }
+
+  /// To three digits: the rule stands in the artifact.
+  private static func rounded(_ k: Double) -> Double {
+    let digit = pow(10, (2 - log10(k).rounded(.down)))
+    return (k * digit).rounded() / digit
   }
 
   // MARK: Loss

@@ -21,7 +21,7 @@ extension Quantizer {
   }
 
   /// What the largest code stands for, in deviations of the row.
-  private func expectedClip(columns: Int) -> Double {
+  func expectedClip(columns: Int) -> Double {
     /// The median of the largest of all |w|, or their quantile, whichever is nearer.
     func quantile(_ q: Double) -> Double {
       let largest = pow(0.5, 1 / Double(max(columns, 1)))

@@ -106,7 +106,7 @@ public struct InfeasibleBudget: Error, Sendable {
 
 extension Precision {
   /// The groups that the streams of a param lie in, and the bytes that they are expected to take there.
-  fileprivate func expectedStreams(
+  func expectedStreams(
     _ parameter: Parameter, _ prior: WeightPrior
   ) -> [(group: String, bytes: Interval)] {
     form.streams.map { stream in
