@@ -144,8 +144,9 @@ import Testing
     let bounded = try trained.folder.write(
       "bounded.graph",
       text.replacing(
-        "default int8 per_row max", with: "precision auto\n    \"tok_emb\" int7 to int8")
-        .replacing("1_000_000 bytes", with: "22_000 bytes"))
+        "default int8 per_row max", with: "precision auto\n    \"tok_emb\" int7 to int8"
+      )
+      .replacing("1_000_000 bytes", with: "22_000 bytes"))
     let report = try trained.document(trained.quantize(["--graph", bounded]))
     let forms = Dictionary(
       uniqueKeysWithValues: (report["tensors"]?.arrayValue ?? []).map {

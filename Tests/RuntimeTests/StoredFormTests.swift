@@ -65,7 +65,8 @@ extension RuntimeTests {
     }
 
     /// What a straight-through step sees is what the loader makes.
-    @Test(arguments: rules.filter { rule in
+    @Test(
+      arguments: rules.filter { rule in
         rule != "f32" && rule != "f16"
           && ["shrink_fix", "fine", "lqer", "prune"].allSatisfy { !rule.contains($0) }
       })
