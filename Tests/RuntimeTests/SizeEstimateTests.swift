@@ -62,7 +62,8 @@ extension RuntimeTests {
     @Test(arguments: [
       "default int6 per_row sdclip(5)", "default int8 per_row max",
       "default int4 per_row sdclip(3)",
-      "default f16", "default int6 per_row max floor(1 / 31)",
+      "default f16", "default int6 per_row max floor(1 / 31)", "default fp8", "default ternary(16)",
+      "default int5 groups(8) max", "default int6 per_row sdclip(6) prune(0.4)",
     ])
     func intervalsHoldWhatTrainingLeads(_ rule: String) throws {
       let folder = try TemporaryFolder()
@@ -84,8 +85,8 @@ extension RuntimeTests {
       var model = try SmallRun.model()
       let text = """
         model m
-        param a [2, 2]  init ones
-        param s [2]  init ones  group scalar
+        param a [2, 16]  init ones
+        param s [16]  init ones  group scalar
         forward(ids: tokens[B, T]) -> dist[B, T, 2] { return softmax(embed(a, ids) * s) }
         quantize { \(rule);  group scalar f16 }
         """
@@ -163,8 +164,8 @@ extension RuntimeTests {
       var model = try SmallRun.model()
       let text = """
         model m
-        param a [2, 2]  init ones
-        param s [2]  init ones  group scalar
+        param a [2, 16]  init ones
+        param s [16]  init ones  group scalar
         forward(ids: tokens[B, T]) -> dist[B, T, 2] { return softmax(embed(a, ids) * s) }
         quantize { \(rule);  group scalar f16 }
         """

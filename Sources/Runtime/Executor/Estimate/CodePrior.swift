@@ -13,10 +13,16 @@ extension Quantizer {
     guard deviation > 0 else { return 0 }
     let clip = expectedClip(columns: columns)
     let step = max(clip / Double(qmax), max(floor, halfFloor) / deviation)
+    // The smallest weights are zeros, however small the step is.
+    let zeros = pruned > 0 ? normalQuantile((1 + pruned) / 2) : 0
     return (qmin...qmax).reduce(0.0) { bits, code in
-      let low = code == qmin ? 0 : normalPart(below: (Double(code) - 0.5) * step)
-      let high = code == qmax ? 1 : normalPart(below: (Double(code) + 0.5) * step)
-      return high > low ? bits - (high - low) * log2(high - low) : bits
+      var low = code == qmin ? -9 : (Double(code) - 0.5) * step
+      var high = code == qmax ? 9 : (Double(code) + 0.5) * step
+      if code == 0 { (low, high) = (min(low, -zeros), max(high, zeros)) }
+      if code > 0 { low = max(low, zeros) }
+      if code < 0 { high = min(high, -zeros) }
+      let part = normalPart(below: high) - normalPart(below: low)
+      return part > 0 ? bits - part * log2(part) : bits
     }
   }
 

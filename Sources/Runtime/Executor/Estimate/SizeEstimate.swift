@@ -30,21 +30,30 @@ public struct SizeEstimate: Sendable, Equatable {
     bytes = Interval(0, 0, 0)
     let prior = WeightPrior(model, steps: steps)
     let free = Set(model.graph.parameters.filter { quantize?.isFree($0) ?? false }.map(\.path))
+    let table = model.precisionTable
     var names: [String] = []
     var sums: [String: Interval] = [:]
+    func add(_ group: String, _ bytes: Interval) {
+      if sums[group] == nil { names.append(group) }
+      sums[group] = (sums[group] ?? Interval(0, 0, 0)) + bytes
+    }
     for parameter in model.graph.parameters {
-      let forms =
-        free.contains(parameter.path)
-        ? [PrecisionSearch.forms.coarsest, PrecisionSearch.forms.finest]
-        : [declared.precisionTable[parameter.path] ?? .f32]
-      let streams = forms.map { $0.expectedStreams(parameter, prior) }
-      // A form that is chosen later lies between the coarsest and the finest.
-      for (first, last) in zip(streams[0], streams[streams.count - 1]) {
-        if sums[first.group] == nil { names.append(first.group) }
-        let range = Interval(
-          first.bytes.low, (first.bytes.expected + last.bytes.expected) / 2, last.bytes.high)
-        sums[first.group] = (sums[first.group] ?? Interval(0, 0, 0)) + range
+      let path = parameter.path
+      guard free.contains(path), let bits = quantize?.bits(of: parameter) else {
+        let form = table[path] ?? .f32
+        for stream in form.expectedStreams(parameter, prior) { add(stream.group, stream.bytes) }
+        continue
       }
+      // A form that is chosen later lies between the coarsest and the finest.
+      let forms = [PrecisionSearch.coarsest(bits), PrecisionSearch.finest(bits)]
+      let streams = forms.map { $0.expectedStreams(parameter, prior) }
+      for (first, last) in zip(streams[0], streams[1]) {
+        let expected = (first.bytes.expected + last.bytes.expected) / 2
+        add(first.group, Interval(first.bytes.low, expected, last.bytes.high))
+      }
+    }
+    for addition in quantize?.expectedAdditions(model.graph.parameters) ?? [] {
+      add(addition.group, addition.bytes)
     }
     groups = names.map { Group(name: $0, bytes: sums[$0]!) }
     let whole = groups.reduce(Interval(0, 0, 0)) { $0 + $1.bytes }
@@ -109,15 +118,46 @@ extension Precision {
   func expectedStreams(
     _ parameter: Parameter, _ prior: WeightPrior
   ) -> [(group: String, bytes: Interval)] {
-    form.streams.map { stream in
+    form.streams.enumerated().map { index, stream in
       let bytes = stream.bytes(of: parameter)
       let expected: Interval
       switch (stream.element, self) {
-      case (.code, .int(let quantizer)): expected = prior.codes(parameter, quantizer)
-      case (.half, .int): expected = prior.scales(bytes: bytes)
+      case (.code, .int(let quantizer)) where index == 0:
+        expected = prior.codes(parameter, quantizer)
+      case (.code(let range, _), .int):
+        expected = WeightPrior.corrections(codes: bytes, of: range.count)
+      case (_, .int): expected = prior.scales(bytes: bytes)
       default: expected = prior.numbers(parameter, bytes: bytes, isFloat8: self == .fp8)
       }
       return (stream.group(of: parameter), expected)
     }
+  }
+}
+
+extension QuantizeSettings {
+  /// What packing adds to the rules when it knows the weights: which matrices, nobody knows before.
+  func expectedAdditions(_ parameters: [Parameter]) -> [(group: String, bytes: Interval)] {
+    let matrices = parameters.filter { parameter in
+      if case .int? = rule(for: parameter)?.precision { parameter.type.rank == 2 } else { false }
+    }
+    var additions: [(group: String, bytes: Interval)] = []
+    if let correction {
+      let low = correction.form
+      let sizes = matrices.map { parameter in
+        let (rows, columns) = (parameter.type.sizes[0], parameter.type.sizes[1])
+        let codes =
+          WeightPrior.corrections(codes: low.rank * rows, of: 1 << low.aBits)
+          + WeightPrior.corrections(codes: low.rank * columns, of: 1 << low.bBits)
+        return codes + Interval(0, 1, 2) * Double(low.group > 0 ? low.rank : low.rank + rows)
+      }.sorted { $0.expected > $1.expected }
+      let largest = sizes.prefix(correction.worst).reduce(Interval(0, 0, 0), +)
+      additions.append(("corrections", Interval(0, 0.7 * largest.expected, largest.high)))
+    }
+    if let protection {
+      let rows = matrices.map { $0.type.sizes[0] }.max() ?? 0
+      let most = Double(rows * (protection.columns * protection.bits / 8 + 2))
+      additions.append(("protected columns", Interval(0, 0.3, 1) * most))
+    }
+    return additions
   }
 }

@@ -10,48 +10,63 @@ import IR
 /// on them, other numbers the entropy of their bytes; the graph's text and the frame of the file are known.
 /// Matrices whose form `precision auto` chooses get what the budget leaves them.
 public struct SizePredictor {
-  private let model: Model
+  private let declared: Model
   private let quantize: QuantizeSettings?
   /// Matrices whose form is chosen when weights are stored.
   private let free: [Parameter]
-  /// Bytes of the file that no weight changes.
-  private let frame: Int
+  /// Bytes of the file that no weight changes, and those of what packing adds to the rules.
+  private let (frame, added): (Int, Int)
 
   public init(_ model: Model) throws(FormatError) {
-    quantize = model.settings.quantize
+    (declared, quantize) = (model, model.settings.quantize)
     free = model.graph.parameters.filter { model.settings.quantize?.isFree($0) ?? false }
-    self.model = model.forArtifact
-    frame = try self.model.artifactFrame()
+    frame = try model.forArtifact.artifactFrame()
+    let choices = model.settings.quantize?.expectedAdditions(model.graph.parameters) ?? []
+    added = Int(choices.reduce(0.0) { $0 + $1.bytes.expected }.rounded())
   }
 
   /// Bytes of the artifact of some weights.
   public func bytes(of weights: ParameterBlock) throws -> Int {
     guard !free.isEmpty, let quantize, let budget = quantize.budget else {
-      return try bytes(of: weights, chosen: nil)
+      return try bytes(of: weights, chosen: [])
     }
-    let least = try bytes(of: weights, chosen: PrecisionSearch.forms.coarsest)
-    let most = try bytes(of: weights, chosen: PrecisionSearch.forms.finest)
+    func chosen(_ form: (ClosedRange<Int>) -> Precision) -> [(path: String, precision: Precision)] {
+      free.map { ($0.path, form(quantize.bits(of: $0))) }
+    }
+    let least = try bytes(of: weights, chosen: chosen(PrecisionSearch.coarsest))
+    let most = try bytes(of: weights, chosen: chosen(PrecisionSearch.finest))
     return min(max(budget - quantize.codeBytes, least), most)
   }
 
-  private func bytes(of weights: ParameterBlock, chosen: Precision?) throws -> Int {
-    var model = model
-    if let chosen {
-      model.settings.quantize = model.settings.quantize?.fixed(free.map { ($0.path, chosen) })
-    }
+  private func bytes(
+    of weights: ParameterBlock, chosen: [(path: String, precision: Precision)]
+  ) throws -> Int {
+    var model = declared
+    if !chosen.isEmpty { model.settings.quantize = model.settings.quantize?.fixed(chosen) }
     let artifact = try Artifact(
-      model: model, parameters: weights, precision: model.precisionTable.mapValues(\.nearest))
-    return try frame + artifact.predictedBytes()
+      model: model.forArtifact, parameters: weights, precision: model.precisionTable)
+    return try frame + added + artifact.predictedBytes()
   }
 }
 
 extension PrecisionSearch {
-  /// The first and the last form that a matrix may be given, where its weights reach four deviations.
-  static var forms: (finest: Precision, coarsest: Precision) {
-    func form(_ step: Double) -> Precision {
-      Precision.int(quantizer(step: step, reach: 4)).nearest
-    }
-    return (form(steps[0]), form(steps[steps.count - 1]))
+  /// The form of the fewest bytes that a free matrix may be given. The further weights reach, the coarser is
+  /// the coarsest step of so many bits.
+  static func coarsest(_ bits: ClosedRange<Int>) -> Precision {
+    form(steps.reversed(), reach: 12, bits: bits, otherwise: bits.lowerBound)
+  }
+
+  /// The form of the most bytes that a free matrix may be given.
+  static func finest(_ bits: ClosedRange<Int>) -> Precision {
+    form(steps, reach: 3, bits: bits, otherwise: bits.upperBound)
+  }
+
+  private static func form(
+    _ steps: [Double], reach: Double, bits: ClosedRange<Int>, otherwise: Int
+  ) -> Precision {
+    let quantizers = steps.lazy.map { quantizer(step: $0, reach: reach) }
+    let found = quantizers.first { bits.contains($0.bits) }
+    return Precision.int(found ?? Quantizer(bits: otherwise, clip: .max)).nearest
   }
 }
 

@@ -55,9 +55,15 @@ struct WeightPrior {
     let columns =
       quantizer.group > 0
       ? quantizer.group : parameter.type.count / max(parameter.type.sizes[0], 1)
+    let rows = Double(parameter.type.sizes[0])
+    func bits(_ quantizer: Quantizer, _ deviation: Double) -> Double {
+      quantizer.expectedBits(columns: columns, deviation: deviation)
+    }
     func bytes(_ deviation: Double) -> Double {
-      quantizer.expectedBits(columns: columns, deviation: deviation) * Double(parameter.type.count)
-        / 8
+      let plain = bits(quantizer, deviation) * Double(parameter.type.count)
+      guard let fine = quantizer.fine, let finer = quantizer.finer else { return plain / 8 }
+      let more = bits(finer, deviation) - bits(quantizer, deviation)
+      return (plain + rows * Double(fine.count) * more) / 8
     }
     // Without a floor the step follows the row, and nothing depends on its deviation.
     let spread =
@@ -92,6 +98,11 @@ struct WeightPrior {
 
   /// Bytes of the scales of a matrix, of which there are so many before compression.
   func scales(bytes: Int) -> Interval { Interval(0, 0.65, 1) * Double(bytes) }
+
+  /// Bytes of the factors of a correction, so many codes of so many kinds.
+  static func corrections(codes: Int, of kinds: Int) -> Interval {
+    Interval(0.3, 0.85, 1) * (Double(codes) * log2(Double(kinds)) / 8)
+  }
 
   private func startsEqual(_ parameter: Parameter) -> Bool {
     switch parameter.initial {
