@@ -7,7 +7,7 @@ import IR
 import TestSupport
 import Testing
 
-@testable import Runtime
+import Runtime
 
 /// A clock that somebody moves.
 private final class HandClock {

@@ -6,7 +6,7 @@ import Passes
 import TestSupport
 import Testing
 
-@testable import Runtime
+import Runtime
 
 extension RuntimeTests {
   @Suite struct PlanTimesTests {

@@ -7,7 +7,7 @@ import IR
 import TestSupport
 import Testing
 
-@testable import Runtime
+import Runtime
 
 extension RuntimeTests {
   @Suite struct CodePriorTests {

@@ -46,7 +46,7 @@ public final class PhaseClock {
 
   /// Bills what `body` takes to a phase, then goes on with the current one. Returns the seconds.
   @discardableResult
-  func bill(_ phase: String, _ body: () throws -> Void) rethrows -> Double {
+  package func bill(_ phase: String, _ body: () throws -> Void) rethrows -> Double {
     let outer = self.phase
     enter(phase)
     let start = latest
@@ -57,7 +57,7 @@ public final class PhaseClock {
   }
 
   /// Adds seconds that an earlier process of the same run spent.
-  func add(_ seconds: Double, to phase: String) {
+  package func add(_ seconds: Double, to phase: String) {
     if let index = bills.firstIndex(where: { $0.phase == phase }) {
       bills[index].seconds += seconds
     } else {
@@ -72,7 +72,7 @@ public final class PhaseClock {
   }
 
   /// The seconds of some phases together, up to now.
-  func sum(_ phases: [String]) -> Double {
+  package func sum(_ phases: [String]) -> Double {
     seconds.reduce(0) { phases.contains($1.phase) ? $0 + $1.seconds : $0 }
   }
 

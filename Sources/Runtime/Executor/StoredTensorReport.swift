@@ -78,7 +78,7 @@ extension StoredElements {
 }
 
 /// Bits that codes take at least if each is coded by itself: -Σ log2 p.
-func entropyBits(of codes: [Int8]) -> Double {
+package func entropyBits(of codes: [Int8]) -> Double {
   var counts = [Int](repeating: 0, count: 256)
   for code in codes { counts[Int(code) + 128] += 1 }
   let total = Double(codes.count)

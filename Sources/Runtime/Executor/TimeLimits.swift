@@ -16,31 +16,31 @@ public struct OverLimit: Error, Sendable, Equatable {
 }
 
 /// Ends training in time: it knows what a further step and the end of training will take.
-struct TrainingGovernor {
+package struct TrainingGovernor {
   /// Phases that `limit training` counts. What quantising reads of training text is billed to its own phases.
-  static let phases = [
+  package static let phases = [
     PhaseClock.Name.train, PhaseClock.Name.validate, PhaseClock.Name.checkpoint,
   ]
   /// Bytes a second at which a checkpoint is expected to reach a disk, before one was written.
   private static let slowDisk = 50e6
 
   /// Bytes of a checkpoint.
-  let checkpointBytes: Int
+  package let checkpointBytes: Int
   /// Tokens that a validation scores, as part of those of a step.
-  let validationPart: Double
+  package let validationPart: Double
   private var checkpoint: Double?
   private var validation: Double?
 
-  init(checkpointBytes: Int, validationPart: Double) {
+  package init(checkpointBytes: Int, validationPart: Double) {
     (self.checkpointBytes, self.validationPart) = (checkpointBytes, validationPart)
   }
 
-  mutating func noteCheckpoint(_ seconds: Double) { checkpoint = max(seconds, checkpoint ?? 0) }
-  mutating func noteValidation(_ seconds: Double) { validation = max(seconds, validation ?? 0) }
+  package mutating func noteCheckpoint(_ seconds: Double) { checkpoint = max(seconds, checkpoint ?? 0) }
+  package mutating func noteValidation(_ seconds: Double) { validation = max(seconds, validation ?? 0) }
 
   /// Seconds to keep for a further step, the last validation and the last checkpoint, after steps that took so
   /// long. A step is forward, backward and update, so a token of it takes longer than one that is scored.
-  func reserve(steps seconds: [Double]) -> Double {
+  package func reserve(steps seconds: [Double]) -> Double {
     let longest = seconds.max() ?? 0
     return longest + (validation ?? validationPart * longest)
       + (checkpoint ?? Double(checkpointBytes) / Self.slowDisk)
@@ -48,7 +48,7 @@ struct TrainingGovernor {
 }
 
 /// Stops evaluations that would not end in time.
-final class EvaluationGovernor {
+package final class EvaluationGovernor {
   /// Thrown out of an evaluation that would take too long.
   private struct Stop: Error {}
 
@@ -61,7 +61,7 @@ final class EvaluationGovernor {
   /// Parts of an entry and of the limit after which the pace of the entry is believed.
   private static let believed = 0.1
 
-  init(limit: Double?, clock: @escaping () -> Double) {
+  package init(limit: Double?, clock: @escaping () -> Double) {
     (self.limit, self.clock) = (limit, clock)
     began = clock()
     entryBegan = began
@@ -70,7 +70,7 @@ final class EvaluationGovernor {
   private var seconds: Double { clock() - began }
 
   /// Runs an evaluation, which calls `check` on its way; nil where it was stopped.
-  func run<Result>(_ body: () throws -> Result) throws -> Result? {
+  package func run<Result>(_ body: () throws -> Result) throws -> Result? {
     (entryBegan, first) = (clock(), nil)
     do {
       if let limit, seconds >= limit { throw Stop() }
@@ -82,7 +82,7 @@ final class EvaluationGovernor {
 
   /// Throws `Stop` where the limit is reached, or the pace of the entry, of which `part` is done, leads
   /// beyond it.
-  func check(_ part: Double) throws {
+  package func check(_ part: Double) throws {
     guard let limit, part < 1 else { return }
     let (used, entry) = (seconds, clock() - entryBegan)
     if used >= limit { throw Stop() }
@@ -96,7 +96,7 @@ final class EvaluationGovernor {
   }
 
   /// What is wrong with the seconds that all evaluations took; `unfinished` is the one that was stopped.
-  func excess(unfinished: String?) -> OverLimit? {
+  package func excess(unfinished: String?) -> OverLimit? {
     let seconds = seconds
     guard let limit, unfinished != nil || seconds > limit else { return nil }
     return OverLimit(work: "evaluation", limit: limit, seconds: seconds, unfinished: unfinished)

@@ -46,7 +46,7 @@ public struct AuditChain: Sendable {
   private let path: String
 
   /// Reads the events of a log, genesis first. Throws at the first line that breaks a rule.
-  init(_ events: [[String: JSONValue]], path: String) throws {
+  package init(_ events: [[String: JSONValue]], path: String) throws {
     self.path = path
     do throws(AuditEventError) {
       genesis = try AuditGenesis(members: events[0])

@@ -9,7 +9,7 @@ extension Quantizer {
   ///
   /// -Σ p log2 p over the probabilities of the codes; for a step of r deviations, small and far from the clip,
   /// that is 2.047 - log2 r.
-  func expectedBits(columns: Int, deviation: Double) -> Double {
+  package func expectedBits(columns: Int, deviation: Double) -> Double {
     guard deviation > 0 else { return 0 }
     let clip = expectedClip(columns: columns)
     let step = max(clip / Double(qmax), max(floor, halfFloor) / deviation)

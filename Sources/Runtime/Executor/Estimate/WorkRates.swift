@@ -5,11 +5,11 @@ import CKernels
 import IR
 
 /// Seconds for the work of each kernel on this machine, from a sample of calls.
-struct WorkRates {
+package struct WorkRates {
   /// Additions and multiplications that a machine does about as fast as it reads one byte.
   private static let flopsPerByte = 8.0
   /// Additions and multiplications a second and thread that nearly every machine does; only decides what is tried.
-  static let modest = 25e9
+  package static let modest = 25e9
   /// Seconds of the sample for each kernel, at this pace.
   private static let share = 0.008
 
@@ -17,7 +17,7 @@ struct WorkRates {
   private var work: [String: Double] = [:]
 
   /// Samples functions whose memory is there; what they compute is of no use.
-  init(sampling executables: [Executable]) {
+  package init(sampling executables: [Executable]) {
     for executable in executables {
       let places = Self.places(executable.function.body, threads: executable.threads)
       let profile = executable.profile(units: places)
@@ -29,7 +29,7 @@ struct WorkRates {
   }
 
   /// Seconds of calls; of a kernel that was not sampled by the mean of all.
-  func seconds(_ calls: [KernelCall]) -> Double {
+  package func seconds(_ calls: [KernelCall]) -> Double {
     let usual = seconds.values.reduce(0, +) / max(work.values.reduce(0, +), 1)
     return calls.reduce(0) { sum, call in
       let name = call.kernel.name
