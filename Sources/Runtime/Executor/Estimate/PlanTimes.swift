@@ -25,7 +25,7 @@ public struct PlanTimes {
   /// Seconds at a modest pace of what is tried: of a step, and of each other function.
   private static let (longestStep, longestFunction) = (0.6, 0.15)
   /// Seconds for which a function is repeated, beyond its first run.
-  private static let repeated = (step: 0.2, function: 0.05)
+  private static let repeated = (step: 0.1, function: 0.02)
 
   private let plan: Plan
   private let threads: Int

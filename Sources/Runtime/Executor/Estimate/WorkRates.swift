@@ -21,9 +21,11 @@ package struct WorkRates {
     for executable in executables {
       let places = Self.places(executable.function.body, threads: executable.threads)
       let profile = executable.profile(units: places)
-      for (call, seconds) in zip(profile.calls, profile.wallShares) {
+      for (call, (seconds, work)) in zip(
+        profile.calls, zip(profile.wallShares, Self.works(profile.calls)))
+      {
         self.seconds[call.kernel.name, default: 0] += seconds
-        work[call.kernel.name, default: 0] += call.work
+        self.work[call.kernel.name, default: 0] += work
       }
     }
   }
@@ -31,10 +33,10 @@ package struct WorkRates {
   /// Seconds of calls; of a kernel that was not sampled by the mean of all.
   package func seconds(_ calls: [KernelCall]) -> Double {
     let usual = seconds.values.reduce(0, +) / max(work.values.reduce(0, +), 1)
-    return calls.reduce(0) { sum, call in
-      let name = call.kernel.name
-      guard let done = work[name], done > 0 else { return sum + call.work * usual }
-      return sum + call.work * seconds[name]! / done
+    return zip(calls, Self.works(calls)).reduce(0) { sum, item in
+      let name = item.0.kernel.name
+      guard let done = work[name], done > 0 else { return sum + item.1 * usual }
+      return sum + item.1 * seconds[name]! / done
     }
   }
 
@@ -42,8 +44,8 @@ package struct WorkRates {
   /// one.
   private static func places(_ calls: [KernelCall], threads: Int) -> Set<Int> {
     var units: [(head: Int, kernels: Set<String>, seconds: Double)] = []
-    for (index, call) in calls.enumerated() {
-      let seconds = call.work / (modest * Double(threads))
+    for (index, (call, work)) in zip(calls, works(calls)).enumerated() {
+      let seconds = work / (modest * Double(threads))
       if call.isChained, !units.isEmpty {
         units[units.count - 1].kernels.insert(call.kernel.name)
         units[units.count - 1].seconds += seconds
@@ -71,20 +73,23 @@ package struct WorkRates {
 
   /// Work at a pace that decides whether a function is tried or sampled.
   static func guess(_ calls: [KernelCall], threads: Int) -> Double {
-    calls.reduce(0) { $0 + $1.work } / (modest * Double(threads))
+    works(calls).reduce(0, +) / (modest * Double(threads))
   }
-}
 
-extension KernelCall {
-  /// Arithmetic, or the memory traffic that takes as long.
-  fileprivate var work: Double {
-    let cost = cost
-    return max(cost.flops, WorkRates.work(ofBytes: cost.bytes))
+  /// What each call of a function has to do: arithmetic, or the memory traffic that takes as long. Attention
+  /// stays inside of documents, which have no more tokens than the function cuts them to.
+  private static func works(_ calls: [KernelCall]) -> [Double] {
+    let longest = calls.lazy.compactMap { ($0.kernel.arguments as? Kernel.Documents)?.limit }.first
+    return calls.map { call in
+      let cost = call.cost
+      let work = max(cost.flops, cost.bytes * flopsPerByte)
+      let attention =
+        (call.kernel.arguments as? Kernel.Attention)?.arguments
+        ?? (call.kernel.arguments as? Kernel.AttentionBackward)?.arguments
+      guard let attention, attention.hasDocuments, let longest, longest > 0 else { return work }
+      return work * min(1, Double(longest) / Double(attention.positions))
+    }
   }
-}
-
-extension WorkRates {
-  fileprivate static func work(ofBytes bytes: Double) -> Double { bytes * flopsPerByte }
 }
 
 extension Profile {
