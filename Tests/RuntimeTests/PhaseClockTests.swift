@@ -4,10 +4,9 @@
 import Formats
 import Foundation
 import IR
+import Runtime
 import TestSupport
 import Testing
-
-import Runtime
 
 /// A clock that somebody moves.
 private final class HandClock {

@@ -3,10 +3,9 @@
 
 import IR
 import Passes
+import Runtime
 import TestSupport
 import Testing
-
-import Runtime
 
 extension RuntimeTests {
   @Suite struct PlanTimesTests {

@@ -4,10 +4,9 @@
 import Formats
 import Foundation
 import IR
+import Runtime
 import TestSupport
 import Testing
-
-import Runtime
 
 extension RuntimeTests {
   @Suite struct CodePriorTests {
@@ -87,7 +86,7 @@ extension RuntimeTests {
         model m
         param a [2, 16]  init ones
         param s [16]  init ones  group scalar
-        forward(ids: tokens[B, T]) -> dist[B, T, 2] { return softmax(embed(a, ids) * s) }
+        forward(ids: tokens[B, T]) -> dist[B, T, 2] { return softmax(linear(embed(a, ids) * s, a)) }
         quantize { \(rule);  group scalar f16 }
         """
       model.settings.quantize = try Repository.model(text: text).settings.quantize
@@ -166,7 +165,7 @@ extension RuntimeTests {
         model m
         param a [2, 16]  init ones
         param s [16]  init ones  group scalar
-        forward(ids: tokens[B, T]) -> dist[B, T, 2] { return softmax(embed(a, ids) * s) }
+        forward(ids: tokens[B, T]) -> dist[B, T, 2] { return softmax(linear(embed(a, ids) * s, a)) }
         quantize { \(rule);  group scalar f16 }
         """
       model.settings.quantize = try Repository.model(text: text).settings.quantize

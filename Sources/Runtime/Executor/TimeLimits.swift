@@ -35,8 +35,12 @@ package struct TrainingGovernor {
     (self.checkpointBytes, self.validationPart) = (checkpointBytes, validationPart)
   }
 
-  package mutating func noteCheckpoint(_ seconds: Double) { checkpoint = max(seconds, checkpoint ?? 0) }
-  package mutating func noteValidation(_ seconds: Double) { validation = max(seconds, validation ?? 0) }
+  package mutating func noteCheckpoint(_ seconds: Double) {
+    checkpoint = max(seconds, checkpoint ?? 0)
+  }
+  package mutating func noteValidation(_ seconds: Double) {
+    validation = max(seconds, validation ?? 0)
+  }
 
   /// Seconds to keep for a further step, the last validation and the last checkpoint, after steps that took so
   /// long. A step is forward, backward and update, so a token of it takes longer than one that is scored.
