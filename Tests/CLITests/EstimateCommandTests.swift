@@ -83,7 +83,7 @@ import Testing
     let folder = try TemporaryFolder()
     let text = smallGraph.replacingOccurrences(
       of: "stop at 4 steps", with: "stop at 4 steps\n  limit training 500 s"
-    ).replacingOccurrences(of: "evaluate {", with: "evaluate {\n  limit evaluation 1e-6 s")
+    ).replacingOccurrences(of: "evaluate {", with: "evaluate {\n  limit evaluation 1e-9 s")
     let graph = try folder.write("small.graph", text)
     let data = try SmallData.shared.path
     let limits = try #require(try document(graph, "--data", data)["limits"])
