@@ -183,9 +183,9 @@ public struct Graph: Hashable, Sendable {
     return counts
   }
 
-  /// Parameters, states, and the values computed from them alone.
-  public func parameterOnlyValues() -> Set<Value> {
-    var values = Set(parameterValues)
+  /// Parameters, states, and the values computed from them, and from `inputs`, alone.
+  public func parameterOnlyValues(with inputs: [Value] = []) -> Set<Value> {
+    var values = Set(parameterValues + inputs)
     for node in nodes where node.operands.allSatisfy(values.contains) {
       values.formUnion(node.results)
     }

@@ -43,7 +43,7 @@ final class Lowering: LoweringContext {
   init(_ graph: Graph, layout: ParameterLayout) {
     (self.graph, self.layout) = (graph, layout)
     function = PlanFunction(name: graph.name)
-    parameterOnly = graph.parameterOnlyValues()
+    parameterOnly = graph.parameterOnlyValues(with: graph.scalarsOfStep)
   }
 
   fileprivate func run() throws {
@@ -198,5 +198,14 @@ final class Lowering: LoweringContext {
   func tokens(_ value: Value) -> Int? {
     let type = graph.type(value)
     return type.rank >= (type.isReal ? 3 : 2) ? type.sizes[0] * type.sizes[1] : nil
+  }
+}
+
+extension Graph {
+  /// Scalar inputs that move only where the parameters do, between steps: alpha of a function that runs once for
+  /// each micro-batch, so that weights are quantised and packed once a step. Where the function itself updates
+  /// the parameters it runs once a step anyway, and what is not prepared needs room for a part of the run alone.
+  fileprivate var scalarsOfStep: [Value] {
+    writes.isEmpty ? inputs.filter { name($0) == Port.qatAlpha.name } : []
   }
 }

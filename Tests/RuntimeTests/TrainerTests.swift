@@ -22,14 +22,20 @@ extension RuntimeTests {
       #expect(result.live.contains { $0.feature == "warmdown" && $0.firstStep != nil })
     }
 
-    /// Averages and sums of micro-batches against the interpreter, through the trainer.
-    @Test(arguments: ["1", "2"])
-    func trainerStepsEqualTheInterpreters(_ accumulate: String) throws {
+    /// Averages, sums of micro-batches and rounding whose alpha moves, against the interpreter, through the
+    /// trainer.
+    @Test(
+      arguments: ["1", "2"],
+      [
+        QATSettings.off, .on(.straightThrough, from: .start),
+        .on(.softRound(form: .a, from: 1, to: 8), from: .start),
+      ])
+    func trainerStepsEqualTheInterpreters(_ accumulate: String, _ qat: QATSettings) throws {
       var model = try SmallRun.model(["accumulate": accumulate])
       model.settings.train?.average = .ema(0.5)
       model.settings.train?.clip = 0.5
       model.settings.train?.order = .stream
-      model.settings.qat = .off
+      model.settings.qat = qat
       let compiled = try CompiledModel(model)
       let stream = try SmallCorpus.shared.get().data.train()
       let trainer = try Trainer(
@@ -58,7 +64,7 @@ extension RuntimeTests {
             "weights": .reals(
               [Double](repeating: 1 / Double(trainer.tokensPerStep), count: count)),
           ]
-          if isWhole { inputs.merge(scalars(update, step, settings)) { $1 } }
+          inputs.merge(scalars(gradient, step, settings)) { $1 }
           let run = try Interpreter(gradient).run(parameters: contents, inputs: inputs)
           loss += run.reals(of: "loss")[0]
           for name in run.outputs.keys where name.hasPrefix("grad.") {
@@ -171,6 +177,25 @@ extension RuntimeTests {
         #expect(moment != moved)
         #expect(relativeDifference(moved, moment) < 1)
       }
+    }
+
+    /// What does not change between micro-batches is not done again in each of them.
+    @Test(arguments: ["straight", "soft"])
+    func weightsAreQuantisedAndPackedOnceAStep(_ form: String) throws {
+      var model = try SmallRun.model(["accumulate": "2"])
+      model.settings.qat = .on(
+        form == "soft" ? .softRound(form: .a, from: 1, to: 8) : .straightThrough, from: .start)
+      let plan = try CompiledModel(model).plan
+      let gradient = try #require(plan["gradient"])
+      func count(_ kernel: String, _ calls: [KernelCall]) -> Int {
+        calls.count { $0.kernel.name == kernel }
+      }
+      let quantised = count("fake_quant", gradient.prepare)
+      #expect(quantised > 0 && count("quant_scale", gradient.prepare) == quantised)
+      #expect(count("fake_quant", gradient.body) == 0 && count("quant_scale", gradient.body) == 0)
+      #expect(count("pack", gradient.prepare) > 0 && count("pack", gradient.body) == 0)
+      let slopes = count("fake_quant_backward", gradient.body)
+      #expect(slopes == (form == "soft" ? quantised : 0))
     }
 
     private func scalars(

@@ -35,7 +35,9 @@ extension OpDefinition {
       return [operands[0]]
     },
     gradient: .rule { b, node, dy in
-      [b.one(.fakeQuantBackward, [dy[0]!] + node.operands, node.attributes), nil]
+      node.word(.form) == Kernel.Rounding.straightThrough.rawValue
+        ? [dy[0]!, nil]
+        : [b.one(.fakeQuantBackward, [dy[0]!] + node.operands, node.attributes), nil]
     },
     reads: ReadRule("the whole row of w, alpha") { _ in [[.same(axis: 0), .all], []] },
     lowering: .kernel(quantize),

@@ -51,10 +51,11 @@ final class TrainingStep {
     let executable = forwardBackward[variant]
     let gradients = executable.function.outputs.map(\.name).filter { Port.gradientPath($0) != nil }
     var result = Result()
-    for _ in 0..<plan.microBatches {
+    for microBatch in 0..<plan.microBatches {
       try load(executable)
       setScalars(executable)
-      TrainingStep.run(executable, observe)
+      // Parameters and scalars stay as they are within a step.
+      TrainingStep.run(executable, preparing: microBatch == 0, observe)
       result.loss += Double(executable.output(.loss)[0])
       result.hasZLoss = result.hasZLoss || executable.hasZLoss
       if update != nil { reducer.add(gradients.map { executable.output($0) }) }
@@ -64,17 +65,19 @@ final class TrainingStep {
         _ = update.input(name).update(from: sum)
       }
       setScalars(update)
-      TrainingStep.run(update, observe)
+      TrainingStep.run(update, preparing: true, observe)
     }
     result.gradientNorm = Double((update ?? executable).output(.gradientNorm)[0])
     return result
   }
 
-  private static func run(_ executable: Executable, _ observe: ((Profile) -> Void)?) {
+  private static func run(
+    _ executable: Executable, preparing: Bool, _ observe: ((Profile) -> Void)?
+  ) {
     if let observe {
-      observe(executable.profile(preparing: true))
+      observe(executable.profile(preparing: preparing))
     } else {
-      executable.prepareParameters()
+      if preparing { executable.prepareParameters() }
       executable.run()
     }
   }

@@ -80,8 +80,9 @@ public struct PlanTimes {
 
   private func guessedStep(_ variant: Int) -> Double {
     guard let step = plan.model.step else { return 0 }
-    let part = Double(step.microBatches) * guess(plan[step.forwardBackward[variant]]!)
-    return part + (step.update.map { guess(plan[$0]!) } ?? 0)
+    return step.calls(of: plan, variant: variant).reduce(0) {
+      $0 + $1.times * WorkRates.guess($1.calls, threads: threads)
+    }
   }
 
   private func triedSteps(_ parameters: ParameterBlock) throws -> [Time] {
@@ -131,13 +132,22 @@ public struct PlanTimes {
   // MARK: Scaled
 
   private func scaled(_ variant: Int, _ rates: WorkRates) -> Time {
-    let step = plan.model.step!
-    func seconds(_ name: String) -> Double {
-      let function = plan[name]!
-      return rates.seconds(function.prepare + function.body)
+    let seconds = plan.model.step!.calls(of: plan, variant: variant).reduce(0) {
+      $0 + $1.times * rates.seconds($1.calls)
     }
-    let parts = Double(step.microBatches) * seconds(step.forwardBackward[variant])
-    return Time(seconds: parts + (step.update.map(seconds) ?? 0), origin: .scaled)
+    return Time(seconds: seconds, origin: .scaled)
+  }
+}
+
+extension StepPlan {
+  /// The lists of calls that one step of a variant runs, and how often.
+  fileprivate func calls(of plan: Plan, variant: Int) -> [(calls: [KernelCall], times: Double)] {
+    let function = plan[forwardBackward[variant]]!
+    let updating = update.map { plan[$0]! }
+    return [
+      (function.prepare, 1), (function.body, Double(microBatches)),
+      ((updating?.prepare ?? []) + (updating?.body ?? []), 1),
+    ]
   }
 }
 
