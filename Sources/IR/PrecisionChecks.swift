@@ -56,18 +56,37 @@ extension QuantizeSettings {
     rule(for: parameter)?.bounds ?? Quantizer.allBits
   }
 
-  /// With a rule more for each path.
+  /// With a rule for each path, which replaces one that names it alone.
   public func adding(_ forms: [(path: String, precision: Precision)]) -> QuantizeSettings {
     var settings = self
-    settings.rules += forms.compactMap { path, precision in
+    let added = forms.compactMap { path, precision in
       Glob(path).map { PrecisionRule(target: .glob($0), precision: precision) }
+    }
+    settings.rules = rules.filter { rule in !added.contains { $0.target == rule.target } } + added
+    return settings
+  }
+
+  /// Without the rules that only bound what is chosen.
+  public func withoutBounds() -> QuantizeSettings {
+    var settings = self
+    settings.rules.removeAll { $0.bounds != nil }
+    return settings
+  }
+
+  /// With the bits of chosen forms as bounds: what is chosen again are their clips.
+  public func bounding(_ chosen: [(path: String, precision: Precision)]) -> QuantizeSettings {
+    var settings = withoutBounds()
+    settings.rules += chosen.compactMap { path, precision in
+      guard case .int(let quantizer) = precision, let glob = Glob(path) else { return nil }
+      return PrecisionRule(
+        target: .glob(glob), precision: precision, bounds: quantizer.bits...quantizer.bits)
     }
     return settings
   }
 
   /// With the chosen forms as rules.
   public func fixed(_ chosen: [(path: String, precision: Precision)]) -> QuantizeSettings {
-    var settings = adding(chosen)
+    var settings = withoutBounds().adding(chosen)
     settings.isAutomatic = false
     return settings
   }

@@ -88,3 +88,12 @@ extension CoreParser {
     return Int(columns)
   }
 }
+
+extension Precision {
+  /// The precision that `description` wrote. `path`: where the text stands, for errors.
+  public init(reading text: String, path: String) throws {
+    var parser = CoreParser(path: path, text: text)
+    parser.rest = text[...]
+    self = try parser.precision()
+  }
+}

@@ -25,4 +25,10 @@ extension Model {
         isWhole ? FunctionName.train($0.name) : FunctionName.gradient($0.name)
       }, microBatches: train.accumulate, update: isWhole ? nil : FunctionName.update)
   }
+
+  /// Whether forms are chosen while training, at QAT's first step: until then nothing rounds.
+  public var choosesWhileTraining: Bool {
+    guard case .on = settings.qat else { return false }
+    return settings.quantize?.isAutomatic ?? false
+  }
 }

@@ -149,7 +149,8 @@ extension Model {
   /// What makes a function of a forward graph whose open sizes get these numbers.
   fileprivate func passes(of kind: FunctionKind, _ sizes: [String: Int]) throws -> [Pass] {
     let zLoss = settings.train?.zLoss ?? 0
-    let (precision, qat) = (precisionTable, settings.qat.form)
+    // What is chosen at QAT's first step is planned again then.
+    let (precision, qat) = (precisionTable, choosesWhileTraining ? nil : settings.qat.form)
     switch kind {
     case .logits: return Pipeline.logits(sizes: sizes)
     case .loss: return Pipeline.loss(sizes: sizes, zLoss: zLoss)

@@ -87,7 +87,8 @@ struct RunCommand: ParsableCommand {
       resumes: resume, validationTokens: validationTokens, profiles: profile)
     let run = Run(
       plan: plan, data: data, options: options,
-      clock: now, phases: phases, isInterrupted: { Interruption.signal != 0 },
+      clock: now, phases: phases, replan: { try compile($0, target: plan.target) },
+      isInterrupted: { Interruption.signal != 0 },
       observe: { event in
         if case .profiles(let recorded) = event { profiles = recorded }
         try progress.observe(event)

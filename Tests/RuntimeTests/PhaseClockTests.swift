@@ -4,6 +4,7 @@
 import Formats
 import Foundation
 import IR
+import Passes
 import Runtime
 import TestSupport
 import Testing
@@ -194,7 +195,8 @@ private enum TimedRun {
         length: TrainingLength(
           steps: steps, seconds: nil, limit: model.settings.train?.limitSeconds), seed: 5,
         threads: 1, adapts: adapts, resumes: false, validationTokens: 1500),
-      clock: clock, isInterrupted: { false }, observe: { _ in })
+      clock: clock, replan: { try compile($0, target: plan.target) },
+      isInterrupted: { false }, observe: { _ in })
     return try run.run(manifest: RunManifest(members: ["graph": "g", "seed": "5"]))
   }
 }

@@ -107,7 +107,8 @@ extension RuntimeTests {
         options: RunOptions(
           directory: folder.path + "/run", length: TrainingLength(steps: 2, seconds: nil), seed: 6,
           threads: 1, adapts: false, resumes: true),
-        clock: { 0 }, isInterrupted: { false }, observe: { _ in })
+        clock: { 0 }, replan: { try compile($0, target: plan.target) },
+        isInterrupted: { false }, observe: { _ in })
       let error = #expect(throws: FormatError.self) {
         try other.run(manifest: RunManifest(members: ["graph": "g", "seed": "6"]))
       }

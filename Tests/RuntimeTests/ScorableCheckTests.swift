@@ -108,7 +108,8 @@ extension RuntimeTests {
         options: RunOptions(
           directory: folder.path + "/run", length: TrainingLength(steps: 1, seconds: nil), seed: 1,
           threads: 1, adapts: false, resumes: false),
-        clock: { 0 }, isInterrupted: { false }, observe: { _ in })
+        clock: { 0 }, replan: { try compile($0, target: plan.target) },
+        isInterrupted: { false }, observe: { _ in })
       let error = #expect(throws: FormatError.self) {
         try run.run(manifest: RunManifest(members: [:]))
       }

@@ -67,7 +67,8 @@ enum SmallRun {
         directory: folder.path + "/" + name,
         length: TrainingLength(steps: steps, seconds: nil), seed: 5, threads: threads,
         adapts: adapts, resumes: resumes, validationTokens: 1500),
-      clock: { 0 }, isInterrupted: { stopAfter.map { done >= $0 } ?? false },
+      clock: { 0 }, replan: { try compile($0, target: plan.target) },
+      isInterrupted: { stopAfter.map { done >= $0 } ?? false },
       observe: { event in
         if case .step(let report, _) = event { done = report.step }
         events?(event)

@@ -12,14 +12,7 @@ extension ModelChecks {
     if case .on(_, let start) = settings.qat {
       let place = sections.places["qat"]
       checkStart(start, "qat", settings.train, at: place)
-      if settings.quantize?.isAutomatic ?? false {
-        report(
-          .notSupported, "qat rounds by rules, and 'precision auto' chooses after training",
-          at: place,
-          suggestion: "write qat { off }, or rules in 'quantize'")
-      } else {
-        checkRounded(settings.quantize, at: place)
-      }
+      checkRounded(settings.quantize, at: place)
     }
     if let train = settings.train, case .swa(_, let below) = train.average {
       checkStart(.rateBelow(below), "swa", train, at: sections.places["average"])
@@ -83,11 +76,12 @@ extension ModelChecks {
     }
   }
 
-  /// QAT rounds matrices that are stored as codes. The matrices of the default group carry the model:
+  /// QAT rounds matrices that are stored as codes, by rule or by choice. The matrices of the default group carry the model:
   /// rounding only others, as a rule that misses them would, is a mistake.
   private mutating func checkRounded(_ quantize: QuantizeSettings?, at place: SourceLocation?) {
     let rounded = parameters.filter { parameter in
-      quantize?.rule(for: parameter)?.precision.isRounded ?? false
+      quantize?.isFree(parameter) ?? false
+        || quantize?.rule(for: parameter)?.precision.isRounded ?? false
     }
     if rounded.isEmpty {
       report(

@@ -70,7 +70,9 @@ extension SectionTable {
 extension Model {
   fileprivate func qatFeature(_ start: ScheduleStart) -> Feature {
     let precision = precisionTable
-    let rounded = paths { precision[$0]?.isRounded ?? false }
+    let free = Set(
+      graph.parameters.filter { settings.quantize?.isFree($0) ?? false }.map(\.path))
+    let rounded = paths { free.contains($0) || precision[$0]?.isRounded ?? false }
     return Feature(.qat, "qat", "from \(start.text)", rounded)
   }
 }

@@ -104,7 +104,8 @@ extension SectionTable {
       SectionEntry(
         \.quantize, "precision", [.word("precision"), .word("auto")],
         "Matrices that no rule stores get the forms of least damage that the budget has room for, chosen when "
-          + "the weights are packed.",
+          + "the weights are packed. Beside qat they are chosen at its first step, from the weights as they are "
+          + "then, and only clips are chosen again when the weights are packed.",
         read: { _, quantize, _ in quantize.isAutomatic = true },
         prints: { [$0.isAutomatic ? "precision auto" : nil] },
         live: { quantize, model in

@@ -65,12 +65,22 @@ public struct MemoryNeed: Sendable {
     let shared = (names.count - 1) * (plan[names[0]]?.stateBytes ?? 0)
     let window = plan.model.longestSizes(train).seq
     let score = FunctionName.score(window: window, rows: scoringRows(window: window), last: nil)
+    // What calibrates and measures stands beside training, then the functions that are planned again do.
+    let sizes = plan.model.calibrationSizes
+    let measured = FunctionName.score(window: sizes.seq, rows: sizes.rows, last: nil)
+    let choice =
+      plan.model.choosesWhileTraining
+      ? max(
+        sum(steps),
+        sum([
+          bytes(plan, FunctionName.moments), bytes(plan, measured), 3 * plan.layout.bytes,
+        ])) : 0
     // The last block is what a checkpoint, or the exported weights, hold meanwhile.
     return [
       MemoryNeed(
         bytes: sum(
           [plan.layout.bytes, plan.layout.bytes, step.update.map { bytes(plan, $0) } ?? 0]
-            + [bytes(plan, score)] + steps) - shared, batch: .training)
+            + [bytes(plan, score), choice] + steps) - shared, batch: .training)
     ]
   }
 

@@ -10,7 +10,11 @@ extension Model {
     model.variants = [Variant(name: "", start: nil, graph: scored.graph)]
     model.settings.train = nil
     model.settings.qat = .off
-    model.settings.quantize?.isAutomatic = false
+    if let quantize = settings.quantize, quantize.isAutomatic {
+      // What is chosen stands in rules of its own.
+      model.settings.quantize = quantize.withoutBounds()
+      model.settings.quantize?.isAutomatic = false
+    }
     model.settings.quantize?.forgetCalibration()
     model.constants = []
     model.warnings = []
@@ -25,10 +29,13 @@ extension Model {
     guard let declared = settings.quantize,
       declared.isAutomatic || declared.correction != nil || declared.protection != nil,
       let stored = artifact.settings.quantize?.rules,
-      let rules = model.settings.quantize?.rules, stored.starts(with: rules)
+      let rules = model.settings.quantize?.rules
     else { return model }
+    let additions = stored.filter { !rules.contains($0) }
+    let kept = rules.filter { rule in !additions.contains { $0.target == rule.target } }
+    guard stored == kept + additions else { return model }
     let parameters = Dictionary(uniqueKeysWithValues: graph.parameters.map { ($0.path, $0) })
-    let isAllowed = stored.dropFirst(rules.count).allSatisfy { added in
+    let isAllowed = additions.allSatisfy { added in
       guard case .glob(let path) = added.target, let parameter = parameters[path.pattern] else {
         return false
       }

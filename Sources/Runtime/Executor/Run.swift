@@ -56,17 +56,20 @@ public final class Run {
   private let options: RunOptions
   private let clock: () -> Double
   private let phases: PhaseClock
+  private let replan: (Model) throws -> Plan
   private let isInterrupted: () -> Bool
   private let observe: (RunEvent) throws -> Void
 
-  /// `phases` has begun when the run's files and data began to be read; nil: they are read now.
+  /// `phases` has begun when the run's files and data began to be read; nil: they are read now. `replan` compiles
+  /// the model for the same machine once more, where forms are chosen while training.
   public init(
     plan: Plan, data: DataFolder, options: RunOptions, clock: @escaping () -> Double,
-    phases: PhaseClock? = nil, isInterrupted: @escaping () -> Bool,
-    observe: @escaping (RunEvent) throws -> Void
+    phases: PhaseClock? = nil, replan: @escaping (Model) throws -> Plan,
+    isInterrupted: @escaping () -> Bool, observe: @escaping (RunEvent) throws -> Void
   ) {
     (self.plan, self.data, self.options, self.clock) = (plan, data, options, clock)
     self.phases = phases ?? PhaseClock(clock: clock)
+    self.replan = replan
     self.isInterrupted = isInterrupted
     self.observe = self.phases.billing(observe)
   }
@@ -81,9 +84,7 @@ public final class Run {
     let settings = plan.model.settings
     try settings.checkScorable(data, limit: options.validationTokens, adapts: options.adapts)
     let trained = try trained(manifest)
-    let packing = Packing(
-      plan, data: data, seed: options.seed, threads: options.threads, observe: observe)
-    let packed = try packing.pack(trained.weights)
+    let (packing, packed) = try pack(trained)
     let container = packed.container
     if let moments = packed.moments {
       try trained.directory.log(
@@ -126,6 +127,30 @@ public final class Run {
     return report
   }
 
+  /// Stores the weights. Of forms that were chosen while training only the clips are chosen again, unless that
+  /// meets no budget.
+  private func pack(_ trained: Trained) throws -> (packing: Packing, packed: Packing.Packed) {
+    func packing(_ plan: Plan) -> Packing {
+      Packing(plan, data: data, seed: options.seed, threads: options.threads, observe: observe)
+    }
+    guard let chosen = trained.chosen else {
+      let packing = packing(plan)
+      return (packing, try packing.pack(trained.weights))
+    }
+    var bounded = plan
+    bounded.model.settings.quantize = plan.model.settings.quantize?.bounding(chosen.forms)
+    do {
+      return (packing(bounded), try packing(bounded).pack(trained.weights))
+    } catch is OverBudget {
+      let packing = packing(plan)
+      var packed = try packing.pack(trained.weights)
+      packed.remarks.append(
+        "the bits that were chosen at step \(chosen.step), and trained with, do not fit the budget in the end; "
+          + "all were chosen again")
+      return (packing, packed)
+    }
+  }
+
   // MARK: Training
 
   /// What training leaves: the weights to export, and what is reported of it.
@@ -136,6 +161,8 @@ public final class Run {
     let live: [LiveFeature]
     let remarks: [String]
     let overtime: OverLimit?
+    /// Forms that were chosen on the way.
+    let chosen: ChosenPrecision?
   }
 
   /// The trainer's memory is free again before anything is scored.
@@ -147,7 +174,7 @@ public final class Run {
     let directory = try RunDirectory(
       options.directory, resumes: options.resumes, manifest: manifest)
     let loop = try TrainingLoop(
-      trainer, plan, data, in: directory, options: options, phases: phases,
+      trainer, plan, data, in: directory, options: options, phases: phases, replan: replan,
       isInterrupted: isInterrupted, observe: observe)
     try loop.run()
     let moment = trainer.moment
@@ -156,6 +183,7 @@ public final class Run {
       tokens: Double(trainer.tokensPerStep * moment.step), seconds: moment.seconds)
     return Trained(
       weights: try trainer.exported(), directory: directory, training: training,
-      live: trainer.live, remarks: trainer.remarks, overtime: loop.overtime)
+      live: trainer.live, remarks: trainer.remarks, overtime: loop.overtime,
+      chosen: loop.chosen)
   }
 }

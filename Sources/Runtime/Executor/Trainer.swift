@@ -35,7 +35,8 @@ public final class Trainer {
   var snapshots = 0
   private let train: TrainSettings
   var reader: BatchReader
-  private let functions: TrainingStep
+  private var functions: TrainingStep
+  private let loaded: (Plan, _ sharing: MemoryBlock?) throws -> TrainingStep
   /// Seconds on a steady clock.
   private let clock: () -> Double
 
@@ -58,8 +59,11 @@ public final class Trainer {
     let parameters = try ParameterBlock(layout: plan.layout)
     parameters.initialise(seed: seed)
     self.parameters = parameters
-    functions = try TrainingStep(
-      plan, step, parameters: parameters, threads: threads, reducer: reducer)
+    loaded = { plan, states in
+      try TrainingStep(
+        plan, step, parameters: parameters, threads: threads, reducer: reducer, sharing: states)
+    }
+    functions = try loaded(plan, nil)
     report = LiveReport(model, train)
     for state in holder.function.states {
       let values = holder.state(state.path)!
@@ -73,6 +77,17 @@ public final class Trainer {
       }
     }
   }
+
+  /// Goes on with the functions of a plan whose model differs in how weights are rounded.
+  func replan(_ plan: Plan) throws {
+    let states = holder.function.states
+    functions = try loaded(plan, holder.states)
+    precondition(
+      holder.function.states == states, "the states of a plan follow the optimizers alone")
+  }
+
+  /// Whether QAT acts in the next step.
+  var roundsNext: Bool { schedule.settings(moment).qatAlpha > 0 }
 
   /// The function whose states are the training's.
   var holder: Executable { functions.updating }

@@ -20,7 +20,13 @@ final class TrainingLoop {
   /// Tokens of a sequence of validation text: the longest that training reads.
   private let window: Int
   private let scorer: Scorer
-  private let predictor: SizePredictor
+  private var predictor: SizePredictor
+  private let plan: Plan
+  private let data: DataFolder
+  private let options: RunOptions
+  private let replan: (Model) throws -> Plan
+  /// Forms that were chosen at QAT's first step.
+  private(set) var chosen: ChosenPrecision?
   private let validation: ValidationStream
   private let phases: PhaseClock
   private var governor: TrainingGovernor
@@ -30,7 +36,8 @@ final class TrainingLoop {
 
   init(
     _ trainer: Trainer, _ plan: Plan, _ data: DataFolder, in directory: RunDirectory,
-    options: RunOptions, phases: PhaseClock, isInterrupted: @escaping () -> Bool,
+    options: RunOptions, phases: PhaseClock, replan: @escaping (Model) throws -> Plan,
+    isInterrupted: @escaping () -> Bool,
     observe: @escaping (RunEvent) throws -> Void
   ) throws {
     guard let settings = plan.model.settings.train else {
@@ -38,6 +45,7 @@ final class TrainingLoop {
     }
     (self.trainer, self.directory, self.settings) = (trainer, directory, settings)
     (self.phases, profiles) = (phases, options.profiles)
+    (self.plan, self.data, self.options, self.replan) = (plan, data, options, replan)
     (self.isInterrupted, self.observe) = (isInterrupted, observe)
     validation = try ValidationStream(
       data, limit: min(settings.validateTokens, options.validationTokens ?? .max))
@@ -68,6 +76,9 @@ final class TrainingLoop {
     // A limit that is too short for a step is told after it.
     var isOver = trainer.moment.step > 0 && trainer.schedule.isOver(trainer.moment)
     while !isOver {
+      if plan.model.choosesWhileTraining, chosen == nil, trainer.roundsNext {
+        try choosePrecision()
+      }
       let report = try step(isProfiled: trainer.moment.step + 1 == profiledStep)
       noteTime(isStep: true)
       let isLast = trainer.schedule.isOver(trainer.moment)
@@ -87,6 +98,35 @@ final class TrainingLoop {
     if let profiledStep, trainer.moment.step < profiledStep {
       try observe(.warning("nothing was profiled: training ended before step \(profiledStep)"))
     }
+  }
+
+  // MARK: Precision
+
+  /// Chooses the stored forms from the weights as they are, and goes on with a plan that rounds to them.
+  private func choosePrecision() throws {
+    let packing = Packing(
+      plan, data: data, seed: options.seed, threads: options.threads, observe: observe)
+    let packed = try packing.pack(trainer.parameters)
+    let free = plan.model.graph.parameters.filter {
+      plan.model.settings.quantize?.isFree($0) ?? false
+    }
+    let chosen = ChosenPrecision(
+      step: trainer.moment.step, forms: free.map { ($0.path, packed.precision[$0.path]!) })
+    try adopt(chosen)
+    try directory.log([
+      "event": "precision", "step": .int(chosen.step), "forms": chosen.json["forms"] ?? .null,
+      "predicted_bytes": packed.predictedBytes.map(JSONValue.int) ?? .null,
+    ])
+    try observe(.phase(PhaseClock.Name.train))
+  }
+
+  private func adopt(_ chosen: ChosenPrecision) throws {
+    var model = plan.model
+    model.settings.quantize = model.settings.quantize?.fixed(chosen.forms)
+    let rounding = try replan(model)
+    try trainer.replan(rounding)
+    predictor = try SizePredictor(rounding.model)
+    self.chosen = chosen
   }
 
   // MARK: Time
@@ -182,6 +222,9 @@ final class TrainingLoop {
     for (phase, seconds) in checkpoint.metadata["phases"]?.objectValue ?? [:] {
       phases.add(seconds.doubleValue ?? 0, to: phase)
     }
+    if let saved = checkpoint.metadata["precision"], saved != .null {
+      try adopt(ChosenPrecision(saved, in: checkpoint))
+    }
     savedStep = checkpoint.step
     try observe(.resumed(step: checkpoint.step))
   }
@@ -201,7 +244,7 @@ final class TrainingLoop {
         metadata: [
           "trainer": trainer.savedCounters(), "log": .int(directory.logOffset),
           "audit": .int(directory.audit.offset), "losses": .array(losses.map(JSONValue.double)),
-          "phases": spent,
+          "phases": spent, "precision": chosen?.json ?? .null,
         ])
       try Checkpoint.prune(in: checkpoints)
     } catch {

@@ -20,9 +20,10 @@ final class TrainingStep {
   private let update: Executable?
   private var reducer: any GradientReducer
 
+  /// States are new, or those of functions that update the same parameters alike.
   init(
     _ plan: Plan, _ step: StepPlan, parameters: ParameterBlock, threads: Int,
-    reducer: any GradientReducer
+    reducer: any GradientReducer, sharing states: MemoryBlock? = nil
   ) throws {
     func load(_ name: String, sharing states: MemoryBlock? = nil) throws -> Executable {
       guard let function = plan[name] else { preconditionFailure("the plan has no \(name)") }
@@ -32,10 +33,11 @@ final class TrainingStep {
     var loaded: [Executable] = []
     for name in step.forwardBackward {
       // States of updates are the model's, not a variant's: all whole steps have the same ones.
-      loaded.append(try load(name, sharing: loaded.first?.states))
+      loaded.append(
+        try load(name, sharing: loaded.first?.states ?? (step.isWhole ? states : nil)))
     }
     forwardBackward = loaded
-    update = try step.update.map { try load($0) }
+    update = try step.update.map { try load($0, sharing: states) }
     self.reducer = reducer
   }
 

@@ -113,11 +113,15 @@ public struct PhaseEstimates {
 
   private mutating func pack() {
     let model = plan.model
+    // What is chosen at QAT's first step is measured and packed there too.
+    let rounds = model.choosesWhileTraining ? 2.0 : 1
     if let tokens = model.settings.quantize?.calibration,
       let moments = times.functions[FunctionName.moments]
     {
       let passes = (tokens + model.calibrationSizes.count - 1) / model.calibrationSizes.count
-      phases.append(PhaseEstimate("calibrate", Double(passes) * moments.seconds, moments.origin))
+      phases.append(
+        PhaseEstimate(
+          "calibrate", rounds * Double(passes) * moments.seconds, moments.origin))
     }
     let matrices = model.graph.parameters.count { $0.type.rank == 2 }
     let sizes = model.calibrationSizes
@@ -129,9 +133,9 @@ public struct PhaseEstimates {
     if model.settings.quantize?.isAutomatic ?? false {
       phases.append(
         PhaseEstimate(
-          "choose-precision", losses(Packing.lossTokens.choice), loss?.origin ?? .scaled))
+          "choose-precision", rounds * losses(Packing.lossTokens.choice), loss?.origin ?? .scaled))
     }
-    phases.append(PhaseEstimate("pack", rates.seconds(model)))
+    phases.append(PhaseEstimate("pack", rounds * rates.seconds(model)))
     phases.append(
       PhaseEstimate("weigh-precision", losses(Packing.lossTokens.account), loss?.origin ?? .scaled))
   }
