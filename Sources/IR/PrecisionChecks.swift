@@ -30,6 +30,21 @@ extension Precision {
   }
 }
 
+extension [PrecisionRule] {
+  /// With `others` behind them, and without those that have the target of one of these.
+  public func replaced(by others: [PrecisionRule]) -> [PrecisionRule] {
+    filter { rule in !others.contains { $0.target == rule.target } } + others
+  }
+}
+
+extension Model {
+  /// The params whose stored form is chosen.
+  public var freeParameters: [Parameter] {
+    guard let quantize = settings.quantize else { return [] }
+    return graph.parameters.filter(quantize.isFree)
+  }
+}
+
 extension QuantizeSettings {
   /// The same params stored within a budget: integers by choice instead of by rule.
   public func choosing(within budget: Int) -> QuantizeSettings {
@@ -59,10 +74,10 @@ extension QuantizeSettings {
   /// With a rule for each path, which replaces one that names it alone.
   public func adding(_ forms: [(path: String, precision: Precision)]) -> QuantizeSettings {
     var settings = self
-    let added = forms.compactMap { path, precision in
-      Glob(path).map { PrecisionRule(target: .glob($0), precision: precision) }
-    }
-    settings.rules = rules.filter { rule in !added.contains { $0.target == rule.target } } + added
+    settings.rules = rules.replaced(
+      by: forms.compactMap { path, precision in
+        Glob(path).map { PrecisionRule(target: .glob($0), precision: precision) }
+      })
     return settings
   }
 

@@ -76,8 +76,8 @@ extension ModelChecks {
     }
   }
 
-  /// QAT rounds matrices that are stored as codes, by rule or by choice. The matrices of the default group carry the model:
-  /// rounding only others, as a rule that misses them would, is a mistake.
+  /// QAT rounds matrices that are stored as codes, by rule or by choice. The matrices of the default
+  /// group carry the model: rounding only others, as a rule that misses them would, is a mistake.
   private mutating func checkRounded(_ quantize: QuantizeSettings?, at place: SourceLocation?) {
     let rounded = parameters.filter { parameter in
       quantize?.isFree(parameter) ?? false

@@ -70,8 +70,7 @@ extension SectionTable {
 extension Model {
   fileprivate func qatFeature(_ start: ScheduleStart) -> Feature {
     let precision = precisionTable
-    let free = Set(
-      graph.parameters.filter { settings.quantize?.isFree($0) ?? false }.map(\.path))
+    let free = Set(freeParameters.map(\.path))
     let rounded = paths { free.contains($0) || precision[$0]?.isRounded ?? false }
     return Feature(.qat, "qat", "from \(start.text)", rounded)
   }

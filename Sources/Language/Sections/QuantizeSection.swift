@@ -112,8 +112,8 @@ extension SectionTable {
           [
             quantize.isAutomatic
               ? Feature(
-                .quantize, "precision auto", "within the budget",
-                model.graph.parameters.filter(quantize.isFree).map(\.path)) : nil
+                .quantize, "precision auto", "within the budget", model.freeParameters.map(\.path))
+              : nil
           ]
         }),
       SectionEntry(

@@ -32,8 +32,7 @@ extension Model {
       let rules = model.settings.quantize?.rules
     else { return model }
     let additions = stored.filter { !rules.contains($0) }
-    let kept = rules.filter { rule in !additions.contains { $0.target == rule.target } }
-    guard stored == kept + additions else { return model }
+    guard stored == rules.replaced(by: additions) else { return model }
     let parameters = Dictionary(uniqueKeysWithValues: graph.parameters.map { ($0.path, $0) })
     let isAllowed = additions.allSatisfy { added in
       guard case .glob(let path) = added.target, let parameter = parameters[path.pattern] else {

@@ -80,7 +80,7 @@ public struct Packing {
     _ weights: ParameterBlock, _ moments: SecondMoments, _ quantize: QuantizeSettings, budget: Int
   ) throws -> Packed {
     try observe(.phase("choose-precision"))
-    let free = plan.model.graph.parameters.filter(quantize.isFree)
+    let free = plan.model.freeParameters
     let search = try search(weights, moments, tokens: Self.lossTokens.choice)
     let sensitivities = try search.sensitivities(of: free) { try observe(.progress($0)) }
     var table = try search.table(of: free, sensitivities, bits: quantize.bits)

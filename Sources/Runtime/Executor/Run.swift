@@ -130,24 +130,22 @@ public final class Run {
   /// Stores the weights. Of forms that were chosen while training only the clips are chosen again, unless that
   /// meets no budget.
   private func pack(_ trained: Trained) throws -> (packing: Packing, packed: Packing.Packed) {
-    func packing(_ plan: Plan) -> Packing {
-      Packing(plan, data: data, seed: options.seed, threads: options.threads, observe: observe)
-    }
-    guard let chosen = trained.chosen else {
-      let packing = packing(plan)
+    func pack(by plan: Plan) throws -> (packing: Packing, packed: Packing.Packed) {
+      let packing = Packing(
+        plan, data: data, seed: options.seed, threads: options.threads, observe: observe)
       return (packing, try packing.pack(trained.weights))
     }
+    guard let chosen = trained.chosen else { return try pack(by: plan) }
     var bounded = plan
     bounded.model.settings.quantize = plan.model.settings.quantize?.bounding(chosen.forms)
     do {
-      return (packing(bounded), try packing(bounded).pack(trained.weights))
+      return try pack(by: bounded)
     } catch is OverBudget {
-      let packing = packing(plan)
-      var packed = try packing.pack(trained.weights)
-      packed.remarks.append(
+      var free = try pack(by: plan)
+      free.packed.remarks.append(
         "the bits that were chosen at step \(chosen.step), and trained with, do not fit the budget in the end; "
           + "all were chosen again")
-      return (packing, packed)
+      return free
     }
   }
 

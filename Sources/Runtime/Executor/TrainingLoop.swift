@@ -30,23 +30,20 @@ final class TrainingLoop {
   private let validation: ValidationStream
   private let phases: PhaseClock
   private var governor: TrainingGovernor
-  private let profiles: Bool
   private let isInterrupted: () -> Bool
   private let observe: (RunEvent) throws -> Void
 
   init(
     _ trainer: Trainer, _ plan: Plan, _ data: DataFolder, in directory: RunDirectory,
     options: RunOptions, phases: PhaseClock, replan: @escaping (Model) throws -> Plan,
-    isInterrupted: @escaping () -> Bool,
-    observe: @escaping (RunEvent) throws -> Void
+    isInterrupted: @escaping () -> Bool, observe: @escaping (RunEvent) throws -> Void
   ) throws {
     guard let settings = plan.model.settings.train else {
       preconditionFailure("the plan was compiled without a train section")
     }
     (self.trainer, self.directory, self.settings) = (trainer, directory, settings)
-    (self.phases, profiles) = (phases, options.profiles)
-    (self.plan, self.data, self.options, self.replan) = (plan, data, options, replan)
-    (self.isInterrupted, self.observe) = (isInterrupted, observe)
+    (self.plan, self.data, self.options, self.phases) = (plan, data, options, phases)
+    (self.replan, self.isInterrupted, self.observe) = (replan, isInterrupted, observe)
     validation = try ValidationStream(
       data, limit: min(settings.validateTokens, options.validationTokens ?? .max))
     window = plan.model.longestSizes(settings).seq
@@ -72,7 +69,7 @@ final class TrainingLoop {
     try observe(.phase(PhaseClock.Name.train))
     paced = phases.sum([PhaseClock.Name.train])
     noteTime()
-    let profiledStep = profiles ? trainer.moment.step + RunOptions.profiledStep : nil
+    let profiledStep = options.profiles ? trainer.moment.step + RunOptions.profiledStep : nil
     // A limit that is too short for a step is told after it.
     var isOver = trainer.moment.step > 0 && trainer.schedule.isOver(trainer.moment)
     while !isOver {
@@ -107,11 +104,9 @@ final class TrainingLoop {
     let packing = Packing(
       plan, data: data, seed: options.seed, threads: options.threads, observe: observe)
     let packed = try packing.pack(trainer.parameters)
-    let free = plan.model.graph.parameters.filter {
-      plan.model.settings.quantize?.isFree($0) ?? false
-    }
     let chosen = ChosenPrecision(
-      step: trainer.moment.step, forms: free.map { ($0.path, packed.precision[$0.path]!) })
+      step: trainer.moment.step,
+      forms: plan.model.freeParameters.map { ($0.path, packed.precision[$0.path]!) })
     try adopt(chosen)
     try directory.log([
       "event": "precision", "step": .int(chosen.step), "forms": chosen.json["forms"] ?? .null,

@@ -16,7 +16,7 @@ extension Model {
     let estimate = try SizeEstimate(self, steps: nil)
     if let infeasible = estimate.infeasible { throw infeasible }
     let prior = WeightPrior(self, steps: nil)
-    let free = graph.parameters.filter(quantize.isFree)
+    let free = freeParameters
     let fixed = graph.parameters.filter { !quantize.isFree($0) }.reduce(Double(estimate.frame)) {
       $0 + prior.bytes($1, precisionTable[$1.path] ?? .f32)
     }

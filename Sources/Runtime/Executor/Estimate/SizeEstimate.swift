@@ -29,7 +29,7 @@ public struct SizeEstimate: Sendable, Equatable {
     frame = try declared.artifactFrame()
     bytes = Interval(0, 0, 0)
     let prior = WeightPrior(model, steps: steps)
-    let free = Set(model.graph.parameters.filter { quantize?.isFree($0) ?? false }.map(\.path))
+    let free = Set(model.freeParameters.map(\.path))
     let table = model.precisionTable
     var names: [String] = []
     var sums: [String: Interval] = [:]

@@ -19,7 +19,7 @@ public struct SizePredictor {
 
   public init(_ model: Model) throws(FormatError) {
     (declared, quantize) = (model, model.settings.quantize)
-    free = model.graph.parameters.filter { model.settings.quantize?.isFree($0) ?? false }
+    free = model.freeParameters
     frame = try model.forArtifact.artifactFrame()
     let choices = model.settings.quantize?.expectedAdditions(model.graph.parameters) ?? []
     added = Int(choices.reduce(0.0) { $0 + $1.bytes.expected }.rounded())
